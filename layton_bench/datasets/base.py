@@ -1,0 +1,40 @@
+"""What a data set is: ordered items, the bytes of each, and a fingerprint of the contents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from layton_bench.types import Item
+
+
+class Dataset(Protocol):
+    """An ordered collection of images (or prompts), picklable, so that workers can read from it."""
+
+    name: str
+
+    def items(self) -> Sequence[Item]:
+        """All samples, in the data set's fixed order; cheap after the first call."""
+
+    def read(self, item: Item) -> bytes:
+        """The encoded image file; raises ImageError where it cannot be had."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSpec:
+    """A data set's name and how to open it.
+
+    Attributes:
+        name: as suites name it (``coco-val2017``).
+        summary: one line for ``list`` and ``doctor``.
+        num_items: how many samples the complete data set has.
+        open: data root (None where the user gave none) → data set; raises MissingDataError with
+            the exact path expected and how to get it.
+    """
+
+    name: str
+    summary: str
+    num_items: int | None
+    open: Callable[[Path | None], Dataset]

@@ -1,0 +1,1 @@
+"""Metrics: mergeable accumulators over scored batches."""

@@ -1,0 +1,169 @@
+"""What a metric is: a card, and an accumulator with update, merge and compute.
+
+An accumulator is a pure function of the multiset of samples it has seen: no order, batch size or
+number of processes changes its value (float64 sums; per-sample values are sorted by key before
+anything is drawn from them).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+import numpy as np
+
+from layton_bench.intervals import bootstrap_mean
+from layton_bench.types import MetricValue, ScoredBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layton_bench.features import Features
+
+Direction = Literal["higher", "lower", "zero", "none"]
+State = dict[str, np.ndarray[Any, Any]]
+
+
+class Metric(Protocol):
+    """An accumulator."""
+
+    def update(self, batch: ScoredBatch) -> None:
+        """Take a batch in."""
+
+    def merge(self, other: Self) -> None:
+        """Take in all that another accumulator of the same metric has seen."""
+
+    def state(self) -> State:
+        """Everything seen so far, as arrays."""
+
+    def load_state(self, state: State) -> None:
+        """Replace what was seen by what ``state`` returned, here or in another process."""
+
+    def compute(self) -> MetricValue:
+        """The value over all samples seen."""
+
+    def per_sample(self) -> Mapping[str, Mapping[str, float]]:
+        """Column name → sample key → value; empty for metrics of whole sets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricContext:
+    """What an accumulator may need to be built.
+
+    Attributes:
+        features: runs backbones and keeps the references' features.
+        device: where a network of the metric's own runs, as torch writes it.
+        seed: of every random draw in ``compute``.
+    """
+
+    features: Features
+    device: str = "cpu"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpec:
+    """A metric's card and how to build its accumulator.
+
+    Attributes:
+        name: id in files and options (``psnr``, ``clean-fid``).
+        label: heading in tables (``PSNR``); ``fid`` becomes rFID or gFID by the suite's kind.
+        direction: which way is better; ``zero`` means nearest to 0.
+        summary: one line for ``list metrics``.
+        make: builds an empty accumulator.
+        unit: shown in headings (``dB``).
+        digits: decimals shown in tables.
+        weights: names in the weights registry, needed by ``make``.
+        requires: optional packages needed, with the extra that installs them (``rapidocr``: ``ocr``).
+        needs: what a batch must carry: ``reference``, ``codes``, ``prompt``.
+        signature: what decides the value besides data, preprocessing, n and rounding, in order
+            (``{"range": "255", "win": "gauss11-1.5"}``).
+        version: raised whenever the same input gives another value.
+    """
+
+    name: str
+    label: str
+    direction: Direction
+    summary: str
+    make: Callable[[MetricContext], Metric]
+    unit: str = ""
+    digits: int = 3
+    weights: tuple[str, ...] = ()
+    requires: Mapping[str, str] = field(default_factory=dict)
+    needs: frozenset[Literal["reference", "codes", "prompt"]] = frozenset()
+    signature: Mapping[str, str] = field(default_factory=dict)
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricPattern:
+    """A family of metrics named by a pattern (``pyiqa:NAME``).
+
+    Attributes:
+        pattern: matched against the whole name.
+        examples: names shown by ``list metrics``.
+        make_spec: the spec of a matching name; raises UserError for one that cannot be.
+    """
+
+    pattern: re.Pattern[str]
+    examples: tuple[str, ...]
+    make_spec: Callable[[re.Match[str]], MetricSpec]
+
+
+class PerSampleMetric:
+    """An accumulator of one value a sample: the mean and its 95 % bootstrap interval.
+
+    Args:
+        name: the metric's id and its column in samples.parquet.
+        score: batch → one float a sample, float64.
+        seed: of the bootstrap.
+    """
+
+    def __init__(
+        self, name: str, score: Callable[[ScoredBatch], Sequence[float]], *, seed: int = 0
+    ) -> None:
+        self.name = name
+        self._score = score
+        self._seed = seed
+        self._values: dict[str, float] = {}
+
+    def update(self, batch: ScoredBatch) -> None:
+        """Score each sample of the batch."""
+        self._values.update(zip(batch.keys, map(float, self._score(batch)), strict=True))
+
+    def merge(self, other: Self) -> None:
+        """Take in another accumulator's samples."""
+        self._values.update(other._values)
+
+    def state(self) -> State:
+        """Keys and values, sorted by key."""
+        keys = sorted(self._values)
+        return {
+            "keys": np.array(keys, dtype=np.str_),
+            "values": np.array([self._values[k] for k in keys], dtype=np.float64),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Replace the samples."""
+        keys = [str(k) for k in state["keys"]]
+        self._values = dict(zip(keys, state["values"].tolist(), strict=True))
+
+    def compute(self) -> MetricValue:
+        """Mean over the finite values; infinities (PSNR of identical images) are noted."""
+        values = self.state()["values"]
+        finite = values[np.isfinite(values)]
+        n = len(values)
+        if n == 0:
+            return MetricValue(value=None, n=0, note="no samples")
+        left_out = n - len(finite)
+        note = f"{left_out} of {n} not finite, left out" if left_out else ""
+        if len(finite) == 0:
+            return MetricValue(value=None, n=n, note=f"none of {n} values is finite")
+        low, high = bootstrap_mean(finite, seed=self._seed)
+        return MetricValue(value=float(finite.mean()), low=low, high=high, n=n, note=note)
+
+    def per_sample(self) -> Mapping[str, Mapping[str, float]]:
+        """One column of the metric's own name."""
+        return {self.name: self._values}

@@ -1,0 +1,142 @@
+"""What a model is to the harness: a card, and a way to load a Tokenizer or a Generator.
+
+A model's name is ``family-variant[@modifier]``: ``titok-l-32``, ``webp@448B``; ``@<px>`` runs a
+tokenizer at its native size behind a resize adapter (``llamagen-16@256``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from layton_bench.types import Codes, Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ModelKind = Literal["tokenizer", "generator"]
+OptionValue = int | float | str
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Encodes images to codes and decodes codes to images.
+
+    Deterministic given the seeds; a sample never depends on its batch mates.
+    """
+
+    def encode(self, images: Tensor) -> Codes:
+        """Encode float32 images in [-1, 1], (B, 3, H, W)."""
+
+    def decode(self, codes: Codes, seeds: Sequence[int]) -> Tensor:
+        """Decode to float32 images in [-1, 1], (B, 3, H, W), with one seed an image."""
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Draws one image a prompt; a picture depends on its prompt and seed alone."""
+
+    def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
+        """Draw float32 images in [-1, 1], (B, 3, H, W)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What is to be said of a model without loading it.
+
+    Attributes:
+        name: as typed, lower case with dashes.
+        kind: what it can do.
+        family: groups variants (``titok``).
+        summary: one line for ``list models``.
+        title: as shown in tables (``Layton-H*``); the name if empty.
+        sizes_px: image sizes it was made for; empty means any.
+        num_tokens: codes an image at the first of ``sizes_px``; None for continuous and codecs.
+        codebook_size: entries; None likewise.
+        bits_per_image: None where it varies by image.
+        encoder_params, decoder_params: number of parameters (a generator's go to the decoder's).
+        weights: names in the weights registry that loading needs.
+        training_data: what it was trained on.
+        licence: of the weights, SPDX where one exists.
+        source: address of the paper or repository.
+        is_stochastic: whether the decoder draws noise from its seeds.
+        num_inference_steps, nfe: of a diffusion or consistency decoder at its defaults.
+        cfg_scale: guidance w of a generator (1 = off).
+        aliases: other names for the same model.
+        notes: anything a reader of its numbers must know.
+    """
+
+    name: str
+    kind: ModelKind
+    family: str
+    summary: str
+    title: str = ""
+    sizes_px: tuple[int, ...] = ()
+    num_tokens: int | None = None
+    codebook_size: int | None = None
+    bits_per_image: float | None = None
+    encoder_params: int | None = None
+    decoder_params: int | None = None
+    weights: tuple[str, ...] = ()
+    training_data: str = ""
+    licence: str = ""
+    source: str = ""
+    is_stochastic: bool = False
+    num_inference_steps: int | None = None
+    nfe: int | None = None
+    cfg_scale: float | None = None
+    aliases: tuple[str, ...] = ()
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadContext:
+    """What a plugin's load function is given.
+
+    Attributes:
+        device: where to run, as torch writes it (``cpu``, ``cuda:0``, ``mps``).
+        dtype: ``float32``, ``bfloat16`` or ``float16``.
+        weights: finds installed weights by registry name; raises MissingWeightsError.
+        options: the spec's options with the user's values in place of defaults.
+    """
+
+    device: str
+    dtype: str
+    weights: Callable[[str], Path]
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A card and how to load the model.
+
+    Attributes:
+        card: what is known without loading.
+        load: builds the model; imports torch only when called.
+        options: settings a user may change (``steps``), with their defaults; their values' types
+            are the defaults' types.
+    """
+
+    card: ModelCard
+    load: Callable[[LoadContext], Tokenizer | Generator]
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPattern:
+    """A family of models named by a pattern (``jpeg-q10``, ``webp@448B``).
+
+    Attributes:
+        pattern: matched against the whole name.
+        examples: names shown by ``list models``.
+        summary: one line for ``list models``.
+        make_spec: the spec of a matching name; raises UserError for one that cannot be.
+    """
+
+    pattern: re.Pattern[str]
+    examples: tuple[str, ...]
+    summary: str
+    make_spec: Callable[[re.Match[str]], ModelSpec]
