@@ -1,0 +1,1 @@
+"""Layton: a Latent Consistency Tokenizer (arXiv 2503.08377)."""

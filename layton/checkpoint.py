@@ -1,0 +1,192 @@
+"""Weights on disk → a module: read safely, account for every key, say what did not fit."""
+
+import argparse
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from layton.errors import CheckpointError
+
+__all__ = ["KeyReport", "compare", "load_strict", "read_state", "strip_prefix"]
+
+_WRAPPERS = ("ema", "model", "module", "state_dict")
+_SHOWN = 8  # differing keys named in a message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyReport:
+    """How the keys of a file and of a model differ, each list sorted.
+
+    Attributes:
+        num_matching: keys with the same name and shape.
+        missing: keys the model has and the file lacks.
+        unexpected: keys the file has and the model lacks.
+        mismatched: (key, shape in the file, shape in the model).
+    """
+
+    num_matching: int
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+
+    @property
+    def fits(self) -> bool:
+        """Every key is accounted for."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def __str__(self) -> str:
+        shapes = [f"{key}: file {had}, model {wanted}" for key, had, wanted in self.mismatched]
+        parts = [
+            f"{self.num_matching} keys match",
+            _named("missing from the file", self.missing),
+            _named("not in the model", self.unexpected),
+            _named("of another shape", shapes),
+        ]
+        return "\n".join(part for part in parts if part)
+
+
+def _named(title: str, keys: Collection[str]) -> str:
+    if not keys:
+        return ""
+    shown = [f"    {key}" for key, _ in zip(keys, range(_SHOWN), strict=False)]
+    more = [f"    … and {len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
+    return "\n".join([f"{len(keys)} {title}:", *shown, *more])
+
+
+def read_state(path: Path | str, *, wrappers: Iterable[str] = _WRAPPERS) -> dict[str, Tensor]:
+    """Read a state dict without running anything the file contains.
+
+    `.safetensors` files are mapped; anything else goes through `torch.load(weights_only=True)`.
+    Dictionaries around the state dict are opened by the first name of `wrappers` they hold, and a
+    prefix `module.` or `_orig_mod.` that all keys share is taken off.
+
+    Raises:
+        CheckpointError: no such file, a broken or unsafe file, or no tensors in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(str(path), "no such file", "Check the path.")
+    loaded = _load(path)
+    names = tuple(wrappers)
+    while isinstance(loaded, Mapping) and (name := _wrapper(loaded, names)):
+        loaded = loaded[name]
+    state = _tensors(loaded)
+    if not state:
+        raise CheckpointError(str(path), "holds no tensors by name", "Pass a state dict.")
+    for prefix in ("module.", "_orig_mod."):
+        if all(key.startswith(prefix) for key in state):
+            state = strip_prefix(state, prefix)
+    return state
+
+
+def strip_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries whose key starts with `prefix`, without it."""
+    return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
+
+
+def compare(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, optional: Collection[str] = ()
+) -> KeyReport:
+    """Compare names and shapes of a file's state with those a model wants.
+
+    Args:
+        state: what the file has.
+        wanted: what the model has (meta tensors will do).
+        optional: keys (by their last part) that either side may lack: running statistics.
+    """
+
+    def skip(key: str) -> bool:
+        return key.rpartition(".")[2] in optional
+
+    common = sorted(state.keys() & wanted.keys())
+    mismatched = tuple(
+        (key, tuple(state[key].shape), tuple(wanted[key].shape))
+        for key in common
+        if state[key].shape != wanted[key].shape
+    )
+    return KeyReport(
+        num_matching=len(common) - len(mismatched),
+        missing=tuple(sorted(k for k in wanted.keys() - state.keys() if not skip(k))),
+        unexpected=tuple(sorted(k for k in state.keys() - wanted.keys() if not skip(k))),
+        mismatched=mismatched,
+    )
+
+
+def load_strict(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    source: str,
+    optional: Collection[str] = ("codebook_used",),
+) -> KeyReport:
+    """Load `state` into `model`, which must want exactly these keys and shapes.
+
+    A model built on the meta device takes the file's tensors over without a copy, in the file's
+    dtype; otherwise values are copied into the parameters as they are.
+
+    Args:
+        model: the module to fill.
+        state: key → tensor.
+        source: what to call the file in a message.
+        optional: last parts of keys that may be missing or left over.
+
+    Raises:
+        CheckpointError: a key is missing, left over or of another shape; nothing is loaded then.
+    """
+    wanted = model.state_dict()
+    report = compare(state, wanted, optional=optional)
+    if not report.fits:
+        raise CheckpointError(
+            source, f"does not fit the model\n{report}", "Choose the model this file was made for."
+        )
+    assign = any(tensor.is_meta for tensor in wanted.values())
+    known = {key: tensor for key, tensor in state.items() if key in wanted}
+    model.load_state_dict(known, strict=False, assign=assign)
+    if assign:
+        _fill_optional(model, wanted.keys() - known.keys())
+    return report
+
+
+def _fill_optional(model: nn.Module, keys: Collection[str]) -> None:
+    # statistics that the file lacks start as at construction: −1 everywhere
+    for key in keys:
+        owner, _, name = key.rpartition(".")
+        module = model.get_submodule(owner)
+        module.register_buffer(name, torch.full_like(module.get_buffer(name), -1.0, device="cpu"))
+
+
+def _load(path: Path) -> object:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # published training checkpoints carry their command line as a Namespace: plain data
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except (SafetensorError, RuntimeError, OSError, EOFError, KeyError) as error:
+        raise CheckpointError(
+            str(path), f"cannot be read ({error})", "Download it again."
+        ) from None
+    except Exception as error:
+        # pickle.UnpicklingError and whatever a malformed pickle provokes
+        raise CheckpointError(
+            str(path), f"refused: {error}", "Only plain tensors are loaded; convert the file."
+        ) from None
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _tensors(value: object) -> dict[str, Tensor]:
+    items = value.items() if isinstance(value, Mapping) else ()
+    return {str(key): tensor for key, tensor in items if isinstance(tensor, Tensor)}
+
+
+def _wrapper(value: Mapping[str, object], names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if isinstance(value.get(name), Mapping)), None)

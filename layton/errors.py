@@ -1,0 +1,57 @@
+"""What can go wrong, each under its own name.
+
+LaytonError                something the caller can put right (also a ValueError)
+├── ConfigError            a configuration that contradicts itself, or an unknown model name
+├── CheckpointError        a file that cannot be read, or whose keys or shapes do not fit the model
+├── MissingPartError       a part the model needs (U-Net, VAE, codebook ...) that no file supplied
+├── ImageError             images of the wrong shape, size, dtype or range
+└── CodesError             codes out of range, of the wrong count or of the wrong dtype
+"""
+
+__all__ = [
+    "CheckpointError",
+    "CodesError",
+    "ConfigError",
+    "ImageError",
+    "LaytonError",
+    "MissingPartError",
+]
+
+
+class LaytonError(ValueError):
+    """A mistake the caller can correct.
+
+    Attributes:
+        thing: what it is about (a file, an argument, a model name).
+        reason: why it cannot be used.
+        remedy: what to do now.
+    """
+
+    def __init__(self, thing: str, reason: str, remedy: str = "") -> None:
+        super().__init__(thing, reason, remedy)
+        self.thing = thing
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.thing}: {self.reason}" + (f"\n{self.remedy}" if self.remedy else "")
+
+
+class ConfigError(LaytonError):
+    """A configuration contradicts itself, or no model has that name."""
+
+
+class CheckpointError(LaytonError):
+    """A file cannot be read, or its keys or shapes do not fit the model."""
+
+
+class MissingPartError(LaytonError):
+    """The model needs a part that no given file supplied."""
+
+
+class ImageError(LaytonError):
+    """Images have the wrong shape, size, dtype or range."""
+
+
+class CodesError(LaytonError):
+    """Codes are out of range, of the wrong count or of the wrong dtype."""
