@@ -15,7 +15,7 @@ class Backbone(Protocol):
     """A network in eval mode; states its own input range and resize."""
 
     def __call__(self, images: Tensor) -> Mapping[str, Tensor]:
-        """Name of tap → float32 features (B, D) or (B, D, h, w) of uint8 RGB images (B, 3, H, W)."""
+        """Name of tap → float32 (B, D) or (B, D, h, w), of uint8 RGB images (B, 3, H, W)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

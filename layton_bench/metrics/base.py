@@ -76,7 +76,7 @@ class MetricSpec:
         unit: shown in headings (``dB``).
         digits: decimals shown in tables.
         weights: names in the weights registry, needed by ``make``.
-        requires: optional packages needed, with the extra that installs them (``rapidocr``: ``ocr``).
+        requires: optional packages needed → the extra that installs them (``rapidocr``: ``ocr``).
         needs: what a batch must carry: ``reference``, ``codes``, ``prompt``.
         signature: what decides the value besides data, preprocessing, n and rounding, in order
             (``{"range": "255", "win": "gauss11-1.5"}``).

@@ -1,0 +1,89 @@
+"""A tokenizer run at its native size inside a suite of another size, recorded as such."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from layton_bench.errors import UserError
+from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
+from layton_bench.types import Codes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ResizeAdapter:
+    """Resizes on the way in and out: antialiased bicubic both ways, values clamped to [-1, 1].
+
+    Args:
+        tokenizer: the model.
+        native_px: side at which it runs.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, native_px: int) -> None:
+        self.tokenizer = tokenizer
+        self.native_px = native_px
+
+    def encode(self, images: Tensor) -> Codes:
+        """Encode at the native size; the codes remember the size that was asked for."""
+        small = resize(images, (self.native_px, self.native_px))
+        height, width = images.shape[-2:]
+        return replace(self.tokenizer.encode(small), size_px=(height, width))
+
+    def decode(self, codes: Codes, seeds: Sequence[int]) -> Tensor:
+        """Decode at the native size and resize to the size asked for."""
+        native = replace(codes, size_px=(self.native_px, self.native_px))
+        return resize(self.tokenizer.decode(native, seeds), codes.size_px)
+
+
+def resize(images: Tensor, size_px: tuple[int, int]) -> Tensor:
+    """Antialiased bicubic (a = -0.5, as in Pillow) of float images in [-1, 1], clamped."""
+    from torch.nn.functional import interpolate
+
+    if images.shape[-2:] == size_px:
+        return images
+    resized = interpolate(images, size=size_px, mode="bicubic", antialias=True, align_corners=False)
+    return resized.clamp(-1, 1)
+
+
+def adapt(spec: ModelSpec, native_px: int) -> ModelSpec:
+    """The model ``NAME@<px>``: ``spec`` behind a resize adapter; raises UserError."""
+    card = spec.card
+    if card.kind != "tokenizer":
+        raise UserError(
+            f"model '{card.name}@{native_px}'",
+            "only tokenizers run behind a resize adapter",
+            "Leave the @ out.",
+        )
+    if card.sizes_px and native_px not in card.sizes_px:
+        sizes = ", ".join(f"{card.name}@{size}" for size in card.sizes_px)
+        raise UserError(
+            f"model '{card.name}@{native_px}'",
+            f"the model was not made for {native_px} px",
+            f"Use one of {sizes}.",
+        )
+
+    def load(context: LoadContext) -> Tokenizer:
+        inner = spec.load(context)
+        assert isinstance(inner, Tokenizer)
+        return ResizeAdapter(inner, native_px)
+
+    return replace(spec, card=_adapted_card(card, native_px), load=load)
+
+
+def _adapted_card(card: ModelCard, native_px: int) -> ModelCard:
+    note = f"behind a resize adapter: runs at {native_px} px, antialiased bicubic both ways"
+    # bits and tokens on the card hold at the first of its sizes; at another one only the run knows
+    at_first = not card.sizes_px or native_px == card.sizes_px[0]
+    return replace(
+        card,
+        name=f"{card.name}@{native_px}",
+        title=f"{card.title or card.name}@{native_px}",
+        sizes_px=(),
+        num_tokens=card.num_tokens if at_first else None,
+        bits_per_image=card.bits_per_image if at_first else None,
+        aliases=(),
+        notes=f"{card.notes}; {note}" if card.notes else note,
+    )
