@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from layton.errors import CodesError
+from layton.errors import CodesError, ConfigError
 
 __all__ = ["Quantized", "Quantizer", "nearest_codes"]
 
@@ -68,10 +68,10 @@ class Quantizer(nn.Module):
 
     The buffer `codebook_used` is the window of the codes most recently seen in training mode
     (−1: empty), from which usage and dead codes are read. Checkpoints of LlamaGen carry it under
-    this name and in float32.
+    this name and in float32; with `window=0` there is none, as in those of VQGAN and TiTok.
     """
 
-    codebook_used: Tensor
+    codebook_used: Tensor | None
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Quantizer(nn.Module):
         if l2_normalize:
             with torch.no_grad():
                 self.embedding.weight.copy_(F.normalize(self.embedding.weight, dim=1, eps=_EPS))
-        self.register_buffer("codebook_used", torch.full((window,), -1.0))
+        self.register_buffer("codebook_used", torch.full((window,), -1.0) if window else None)
 
     def codebook(self) -> Tensor:
         """(K, C) float32 rows as compared and looked up: l2-normalised if the quantiser is."""
@@ -183,11 +183,15 @@ class Quantizer(nn.Module):
 
     def _remember(self, codes: Tensor) -> None:
         window = self.codebook_used
+        if window is None:
+            return
         recent = codes.flatten()[-window.numel() :].to(window.dtype)
         kept = window[recent.numel() :].clone()
         window[: kept.numel()] = kept
         window[kept.numel() :] = recent
 
     def _counts(self) -> Tensor:
+        if self.codebook_used is None:
+            raise ConfigError("codebook usage", "no window of codes is kept", "Set window > 0.")
         seen = self.codebook_used[self.codebook_used >= 0].long()
         return torch.bincount(seen, minlength=self.codebook_size)

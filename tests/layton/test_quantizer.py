@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from layton.errors import CodesError
+from layton.errors import CodesError, ConfigError
 from layton.quantizer import Quantizer, nearest_codes
 
 
@@ -80,3 +80,12 @@ def test_both_losses_reach_their_side():
     assert z.grad is None
     (result.z - result.vectors.detach()).square().sum().backward()
     assert z.grad.abs().sum() > 0
+
+
+def test_no_window_means_no_buffer_and_no_usage():
+    torch.manual_seed(0)
+    quantizer = Quantizer(8, 3, window=0).train()
+    assert list(quantizer.state_dict()) == ["embedding.weight"]
+    assert quantizer(torch.randn(1, 3, 2, 2)).codes.shape == (1, 2, 2)
+    with pytest.raises(ConfigError, match="no window"):
+        quantizer.usage()
