@@ -61,8 +61,11 @@ def jackknife(
     return estimate - half, estimate + half
 
 
-def wilson(successes: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion (Wilson 1927); trials must be positive."""
+def wilson(successes: float, trials: float, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a proportion (Wilson 1927); trials must be positive.
+
+    Trials may be an effective number, as of correlated trials, and need not be whole.
+    """
     if trials <= 0 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} of {trials} is no proportion")
     z = NormalDist().inv_cdf(0.5 + confidence / 2)

@@ -1,0 +1,112 @@
+"""GenEval's prompts as packaged, and prompt files in the same form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ValidationError
+
+from layton_bench.errors import MissingDataError, UserError
+from layton_bench.metrics.geneval import ScenePrompt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+IMAGES_PER_PROMPT = 4
+Variant = Literal["original", "rewritten", "other"]
+
+_REMEDY = (
+    'Each line is a JSON object like {"tag": "colors", "include": [{"class": "cup", "count": 1, '
+    '"color": "red"}], "prompt": "a photo of a red cup"}.'
+)
+# Bad lines named in one message; the rest are counted.
+_MAX_LISTED = 5
+
+
+@cache
+def official_prompts() -> tuple[ScenePrompt, ...]:
+    """The 553 prompts of the benchmark, in the official order."""
+    text = _packaged("evaluation_metadata.jsonl")
+    return tuple(ScenePrompt.model_validate_json(line) for line in text.splitlines())
+
+
+@cache
+def object_names() -> tuple[str, ...]:
+    """GenEval's names of the 80 COCO classes, in the order of a detector's outputs."""
+    return tuple(_packaged("object_names.txt").splitlines())
+
+
+def _packaged(name: str) -> str:
+    return (files("layton_bench") / "suites" / "geneval" / name).read_text(encoding="utf-8")
+
+
+def read_prompts(path: Path) -> tuple[ScenePrompt, ...]:
+    """Prompts of a JSON-lines file in the form of ``evaluation_metadata.jsonl``.
+
+    Raises:
+        UserError: the file cannot be read, holds no prompt, or has bad lines (all are named).
+    """
+    if not path.is_file():
+        raise MissingDataError(str(path), "there is no such prompt file", "Check the path.")
+    return parse_prompts(path.read_bytes(), name=str(path))
+
+
+def parse_prompts(data: bytes, *, name: str) -> tuple[ScenePrompt, ...]:
+    """As ``read_prompts``, of a file's contents; ``name`` is what errors call it."""
+    prompts: list[ScenePrompt] = []
+    problems: list[str] = []
+    for number, line in enumerate(data.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            prompts.append(ScenePrompt.model_validate_json(line))
+        except ValidationError as error:
+            problems.append(f"line {number}: {first_problem(error)}")
+    if problems:
+        listed = "; ".join(problems[:_MAX_LISTED])
+        more = len(problems) - _MAX_LISTED
+        raise UserError(
+            name, listed + (f"; and {more} more bad lines" if more > 0 else ""), _REMEDY
+        )
+    if not prompts:
+        raise UserError(name, "it holds no prompt", _REMEDY)
+    return tuple(prompts)
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first of pydantic's complaints, on one line: where and what."""
+    detail = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in detail["loc"])
+    # the text is one line of a file, whose own number the caller tells
+    message = str(detail["msg"]).replace(" at line 1 column ", " at column ")
+    return f"{where}: {message}" if where else message
+
+
+def digest(prompts: Iterable[ScenePrompt]) -> str:
+    """SHA-256 of the prompts as the official file writes them; equals that file's own digest."""
+    lines = "".join(json.dumps(prompt.metadata()) + "\n" for prompt in prompts)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def variant(prompts: Sequence[ScenePrompt]) -> Variant:
+    """Which prompt set this is; scores of different variants are not comparable.
+
+    ``rewritten`` demands what the original does, in the same order, in other words.
+    """
+    official = official_prompts()
+    if digest(prompts) == digest(official):
+        return "original"
+    demands = [demand(prompt) for prompt in prompts]
+    return "rewritten" if demands == [demand(prompt) for prompt in official] else "other"
+
+
+def demand(prompt: ScenePrompt) -> str:
+    """What a prompt asks for apart from its words; unique among the official prompts."""
+    metadata = prompt.metadata()
+    del metadata["prompt"]
+    return json.dumps(metadata)

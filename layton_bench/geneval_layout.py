@@ -1,0 +1,196 @@
+"""GenEval's own folder layout, written and read.
+
+    ROOT/00000/metadata.jsonl       one line: the prompt and its demands
+    ROOT/00000/samples/0000.png     image k of the prompt
+    ROOT/00000/grid.png             optional, not read
+
+Every name written is made of numbers alone; nothing read may lead out of the root by a link.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from layton_bench.datasets.geneval import IMAGES_PER_PROMPT, parse_prompts
+from layton_bench.errors import MissingDataError, UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from layton_bench.metrics.geneval import ScenePrompt
+
+METADATA = "metadata.jsonl"
+SAMPLES = "samples"
+_SAMPLE = re.compile(r"(\d{1,9})\.png")
+_FOLDER = re.compile(r"\d{1,9}")
+# A prompt's metadata is one short line; a larger file is something else.
+_MAX_METADATA_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptFolder:
+    """One prompt and its images.
+
+    Attributes:
+        index: the folder's number.
+        prompt: its metadata.
+        samples: the images' paths, by number.
+    """
+
+    index: int
+    prompt: ScenePrompt
+    samples: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A folder of generated images as found: what can be scored, and what is wrong with the rest.
+
+    Attributes:
+        root: the folder.
+        folders: prompts with metadata and at least one image, by number.
+        problems: one sentence each, naming the member.
+    """
+
+    root: Path
+    folders: tuple[PromptFolder, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def num_images(self) -> int:
+        """Images that can be scored."""
+        return sum(len(folder.samples) for folder in self.folders)
+
+
+def sample_path(root: Path, prompt_index: int, sample_index: int) -> Path:
+    """Where image ``sample_index`` of prompt ``prompt_index`` lies."""
+    return root / f"{prompt_index:05d}" / SAMPLES / f"{sample_index:04d}.png"
+
+
+def sample_name(prompt_index: int, sample_index: int) -> str:
+    """That path relative to the root, with ``/``: the ``filename`` of results."""
+    return f"{prompt_index:05d}/{SAMPLES}/{sample_index:04d}.png"
+
+
+def write_metadata(root: Path, prompt_index: int, prompt: ScenePrompt) -> None:
+    """Write a prompt's metadata; one that is there already must be the same.
+
+    Raises:
+        UserError: the folder belongs to another prompt.
+    """
+    path = root / f"{prompt_index:05d}" / METADATA
+    if path.exists():
+        if _read_metadata(path) != prompt:
+            reason = f"it holds another prompt than number {prompt_index} of this set"
+            raise UserError(str(path), reason, "Give an empty folder, or the prompts of this one.")
+        return
+    (path.parent / SAMPLES).mkdir(parents=True, exist_ok=True)
+    _write_whole(path, (json.dumps(prompt.metadata()) + "\n").encode())
+
+
+def write_sample(
+    root: Path, prompt_index: int, sample_index: int, image: NDArray[np.uint8]
+) -> Path:
+    """Write one image, uint8 RGB (H, W, 3), as PNG; a path that exists holds a whole image."""
+    path = sample_path(root, prompt_index, sample_index)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    _write_whole(path, buffer.getvalue())
+    return path
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def read_layout(root: Path, *, images_per_prompt: int = IMAGES_PER_PROMPT) -> Layout:
+    """Find the prompts and images below a folder; images are not opened.
+
+    What is missing, misplaced or unreadable becomes a problem, and the rest can still be scored.
+
+    Raises:
+        UserError: there is no such folder, or no prompt folder in it.
+    """
+    if not root.is_dir():
+        raise MissingDataError(str(root), "there is no such folder", "Check the path.")
+    members = [path for path in root.iterdir() if path.is_dir() and _FOLDER.fullmatch(path.name)]
+    if not members:
+        remedy = f"Expected prompt folders like 00000/{METADATA} and 00000/{SAMPLES}/0000.png."
+        raise MissingDataError(str(root), "it holds no prompt folder", remedy)
+    folders: list[PromptFolder] = []
+    problems: list[str] = []
+    for member in sorted(members, key=lambda path: int(path.name)):
+        folder = _read_folder(root, member, images_per_prompt, problems)
+        if folder is not None:
+            folders.append(folder)
+    return Layout(root=root, folders=tuple(folders), problems=tuple(problems))
+
+
+def _read_folder(
+    root: Path, member: Path, images_per_prompt: int, problems: list[str]
+) -> PromptFolder | None:
+    """A prompt's folder, or None; what is wrong is appended to ``problems``."""
+    metadata = member / METADATA
+    if not _is_inside(root, metadata):
+        problems.append(f"{member.name}: no {METADATA}")
+        return None
+    try:
+        prompt = _read_metadata(metadata)
+    except UserError as error:
+        problems.append(f"{member.name}/{METADATA}: {error.reason}")
+        return None
+    samples = _samples(root, member, problems)
+    if len(samples) != images_per_prompt:
+        problems.append(f"{member.name}: {len(samples)} of {images_per_prompt} images")
+    if not samples:
+        return None
+    return PromptFolder(index=int(member.name), prompt=prompt, samples=samples)
+
+
+def _read_metadata(path: Path) -> ScenePrompt:
+    if path.stat().st_size > _MAX_METADATA_BYTES:
+        raise UserError(str(path), "it is no prompt's metadata: too large", "Check the folder.")
+    prompts = parse_prompts(path.read_bytes(), name=str(path))
+    if len(prompts) != 1:
+        reason = f"it holds {len(prompts)} prompts instead of one"
+        raise UserError(str(path), reason, "Each folder is for one prompt.")
+    return prompts[0]
+
+
+def _samples(root: Path, member: Path, problems: list[str]) -> tuple[Path, ...]:
+    """The images of a prompt, by number; other files are named in ``problems``."""
+    folder = member / SAMPLES
+    if not folder.is_dir():
+        problems.append(f"{member.name}: no folder {SAMPLES}")
+        return ()
+    numbered: dict[int, Path] = {}
+    for path in sorted(folder.iterdir()):
+        match = _SAMPLE.fullmatch(path.name)
+        where = f"{member.name}/{SAMPLES}/{path.name}"
+        if match is None:
+            problems.append(f"{where}: not named like 0000.png, left out")
+        elif not _is_inside(root, path):
+            problems.append(f"{where}: no regular file inside the folder, left out")
+        elif int(match[1]) in numbered:
+            problems.append(f"{where}: image {int(match[1])} is there twice, left out")
+        else:
+            numbered[int(match[1])] = path
+    return tuple(path for _, path in sorted(numbered.items()))
+
+
+def _is_inside(root: Path, path: Path) -> bool:
+    """Whether this is a file whose real place is below the root."""
+    return path.is_file() and path.resolve().is_relative_to(root.resolve())
