@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from layton_bench.errors import ImageError
 
@@ -50,7 +50,7 @@ def decode_rgb(data: bytes) -> Image.Image:
             return _to_rgb(_upright(image))
     except ImageError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         start = data[:8].hex(" ")
         raise ImageError(f"not an image in any known format (it starts with {start})") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -149,7 +149,7 @@ def to_signed(images: Tensor) -> Tensor:
 
 
 def to_uint8(images: Tensor, rounding: RoundingRule) -> Tensor:
-    """Convert float images in [-1, 1] to uint8, 0..255, by a named rule; values outside are clamped.
+    """Convert float images in [-1, 1] to uint8, 0..255, by a named rule; others are clamped.
 
     ``round``        (x + 1) · 127.5 to the nearest integer, halves to the even one
     ``floor-128``    127.5 · x + 128 truncated: the sampling scripts of LlamaGen and EDM2

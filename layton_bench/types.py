@@ -53,11 +53,13 @@ class ImageBatch:
         items: the samples, in the order of ``images``.
         images: uint8 RGB (B, 3, H, W), 0..255.
         failures: samples that fell out while this batch was read.
+        upscaled: keys of images that were smaller than asked and had to be enlarged.
     """
 
     items: tuple[Item, ...]
     images: Tensor
     failures: tuple[Failure, ...] = ()
+    upscaled: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:

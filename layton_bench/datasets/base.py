@@ -13,7 +13,9 @@ from layton_bench.types import Item
 class Dataset(Protocol):
     """An ordered collection of images (or prompts), picklable, so that workers can read from it."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As suites name it."""
 
     def items(self) -> Sequence[Item]:
         """All samples, in the data set's fixed order; cheap after the first call."""

@@ -1,0 +1,142 @@
+"""From items to batches of preprocessed images, read ahead by worker processes.
+
+Workers import no torch: they return uint8 arrays. Order is kept; an item that cannot be used
+becomes a Failure of the batch it would have been in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from layton_bench.datasets.base import Dataset
+from layton_bench.errors import ImageError
+from layton_bench.images import UInt8Array, decode_rgb
+from layton_bench.preprocess import Protocol
+from layton_bench.types import Failure, ImageBatch, Item
+from layton_bench.workers import map_ahead
+
+BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What became of one item.
+
+    Attributes:
+        item: the sample.
+        pixels: uint8 (3, H, W); None where it cannot be used.
+        reason: why it cannot.
+        is_upscaled: whether the protocol had to enlarge it.
+    """
+
+    item: Item
+    pixels: UInt8Array | None = None
+    reason: str = ""
+    is_upscaled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Reads, decodes and preprocesses one item; picklable, so that workers can hold it."""
+
+    dataset: Dataset
+    protocol: Protocol
+    size_px: int
+
+    def __call__(self, item: Item) -> Loaded:
+        """Pixels of an item, or the reason why it has none."""
+        try:
+            image = decode_rgb(self.dataset.read(item))
+            pixels = self.protocol.apply(image, self.size_px)
+        except ImageError as error:
+            return Loaded(item=item, reason=str(error))
+        return Loaded(
+            item=item,
+            pixels=np.ascontiguousarray(pixels.transpose(2, 0, 1)),
+            is_upscaled=self.protocol.is_upscaled(image.size, self.size_px),
+        )
+
+
+def load(
+    dataset: Dataset,
+    items: Sequence[Item],
+    *,
+    protocol: Protocol,
+    size_px: int,
+    batch_size: int,
+    num_workers: int,
+) -> Iterator[ImageBatch]:
+    """Batches of preprocessed images, in the order of the items.
+
+    All images of a batch have one size; under a protocol that keeps sizes a batch ends where the
+    size changes. A batch without images holds the failures that no batch after them could take.
+    Close the iterator (``contextlib.closing``) where it may not be used up: its workers end then.
+
+    Args:
+        dataset: what reads the items.
+        items: which samples, in order.
+        protocol: how pictures become pixels.
+        size_px: side of the squares; ignored by protocols that keep sizes.
+        batch_size: most images in a batch.
+        num_workers: processes that read ahead; 0 reads in this one, when asked.
+
+    Raises:
+        UserError: a worker process died.
+    """
+    reader = Reader(dataset=dataset, protocol=protocol, size_px=size_px)
+    ahead = BATCHES_AHEAD * batch_size
+    results = map_ahead(reader, items, num_workers=num_workers, ahead=ahead)
+    try:
+        yield from batches(results, batch_size=batch_size)
+    finally:
+        results.close()
+
+
+def batches(results: Iterable[Loaded], *, batch_size: int) -> Iterator[ImageBatch]:
+    """Gather results to batches of one size, failures to the batch that is filled after them."""
+    current = _Gathering()
+    for loaded in results:
+        if loaded.pixels is None:
+            current.failures.append(
+                Failure(key=loaded.item.key, stage="read", reason=loaded.reason)
+            )
+            continue
+        if current.pixels and current.pixels[0].shape != loaded.pixels.shape:
+            yield current.batch()
+            current = _Gathering()
+        current.add(loaded.item, loaded.pixels, loaded.is_upscaled)
+        if len(current.items) == batch_size:
+            yield current.batch()
+            current = _Gathering()
+    if current.items or current.failures:
+        yield current.batch()
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """A batch being filled."""
+
+    items: list[Item] = field(default_factory=list)
+    pixels: list[UInt8Array] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    upscaled: list[str] = field(default_factory=list)
+
+    def add(self, item: Item, pixels: UInt8Array, is_upscaled: bool) -> None:
+        self.items.append(item)
+        self.pixels.append(pixels)
+        if is_upscaled:
+            self.upscaled.append(item.key)
+
+    def batch(self) -> ImageBatch:
+        import torch
+
+        stacked = np.stack(self.pixels) if self.pixels else np.empty((0, 3, 0, 0), np.uint8)
+        return ImageBatch(
+            items=tuple(self.items),
+            images=torch.from_numpy(stacked),
+            failures=tuple(self.failures),
+            upscaled=tuple(self.upscaled),
+        )
