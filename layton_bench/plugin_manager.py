@@ -150,7 +150,7 @@ class Plugins:
             "layton_bench_register_metrics": self._add_metric,
             "layton_bench_register_datasets": self._adder(self.datasets),
             "layton_bench_register_suites": self._add_suite,
-            "layton_bench_register_protocols": self._adder(self.protocols),
+            "layton_bench_register_protocols": self._add_protocol,
             "layton_bench_register_weights": self._adder(self.weights),
             "layton_bench_register_backbones": self._adder(self.backbones),
         }
@@ -170,6 +170,9 @@ class Plugins:
             self.metric_patterns.append(entry)
         else:
             self.metrics.add(entry.name, entry, self._owner)
+
+    def _add_protocol(self, protocol: Protocol) -> None:
+        self.protocols.add(protocol.id, protocol, self._owner)
 
     def _add_suite(self, path: Traversable) -> None:
         suite = load_suite(path)

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from layton_bench.errors import UserError
+from layton_bench.images import RoundingRule
 
 SuiteKind = Literal["reconstruction", "generation"]
-Rounding = Literal["round", "floor-128", "truncate", "truncate-01"]
 
 
 class Suite(BaseModel):
@@ -39,7 +39,7 @@ class Suite(BaseModel):
     """Side of the square images; None leaves each at its own size."""
     protocol: str
     """Preprocessing protocol, ``name@version``."""
-    rounding: Rounding = "round"
+    rounding: RoundingRule = "round"
     """How float reconstructions become uint8."""
     images_per_prompt: Annotated[int, Field(ge=1)] = 1
     """Pictures drawn for each prompt of a generation suite."""

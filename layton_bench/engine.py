@@ -1,0 +1,342 @@
+"""The streaming loop: encode → decode → round → score → drop.
+
+Nothing of a batch outlives it but each metric's own state, one row a sample and a few kept images.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from layton_bench.errors import ModelOutputError, UserError
+from layton_bench.interrupts import deferred_interrupt
+from layton_bench.images import to_signed, to_uint8
+from layton_bench.types import Codes, Failure, FailureStage, ImageBatch, ScoredBatch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from layton_bench.gallery import Gallery
+    from layton_bench.metrics.base import Metric
+    from layton_bench.models import Tokenizer
+    from layton_bench.images import RoundingRule
+
+# A decoder may overshoot [-1, 1] a little and is clamped, as every published script does; values
+# this far out mean another range (0..255) or a diverged model.
+_RANGE_BOUND = 8.0
+# A model that has failed on this many samples and succeeded on none is stopped.
+_HOPELESS_AFTER = 8
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds spent in each phase, with the device's queue drained at every border."""
+
+    device: str = "cpu"
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"load": 0.0, "encode": 0.0, "decode": 0.0, "metrics": 0.0}
+    )
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the block's wall time to a phase."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            synchronize(self.device)
+            self.seconds[name] += time.perf_counter() - start
+
+
+def synchronize(device: str) -> None:
+    """Wait until the device has done all it was given."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    elif device.startswith("mps"):
+        torch.mps.synchronize()
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """What a pass over the data leaves behind.
+
+    Attributes:
+        keys: samples in the numbers, in data-set order.
+        failures: samples that fell out.
+        bits: sample key → bits of its codes; empty without codes.
+        num_tokens: codes an image, where the model has codes.
+        interrupted: whether Ctrl-C ended the pass early.
+        batch_size: images in the largest batch that fitted.
+        largest_fitting: images a batch after memory ran out; None while it has not.
+        broken: metric name → why it fell out; it has seen only part of the samples.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    bits: dict[str, float] = field(default_factory=dict)
+    num_tokens: int | None = None
+    interrupted: bool = False
+    batch_size: int = 0
+    largest_fitting: int | None = None
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+Candidates = Callable[[ImageBatch], ScoredBatch]
+
+
+def evaluate(
+    batches: Iterable[ImageBatch],
+    candidates: Candidates,
+    metrics: Mapping[str, Metric],
+    *,
+    clock: Clock,
+    gallery: Gallery,
+    strict: bool = False,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Evaluation:
+    """Score every batch with every metric; memory does not grow with the number of samples.
+
+    Args:
+        batches: preprocessed images, failures riding along.
+        candidates: batch → what the metrics see (``Reconstruct`` for a tokenizer).
+        metrics: accumulators by name; they hold the values afterwards.
+        clock: takes the time of each phase.
+        gallery: keeps the worst and best samples.
+        strict: raise at the first sample that fails.
+        on_progress: told the number of samples dealt with after each batch.
+
+    Raises:
+        UserError: in strict mode, or when the model fails on the first samples one and all.
+        KeyboardInterrupt: at the second Ctrl-C; the first one ends the pass after this batch.
+    """
+    done = Evaluation()
+    with deferred_interrupt() as interrupted:
+        for batch in _timed(batches, clock):
+            _note_failures(done, batch.failures, strict=strict)
+            for scored in _split_on_failure(candidates, batch, done, strict=strict):
+                with clock.phase("metrics"):
+                    _update(metrics, scored, done, strict=strict)
+                    gallery.offer(scored, metrics)
+                _note_scored(done, scored)
+            on_progress(len(batch.items) + len(batch.failures))
+            if interrupted():
+                done.interrupted = True
+                break
+    return done
+
+
+class Reconstruct:
+    """Encodes, decodes and rounds a batch, and checks what the model returns.
+
+    Args:
+        tokenizer: the model.
+        seed_of: sample key → seed of its decoder.
+        rounding: the suite's rule from float to uint8.
+        clock: takes encode and decode times.
+        device: where the model runs.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        seed_of: Callable[[str], int],
+        rounding: RoundingRule,
+        clock: Clock,
+        device: str,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._seed_of = seed_of
+        self._rounding = rounding
+        self._clock = clock
+        self._device = device
+
+    def __call__(self, batch: ImageBatch) -> ScoredBatch:
+        """Reconstruct; raises ModelOutputError, or whatever the model raises."""
+        import torch
+
+        with torch.inference_mode():
+            images = to_signed(batch.images.to(self._device))
+            with self._clock.phase("encode"):
+                codes = self._tokenizer.encode(images)
+            check_codes(codes, len(batch.items))
+            seeds = [self._seed_of(key) for key in batch.keys]
+            with self._clock.phase("decode"):
+                decoded = self._tokenizer.decode(codes, seeds)
+            check_images(decoded, tuple(images.shape))
+            return ScoredBatch(
+                keys=batch.keys,
+                references=batch.images,
+                candidates=to_uint8(decoded.float(), self._rounding).cpu(),
+                codes=codes,
+            )
+
+
+def check_images(images: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise ModelOutputError unless images are floating, finite, in range and of that shape."""
+    if tuple(images.shape) != expected:
+        raise ModelOutputError(f"returned shape {tuple(images.shape)}, expected {expected}")
+    if not images.is_floating_point():
+        raise ModelOutputError(f"returned {images.dtype}, expected floating images in [-1, 1]")
+    largest = images.abs().amax(dim=(1, 2, 3))
+    for index, bound in enumerate(largest.tolist()):
+        if bound != bound or bound == float("inf"):
+            raise ModelOutputError("returned NaN or infinite values", index)
+        if bound > _RANGE_BOUND:
+            raise ModelOutputError(f"returned values up to {bound:.4g}, expected [-1, 1]", index)
+
+
+def check_codes(codes: Codes, count: int) -> None:
+    """Raise ModelOutputError unless there is one set of codes an image, each within its codebook."""
+    if len(codes) != count:
+        raise ModelOutputError(f"returned codes of {len(codes)} images for {count}")
+    if codes.codes is None or codes.codebook_size is None:
+        return
+    if codes.codes.ndim != 2 or codes.codes.is_floating_point():
+        shape, dtype = tuple(codes.codes.shape), codes.codes.dtype
+        raise ModelOutputError(f"returned codes {dtype} {shape}, expected int64 (B, N)")
+    outside = (codes.codes < 0) | (codes.codes >= codes.codebook_size)
+    for index, wrong in enumerate(outside.any(dim=1).tolist()):
+        if wrong:
+            raise ModelOutputError(f"returned codes outside [0, {codes.codebook_size})", index)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device, not the model, is at fault."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
+
+
+def _timed(batches: Iterable[ImageBatch], clock: Clock) -> Iterator[ImageBatch]:
+    """The batches, with the waiting for each counted as loading."""
+    stream = iter(batches)
+    while True:
+        start = time.perf_counter()
+        batch = next(stream, None)
+        clock.seconds["load"] += time.perf_counter() - start
+        if batch is None:
+            return
+        yield batch
+
+
+def _split_on_failure(
+    candidates: Candidates, batch: ImageBatch, done: Evaluation, *, strict: bool
+) -> Iterator[ScoredBatch]:
+    """Candidates of the batch; on failure its halves apart, down to the samples at fault."""
+    pending = _parts(batch, done.largest_fitting) if batch.items else []
+    while pending:
+        part = pending.pop()
+        try:
+            scored = candidates(part)
+        except UserError:
+            raise
+        except Exception as error:  # a plugin may raise anything; name the sample and go on
+            if len(part.items) > 1:
+                half = len(part.items) // 2
+                if is_out_of_memory(error):
+                    _release_memory(error)
+                    done.largest_fitting = half
+                pending += _parts(part, half)
+                continue
+            failure = Failure(key=part.keys[0], stage=_stage(error), reason=_describe(error))
+            _note_failures(done, (failure,), strict=strict)
+            _stop_if_hopeless(done)
+        else:
+            done.batch_size = max(done.batch_size, len(part.items))
+            yield scored
+
+
+def _update(
+    metrics: Mapping[str, Metric], scored: ScoredBatch, done: Evaluation, *, strict: bool
+) -> None:
+    """Every metric takes the batch; one that raises falls out and the rest go on."""
+    for name, metric in metrics.items():
+        if name in done.broken:
+            continue
+        try:
+            metric.update(scored)
+        except Exception as error:  # a plugin's metric may raise anything
+            if strict:
+                raise UserError(
+                    f"metric '{name}'",
+                    f"it failed on the batch from '{scored.keys[0]}' ({_describe(error)})",
+                    "Mend it, or leave it out with --metric.",
+                ) from error
+            done.broken[name] = f"failed at '{scored.keys[0]}': {_describe(error)}"
+
+
+def _parts(batch: ImageBatch, size: int | None) -> list[ImageBatch]:
+    """Parts of at most ``size`` samples (None: all in one), last one first, for a stack."""
+    size = size or len(batch.items)
+    starts = range(0, len(batch.items), size)
+    return [_slice(batch, start, start + size) for start in reversed(starts)]
+
+
+def _slice(batch: ImageBatch, start: int, stop: int) -> ImageBatch:
+    return replace(
+        batch, items=batch.items[start:stop], images=batch.images[start:stop], failures=()
+    )
+
+
+def _release_memory(error: Exception) -> None:
+    import torch
+
+    error.__traceback__ = None  # its frames hold the tensors that did not fit
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _stage(error: Exception) -> FailureStage:
+    """Where in the model: its own report, else the frame of ours that called it."""
+    trace = error.__traceback__
+    names = []
+    while trace is not None:
+        names.append(trace.tb_frame.f_code.co_name)
+        trace = trace.tb_next
+    if "encode" in names or "check_codes" in names:
+        return "encode"
+    return "generate" if "generate" in names else "decode"
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, ModelOutputError):
+        return error.reason
+    return f"{type(error).__name__}: {error}"
+
+
+def _note_failures(done: Evaluation, failures: Sequence[Failure], *, strict: bool) -> None:
+    done.failures += failures
+    if strict and failures:
+        first = failures[0]
+        raise UserError(
+            f"sample '{first.key}'",
+            f"{first.reason} (stage: {first.stage})",
+            "Mend it, or run without --strict to leave it out.",
+        )
+
+
+def _stop_if_hopeless(done: Evaluation) -> None:
+    at_fault = [f for f in done.failures if f.stage != "read"]
+    if not done.keys and len(at_fault) >= _HOPELESS_AFTER:
+        raise UserError(
+            "the model",
+            f"it failed on each of the first {len(at_fault)} samples"
+            f" ('{at_fault[0].key}': {at_fault[0].reason})",
+            "Check its device, dtype and image size.",
+        )
+
+
+def _note_scored(done: Evaluation, scored: ScoredBatch) -> None:
+    done.keys += scored.keys
+    if scored.codes is not None:
+        done.bits.update(zip(scored.keys, scored.codes.bits(), strict=True))
+        if scored.codes.codes is not None:
+            done.num_tokens = scored.codes.codes.shape[1]

@@ -1,0 +1,105 @@
+"""The results folder: ``<out>/<suite>/<model>/<run>/``, listed, selected, never mixed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from layton_bench.errors import UserError
+from layton_bench.record import RECORD, RunRecord, read_record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """A record and the folder it lies in."""
+
+    folder: Path
+    record: RunRecord
+
+
+def safe_name(name: str) -> str:
+    """A name as one path component: anything but letters, digits and ``@._+=-`` becomes ``_``."""
+    cleaned = re.sub(r"[^A-Za-z0-9@._+=-]", "_", name).lstrip(".")
+    return cleaned or "_"
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """UTC time and four random bytes: sorts by time, and two runs of one second differ."""
+    moment = now or datetime.now(UTC)
+    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def run_key(inputs: Mapping[str, Any]) -> str:
+    """Hash of everything that decides a run's values; ``inputs`` must be JSON."""
+    text = json.dumps(inputs, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def model_folder(out: Path, suite: str, model: str) -> Path:
+    """Where the runs of a model on a suite lie."""
+    return out / safe_name(suite) / safe_name(model)
+
+
+def run_folders(out: Path, suite: str | None = None) -> Iterator[Path]:
+    """Folders with a record, oldest first within a model; unfinished ones are passed over."""
+    pattern = f"{safe_name(suite) if suite else '*'}/*/*/{RECORD}"
+    for path in sorted(out.glob(pattern)):
+        if not path.parent.name.startswith("."):
+            yield path.parent
+
+
+def stored_runs(out: Path, suite: str | None = None) -> list[StoredRun]:
+    """Every run below ``out``, oldest first; raises UserError for a damaged record."""
+    runs = [StoredRun(folder=f, record=read_record(f)) for f in run_folders(out, suite)]
+    return sorted(runs, key=lambda run: run.record.run_id)
+
+
+def find_existing(out: Path, suite: str, model: str, key: str) -> StoredRun | None:
+    """The latest finished run of exactly these inputs."""
+    folder = model_folder(out, suite, model)
+    for path in sorted(folder.glob(f"*/{RECORD}"), reverse=True):
+        if path.parent.name.startswith("."):
+            continue
+        record = read_record(path.parent)
+        if record.run_key == key and record.status != "interrupted":
+            return StoredRun(folder=path.parent, record=record)
+    return None
+
+
+def latest(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """The newest run of each model, options, dtype and data; the whole beats the partial."""
+    chosen: dict[tuple[str, ...], StoredRun] = {}
+    for run in sorted(runs, key=lambda r: (r.record.is_complete, r.record.run_id)):
+        chosen[_identity(run.record)] = run
+    return sorted(chosen.values(), key=lambda r: (r.record.model.name, r.record.run_id))
+
+
+def _identity(record: RunRecord) -> tuple[str, ...]:
+    options = json.dumps(record.model.options, sort_keys=True)
+    return (record.suite.name, record.model.name, options, record.model.dtype)
+
+
+def find_run(out: Path, name: str) -> StoredRun:
+    """A run by its folder, its id or the start of it; raises UserError."""
+    path = Path(name)
+    if (path / RECORD).is_file():
+        return StoredRun(folder=path, record=read_record(path))
+    folders = [f for f in run_folders(out) if f.name.startswith(name) or f.parent.name == name]
+    if not folders:
+        raise UserError(
+            f"run '{name}'",
+            f"there is none of that id or model below {out}",
+            "`layton-bench list runs` shows them; --out names another results folder.",
+        )
+    newest = max(folders, key=lambda f: f.name)
+    exact = {f.name for f in folders if f.name.startswith(name)}
+    if len(exact) > 1:
+        raise UserError(f"run '{name}'", f"{len(exact)} runs begin so", "Give more of the id.")
+    return StoredRun(folder=newest, record=read_record(newest))
