@@ -1,7 +1,6 @@
 """Weights on disk → a module: read safely, account for every key, say what did not fit."""
 
-import argparse
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +10,32 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from layton.errors import CheckpointError
+from layton.fingerprints import recognise
 
 __all__ = ["KeyReport", "compare", "load_strict", "read_state", "strip_prefix"]
 
 _WRAPPERS = ("ema", "model", "module", "state_dict")
 _SHOWN = 8  # differing keys named in a message
+# what training checkpoints mention beside the weights: command lines, callbacks, numpy scalars
+_FRAMEWORKS = frozenset(
+    [
+        "_codecs",
+        "argparse",
+        "lightning",
+        "numpy",
+        "omegaconf",
+        "pathlib",
+        "pytorch_lightning",
+        "typing",
+    ]
+)
+# the one file of weights in a Hugging Face folder, by the library that wrote it
+_FOLDER_FILES = (
+    "model.safetensors",
+    "diffusion_pytorch_model.safetensors",
+    "pytorch_model.bin",
+    "diffusion_pytorch_model.bin",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,16 +81,16 @@ def _named(title: str, keys: Collection[str]) -> str:
 def read_state(path: Path | str, *, wrappers: Iterable[str] = _WRAPPERS) -> dict[str, Tensor]:
     """Read a state dict without running anything the file contains.
 
-    `.safetensors` files are mapped; anything else goes through `torch.load(weights_only=True)`.
+    `.safetensors` files are mapped; anything else goes through `torch.load(weights_only=True)`,
+    with inert stand-ins for the classes of training frameworks. A folder, as from Hugging Face, is
+    read through its file of weights.
     Dictionaries around the state dict are opened by the first name of `wrappers` they hold, and a
     prefix `module.` or `_orig_mod.` that all keys share is taken off.
 
     Raises:
         CheckpointError: no such file, a broken or unsafe file, or no tensors in it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(str(path), "no such file", "Check the path.")
+    path = _weights_file(Path(path))
     loaded = _load(path)
     names = tuple(wrappers)
     while isinstance(loaded, Mapping) and (name := _wrapper(loaded, names)):
@@ -141,15 +161,21 @@ def load_strict(
     wanted = model.state_dict()
     report = compare(state, wanted, optional=optional)
     if not report.fits:
-        raise CheckpointError(
-            source, f"does not fit the model\n{report}", "Choose the model this file was made for."
-        )
+        raise _misfit(source, report, recognise(state))
     assign = any(tensor.is_meta for tensor in wanted.values())
     known = {key: tensor for key, tensor in state.items() if key in wanted}
     model.load_state_dict(known, strict=False, assign=assign)
     if assign:
         _fill_optional(model, wanted.keys() - known.keys())
     return report
+
+
+def _misfit(source: str, report: KeyReport, owners: Collection[str]) -> CheckpointError:
+    reason = f"does not fit the model\n{report}"
+    if not owners:
+        return CheckpointError(source, reason, "Choose the model this file was made for.")
+    names = " or ".join(owners)
+    return CheckpointError(source, reason, f"These are the keys and shapes of {names}.")
 
 
 def _fill_optional(model: nn.Module, keys: Collection[str]) -> None:
@@ -160,13 +186,41 @@ def _fill_optional(model: nn.Module, keys: Collection[str]) -> None:
         module.register_buffer(name, torch.full_like(module.get_buffer(name), -1.0, device="cpu"))
 
 
+def _weights_file(path: Path) -> Path:
+    if path.is_dir():
+        for name in _FOLDER_FILES:
+            if (path / name).is_file():
+                return path / name
+        raise CheckpointError(
+            str(path), f"holds none of {', '.join(_FOLDER_FILES)}", "Pass the file of weights."
+        )
+    if not path.is_file():
+        raise CheckpointError(str(path), "no such file", "Check the path.")
+    return path
+
+
+class _Inert:
+    """Stands in for a class a checkpoint mentions: takes whatever it is given, does nothing."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        del args, kwargs
+
+    def __setstate__(self, state: object) -> None:
+        del state
+
+
+def _stand_ins(path: Path) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
+    foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    return [(_Inert, name) for name in foreign if name.partition(".")[0] in _FRAMEWORKS]
+
+
 def _load(path: Path) -> object:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        # published training checkpoints carry their command line as a Namespace: plain data
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        zipped = _is_zip(path)
+        with torch.serialization.safe_globals(_stand_ins(path) if zipped else []):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except (SafetensorError, RuntimeError, OSError, EOFError, KeyError) as error:
         raise CheckpointError(
             str(path), f"cannot be read ({error})", "Download it again."

@@ -2,7 +2,10 @@
 
 import argparse
 import pickle
+import sys
+import types
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -45,6 +48,38 @@ def test_safetensors_and_old_pickles(tmp_path):
     torch.save(state, tmp_path / "b.ckpt", _use_new_zipfile_serialization=False)
     assert torch.equal(read_state(tmp_path / "a.safetensors")["a"], state["a"])
     assert torch.equal(read_state(tmp_path / "b.ckpt")["a"], state["a"])
+
+
+class _Callback:
+    """A class of the training framework, kept by Lightning as the key of its state."""
+
+    monitor = "val/rec_loss"
+
+
+def test_lightning_checkpoints_load_without_lightning(tmp_path, monkeypatch):
+    module = types.ModuleType("pytorch_lightning.callbacks")
+    monkeypatch.setitem(sys.modules, "pytorch_lightning", types.ModuleType("pytorch_lightning"))
+    monkeypatch.setitem(sys.modules, "pytorch_lightning.callbacks", module)
+    monkeypatch.setattr(_Callback, "__module__", "pytorch_lightning.callbacks")
+    module._Callback = _Callback
+    saved = {
+        "callbacks": {_Callback: {"best": np.float64(1.5), "object": _Callback()}},
+        "hyper_parameters": argparse.Namespace(lr=0.1),
+        "state_dict": {"a": torch.ones(2)},
+    }
+    torch.save(saved, tmp_path / "last.ckpt")
+    monkeypatch.undo()
+    assert read_state(tmp_path / "last.ckpt") == {"a": pytest.approx(torch.ones(2))}
+
+
+def test_hugging_face_folders_are_read_through_their_weights(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "diffusion_pytorch_model.safetensors")
+    assert read_state(tmp_path)["a"].sum() == 2
+    save_file({"a": torch.zeros(2)}, tmp_path / "model.safetensors")
+    assert read_state(tmp_path)["a"].sum() == 0
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"holds none of model\.safetensors"):
+        read_state(tmp_path / "empty")
 
 
 def test_hostile_and_broken_files_are_refused(tmp_path):

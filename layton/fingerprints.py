@@ -1,0 +1,36 @@
+"""Whose file is this? Published checkpoints by a digest of their keys and shapes.
+
+`fingerprints.json` holds one digest a state-dict layout, and the names of the models that have it
+(LlamaGen's class- and text-conditional tokenizers, say, share theirs). It answers one question
+only: what a file that does not fit the model asked for would have fitted.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+from torch import Tensor
+
+__all__ = ["fingerprint", "recognise"]
+
+_NOT_COUNTED = ("codebook_used",)  # last parts of keys: statistics that a file may lack
+_LOSSES = "loss."  # Lightning checkpoints carry the discriminator under this prefix
+
+
+def fingerprint(shapes: Mapping[str, Sequence[int]]) -> str:
+    """16 hex digits: SHA-256 over the sorted lines "key d0,d1,…", whatever the order given."""
+    lines = sorted(
+        f"{key} {','.join(map(str, shape))}"
+        for key, shape in shapes.items()
+        if not key.startswith(_LOSSES) and key.rpartition(".")[2] not in _NOT_COUNTED
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def recognise(state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Names of the published models with exactly these keys and shapes; none if unknown."""
+    table: dict[str, list[str]] = json.loads(
+        (files("layton") / "fingerprints.json").read_text(encoding="utf-8")
+    )
+    return tuple(table.get(fingerprint({k: v.shape for k, v in state.items()}), ()))

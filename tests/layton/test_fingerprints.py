@@ -1,0 +1,49 @@
+"""A checkpoint is recognised by its keys and shapes, whatever else it carries."""
+
+import json
+from importlib.resources import files
+
+import pytest
+import torch
+from torch import nn
+
+from layton import fingerprints
+from layton.checkpoint import load_strict
+from layton.config import VQ_8, VQ_16
+from layton.errors import CheckpointError
+from layton.fingerprints import fingerprint, recognise
+from layton.vq import VQModel
+
+
+def meta_state(config):
+    with torch.device("meta"):
+        return VQModel(config).state_dict()
+
+
+def test_the_digest_is_of_sorted_names_and_shapes():
+    # SHA-256 of "a 2,3\nb " in hexadecimal, worked out with sha256sum
+    expected = "4cc0940d8f0ba36e"
+    assert fingerprint({"b": (), "a": (2, 3)}) == expected
+    assert fingerprint({"a": [2, 3], "b": [], "loss.d": [1], "q.codebook_used": [4]}) == expected
+    assert fingerprint({"a": (3, 2), "b": ()}) != expected
+
+
+def test_published_tokenizers_are_recognised_from_their_state():
+    assert recognise(meta_state(VQ_8)) == ("llamagen-8",)
+    assert recognise(meta_state(VQ_16)) == ("llamagen-16", "llamagen-16-t2i")
+    assert recognise({"a": torch.ones(1)}) == ()
+
+
+def test_a_wrong_file_is_named_in_the_error():
+    with pytest.raises(CheckpointError) as caught:
+        load_strict(nn.Linear(1, 1), meta_state(VQ_8), source="vq_ds8_c2i.pt")
+    assert "2 missing from the file:\n    bias\n    weight" in str(caught.value)
+    assert caught.value.remedy == "These are the keys and shapes of llamagen-8."
+
+
+def test_every_manifest_has_its_entry(shared):
+    table = json.loads((files(fingerprints.__package__) / "fingerprints.json").read_text())
+    manifests = sorted((shared / "parity/manifests").glob("*.json"))
+    assert len(manifests) == 35
+    for path in manifests:
+        assert fingerprint(json.loads(path.read_text())["params"]) in table, path.name
