@@ -18,16 +18,8 @@ _WRAPPERS = ("ema", "model", "module", "state_dict")
 _SHOWN = 8  # differing keys named in a message
 # what training checkpoints mention beside the weights: command lines, callbacks, numpy scalars
 _FRAMEWORKS = frozenset(
-    [
-        "_codecs",
-        "argparse",
-        "lightning",
-        "numpy",
-        "omegaconf",
-        "pathlib",
-        "pytorch_lightning",
-        "typing",
-    ]
+    ("_codecs", "argparse", "lightning", "numpy", "omegaconf")
+    + ("pathlib", "pytorch_lightning", "typing")
 )
 # the one file of weights in a Hugging Face folder, by the library that wrote it
 _FOLDER_FILES = (
