@@ -17,10 +17,8 @@ __all__ = ["KeyReport", "compare", "load_strict", "read_state", "strip_prefix"]
 _WRAPPERS = ("ema", "model", "module", "state_dict")
 _SHOWN = 8  # differing keys named in a message
 # what training checkpoints mention beside the weights: command lines, callbacks, numpy scalars
-_FRAMEWORKS = frozenset(
-    ("_codecs", "argparse", "lightning", "numpy", "omegaconf")
-    + ("pathlib", "pytorch_lightning", "typing")
-)
+_MENTIONED = frozenset({"_codecs", "argparse", "numpy", "omegaconf", "pathlib", "typing"})
+_MENTIONED |= {"lightning", "pytorch_lightning"}
 # the one file of weights in a Hugging Face folder, by the library that wrote it
 _FOLDER_FILES = (
     "model.safetensors",
@@ -203,7 +201,7 @@ class _Inert:
 
 def _stand_ins(path: Path) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
     foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    return [(_Inert, name) for name in foreign if name.partition(".")[0] in _FRAMEWORKS]
+    return [(_Inert, name) for name in foreign if name.partition(".")[0] in _MENTIONED]
 
 
 def _load(path: Path) -> object:
