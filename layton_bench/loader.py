@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from layton_bench.datasets.base import Dataset
-from layton_bench.errors import ImageError
+from layton_bench.errors import ImageError, UserError
 from layton_bench.images import UInt8Array, decode_rgb
 from layton_bench.preprocess import Protocol
 from layton_bench.types import Failure, ImageBatch, Item
-from layton_bench.workers import map_ahead
+from layton_bench.workers import available_cores, map_ahead
 
 BATCHES_AHEAD = 2
+
+ITEMS_PER_WORKER = 32
+"""A worker takes as long to start as to read about so many images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +66,11 @@ class Reader:
 def load(
     dataset: Dataset,
     items: Sequence[Item],
-    *,
     protocol: Protocol,
-    size_px: int,
+    size_px: int | None,
+    *,
     batch_size: int,
-    num_workers: int,
+    num_workers: int | None = None,
 ) -> Iterator[ImageBatch]:
     """Batches of preprocessed images, in the order of the items.
 
@@ -79,20 +82,37 @@ def load(
         dataset: what reads the items.
         items: which samples, in order.
         protocol: how pictures become pixels.
-        size_px: side of the squares; ignored by protocols that keep sizes.
+        size_px: side of the squares; None only for protocols that keep sizes.
         batch_size: most images in a batch.
-        num_workers: processes that read ahead; 0 reads in this one, when asked.
+        num_workers: processes that read ahead; 0 reads in this one, when asked; None chooses.
 
     Raises:
         UserError: a worker process died.
     """
-    reader = Reader(dataset=dataset, protocol=protocol, size_px=size_px)
+    reader = Reader(dataset=dataset, protocol=protocol, size_px=_checked_size(protocol, size_px))
+    if num_workers is None:
+        num_workers = fitting_workers(len(items))
     ahead = BATCHES_AHEAD * batch_size
     results = map_ahead(reader, items, num_workers=num_workers, ahead=ahead)
     try:
         yield from batches(results, batch_size=batch_size)
     finally:
         results.close()
+
+
+def _checked_size(protocol: Protocol, size_px: int | None) -> int:
+    if size_px is None and protocol.is_square:
+        raise UserError(
+            f"protocol {protocol.id}",
+            "it makes squares, and no size was given",
+            "Give size_px in the suite, or use native@1.",
+        )
+    return size_px or 0
+
+
+def fitting_workers(num_items: int) -> int:
+    """Worker processes worth starting: one a core, and none for a handful of images."""
+    return min(available_cores(), num_items // ITEMS_PER_WORKER)
 
 
 def batches(results: Iterable[Loaded], *, batch_size: int) -> Iterator[ImageBatch]:

@@ -58,6 +58,13 @@ def map_ahead(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux; knows of containers and taskset
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _in_order(
     pool: ProcessPoolExecutor, chunks: Sequence[Sequence[V]], *, pending_limit: int
 ) -> Iterator[Any]:

@@ -1,0 +1,183 @@
+"""What a set of images contains, apart from where and in which layout it lies.
+
+The fingerprint is the SHA-256 over the sorted SHA-256 digests of the image files' bytes, one to a
+line: the same files in a folder, a tar shard or a parquet file have the same one. Digests are kept
+in the user's cache directory by path, size and time of change, so that the next run need not read
+the files again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from platformdirs import user_cache_path
+
+from layton_bench.datasets.base import Dataset
+from layton_bench.errors import ImageError
+from layton_bench.types import Item
+
+UNREADABLE = "unreadable"
+"""In place of a digest where an item's bytes cannot be had; the fingerprint counts them."""
+
+CACHE_VARIABLE = "LAYTON_BENCH_CACHE"
+
+_SETTLED_NS = 2_000_000_000
+_log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class HasSource(Protocol):
+    """A data set that can name the file that holds an item, alone or among others."""
+
+    def source(self, item: Item) -> Path:
+        """The file whose change means that the item may have changed."""
+
+
+def fingerprint(dataset: Dataset, items: Sequence[Item]) -> str:
+    """Digest of the contents of these items, whatever their order, names and layout."""
+    lines = "\n".join(sorted(content_digests(dataset, items)))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def duplicates(dataset: Dataset, items: Sequence[Item]) -> tuple[tuple[str, ...], ...]:
+    """Keys of items that hold the same bytes, one group each, in the order of the items."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for item, digest in zip(items, content_digests(dataset, items), strict=True):
+        if digest != UNREADABLE:
+            groups[digest].append(item.key)
+    return tuple(tuple(keys) for keys in groups.values() if len(keys) > 1)
+
+
+def content_digests(dataset: Dataset, items: Sequence[Item]) -> tuple[str, ...]:
+    """SHA-256 of each item's bytes in lower-case hex, or ``unreadable``."""
+    stamps = _stamps(dataset, items)
+    with closing(_DigestCache()) as cache:
+        known = [cache.find(stamp) if stamp else None for stamp in stamps]
+        lacking = [i for i, digest in enumerate(known) if digest is None]
+        fresh = dict(zip(lacking, _compute(dataset, [items[i] for i in lacking]), strict=True))
+        cache.keep((stamps[i], digest) for i, digest in fresh.items())
+    return tuple(digest or fresh[i] for i, digest in enumerate(known))
+
+
+def _compute(dataset: Dataset, items: Sequence[Item]) -> Iterator[str]:
+    # threads: reading and hashing both release the interpreter's lock
+    with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 2)) as pool:
+        yield from pool.map(lambda item: _digest(dataset, item), items)
+
+
+def _digest(dataset: Dataset, item: Item) -> str:
+    try:
+        return hashlib.sha256(dataset.read(item)).hexdigest()
+    except ImageError:
+        return UNREADABLE
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """What must not have changed for a cached digest to hold."""
+
+    path: str
+    part: str
+    size: int
+    mtime_ns: int
+
+
+def _stamps(dataset: Dataset, items: Sequence[Item]) -> list[_Stamp | None]:
+    """A stamp an item; None where the data set names no file, or the file cannot be looked at."""
+    if not isinstance(dataset, HasSource):
+        return [None] * len(items)
+    seen: dict[Path, os.stat_result | None] = {}
+    stamps = []
+    for item in items:
+        path = dataset.source(item)
+        if path not in seen:
+            seen[path] = _stat(path)
+        stamps.append(_stamp(path, item, seen[path]))
+    return stamps
+
+
+def _stamp(path: Path, item: Item, stat: os.stat_result | None) -> _Stamp | None:
+    if stat is None:
+        return None
+    return _Stamp(str(path.absolute()), repr(item.locator), stat.st_size, stat.st_mtime_ns)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def cache_folder() -> Path:
+    """Where digests are kept: ``LAYTON_BENCH_CACHE``, or the user's cache directory."""
+    given = os.environ.get(CACHE_VARIABLE)
+    return Path(given) if given else user_cache_path("layton-bench")
+
+
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS digests (path TEXT, part TEXT, size INTEGER, mtime_ns INTEGER,"
+    " digest TEXT, PRIMARY KEY (path, part)) WITHOUT ROWID"
+)
+
+
+class _DigestCache:
+    """A table of digests on disk; from its first error on, an empty one in memory."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect(":memory:")
+        with self._or_in_memory():
+            cache_folder().mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(cache_folder() / "digests.sqlite", timeout=10)
+            self._connection.execute(_TABLE)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def find(self, stamp: _Stamp) -> str | None:
+        """The digest kept for exactly this stamp."""
+        row = None
+        with self._or_in_memory():
+            row = self._connection.execute(
+                "SELECT digest FROM digests"
+                " WHERE path = ? AND part = ? AND size = ? AND mtime_ns = ?",
+                (stamp.path, stamp.part, stamp.size, stamp.mtime_ns),
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    def keep(self, entries: Iterable[tuple[_Stamp | None, str]]) -> None:
+        """Keep digests of files that have not changed just now.
+
+        The time of a file that has may be too coarse to show its next change.
+        """
+        settled = time.time_ns() - _SETTLED_NS
+        rows = [
+            (stamp.path, stamp.part, stamp.size, stamp.mtime_ns, digest)
+            for stamp, digest in entries
+            if stamp is not None and stamp.mtime_ns < settled and digest != UNREADABLE
+        ]
+        with self._or_in_memory(), self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", rows
+            )
+
+    @contextmanager
+    def _or_in_memory(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            _log.warning("digests of images are not kept: %s", error)
+            self._connection = sqlite3.connect(":memory:")
+            self._connection.execute(_TABLE)
