@@ -10,6 +10,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +47,7 @@ from layton_bench.results import StoredRun, find_existing, model_folder, new_run
 from layton_bench.seeds import sample_seed
 from layton_bench.signature import metric_label, signature
 from layton_bench.suite import Suite
-from layton_bench.types import ImageBatch, Item, MetricValue
+from layton_bench.types import Item, MetricValue
 from layton_bench.weights import WeightsStore
 
 _log = logging.getLogger(__name__)
@@ -362,20 +363,21 @@ def _evaluate(
     options, suite = plan.options, plan.suite
     candidates = plan.start(clock)
     size = options.batch_size or starting_batch_size(plan.device, suite.size_px)
-    batches: Iterable[ImageBatch] = load(
+    batches = load(
         plan.dataset,
         plan.items,
-        plugins.protocols[suite.protocol],
-        suite.size_px,
+        protocol=plugins.protocols[suite.protocol],
+        size_px=suite.size_px or 0,
         batch_size=size,
         num_workers=options.num_workers,
     )
     reporter.start(f"{plan.model_name} on {suite.name}", len(plan.items))
     try:
-        return evaluate(
-            batches, candidates, metrics, clock=clock, gallery=gallery,
-            strict=options.strict, on_progress=reporter.advance,
-        )  # fmt: skip
+        with closing(batches):
+            return evaluate(
+                batches, candidates, metrics, clock=clock, gallery=gallery,
+                strict=options.strict, on_progress=reporter.advance,
+            )  # fmt: skip
     finally:
         reporter.finish()
 

@@ -1,8 +1,19 @@
 """Fixtures shared by every test."""
 
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from layton_bench.cli import invoke
+from layton_bench.record import RunRecord
+from layton_bench.results import stored_runs
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +23,68 @@ def shared() -> Path:
     if not (folder / "parity").is_dir():
         pytest.skip("no ../shared beside this checkout")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's caches."""
+    monkeypatch.setenv("LAYTON_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command line did."""
+
+    code: int
+    out: str
+    err: str
+    records: list[RunRecord]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A small data root and results folder, and the command line run in this process."""
+
+    data: Path
+    results: Path
+    run_command: Callable[[list[str]], Outcome]
+
+    def __call__(self, *words: str | Path) -> Outcome:
+        """Run ``layton-bench WORDS``; the records are those now in the results folder."""
+        return self.run_command([str(word) for word in words])
+
+
+@pytest.fixture
+def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> Bench:
+    """The command line over a data root of its own, run in the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "240")
+    data, results = tmp_path / "data", tmp_path / "results"
+    data.mkdir()
+
+    def run_command(words: list[str]) -> Outcome:
+        capsys.readouterr()
+        code = invoke(words)
+        captured = capsys.readouterr()
+        records = [run.record for run in stored_runs(results)] if results.is_dir() else []
+        return Outcome(code=code, out=captured.out, err=captured.err, records=records)
+
+    return Bench(data=data, results=results, run_command=run_command)
+
+
+def picture(seed: int, size: tuple[int, int] = (320, 288)) -> Image.Image:
+    """A seeded RGB picture with smooth areas, edges and texture; ``size`` is (width, height)."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 7, 3), dtype=np.uint8))
+    pixels = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC)).astype(np.int16)
+    height, width = pixels.shape[:2]
+    pixels[height // 3 : height // 2, width // 4 : width // 2] = rng.integers(0, 256, 3)
+    pixels = pixels + rng.integers(-12, 13, pixels.shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def file_bytes(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    """An image file in memory."""
+    buffer = io.BytesIO()
+    image.save(buffer, format=form, **options)
+    return buffer.getvalue()

@@ -1,0 +1,61 @@
+"""layton-bench: a benchmark harness for image tokenizers and text-to-image generators.
+
+The names below are what users and plugin authors may rely on; docs/plugins.md shows them in use.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from layton_bench.backbones import Backbone, BackboneSpec
+from layton_bench.datasets.base import Dataset, DatasetSpec
+from layton_bench.errors import ImageError, LaytonBenchError, ModelOutputError, UserError
+from layton_bench.hookspecs import hookimpl
+from layton_bench.metrics.base import (
+    Metric,
+    MetricContext,
+    MetricPattern,
+    MetricSpec,
+    PerSampleMetric,
+)
+from layton_bench.models import (
+    Generator,
+    LoadContext,
+    ModelCard,
+    ModelPattern,
+    ModelSpec,
+    Tokenizer,
+)
+from layton_bench.types import Codes, Item, MetricValue, Prompt, ScoredBatch
+
+try:
+    __version__ = version("layton-bench")
+except PackageNotFoundError:  # a bare checkout
+    __version__ = "0+unknown"
+
+__all__ = [
+    "Backbone",
+    "BackboneSpec",
+    "Codes",
+    "Dataset",
+    "DatasetSpec",
+    "Generator",
+    "ImageError",
+    "Item",
+    "LaytonBenchError",
+    "LoadContext",
+    "Metric",
+    "MetricContext",
+    "MetricPattern",
+    "MetricSpec",
+    "MetricValue",
+    "ModelCard",
+    "ModelOutputError",
+    "ModelPattern",
+    "ModelSpec",
+    "PerSampleMetric",
+    "Prompt",
+    "ScoredBatch",
+    "Tokenizer",
+    "UserError",
+    "__version__",
+    "hookimpl",
+]

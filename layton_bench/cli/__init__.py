@@ -1,0 +1,115 @@
+"""The command line: each command parses, calls one library function and prints.
+
+Exit codes: 0 done; 1 a fault of ours, with a log file; 2 something the user can mend; 130 Ctrl-C.
+Results go to stdout; progress, warnings and errors to stderr.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.logging import RichHandler
+
+from layton_bench import __version__
+from layton_bench.cli import doctor, leaderboard, list_, run, score, show, weights
+from layton_bench.cli.console import State, err
+from layton_bench.errors import UserError
+
+app = typer.Typer(
+    name="layton-bench",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Benchmark image tokenizers and text-to-image generators.",
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"layton-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(help="Load a plugin: a module, a .py file or a package folder. Repeatable."),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print and exit."),
+    ] = False,
+) -> None:
+    del version
+    context.obj = State(extra_plugins=tuple(plugin or ()))
+
+
+for module in (run, score, list_, show, leaderboard, doctor):
+    module.register(app)
+app.add_typer(weights.app, name="weights")
+
+
+def main() -> None:
+    """Entry point of ``layton-bench``."""
+    sys.exit(invoke(sys.argv[1:]))
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; every error is shown once, here."""
+    _configure_logging()
+    try:
+        app(args=list(arguments), prog_name="layton-bench")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except UserError as error:
+        _show(error)
+        return 2
+    except KeyboardInterrupt:
+        err.print("[bold]Interrupted.[/] Runs that were finished are kept; run again to go on.")
+        return 130
+    except Exception as error:  # a fault of ours: keep the traceback, show where it is
+        log = _write_log(arguments, error)
+        err.print(f"[bold red]Internal error:[/] {type(error).__name__}", highlight=False)
+        err.print(str(error), markup=False, highlight=False)
+        err.print(f"The traceback is in {log}; please report it with that file.", markup=False)
+        return 1
+    return 0
+
+
+def _configure_logging() -> None:
+    handler = RichHandler(console=err, show_time=False, show_path=False, markup=False)
+    logger = logging.getLogger("layton_bench")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _show(error: UserError) -> None:
+    err.print("[bold red]Error:[/] ", end="")
+    err.print(f"{error.thing}: {error.reason}.", markup=False, highlight=False, soft_wrap=True)
+    err.print(error.remedy, markup=False, highlight=False, soft_wrap=True)
+
+
+def _write_log(arguments: Sequence[str], error: Exception) -> Path:
+    name = f"layton-bench-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
+    text = "".join(traceback.format_exception(error))
+    body = f"layton-bench {__version__}\narguments: {list(arguments)}\n\n{text}"
+    for folder in (Path.cwd(), Path.home()):
+        path = folder / name
+        try:
+            path.write_text(body, encoding="utf-8")
+        except OSError:
+            continue
+        return path
+    err.print(body, markup=False)
+    return Path("(nowhere writable; printed above)")

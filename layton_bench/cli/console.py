@@ -1,0 +1,95 @@
+"""What every command shares: the consoles, the progress bar, the plugins, the table."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from layton_bench.leaderboard import Board, cells, headings, is_best, notes
+from layton_bench.plugin_manager import Plugins
+
+_log = logging.getLogger(__name__)
+
+err = Console(stderr=True)
+# Piped output has no width of its own: wide enough that no table is folded.
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 240)
+
+
+@dataclass
+class State:
+    """What the options before the command gave."""
+
+    extra_plugins: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        """Everything registered; broken plugins are named once on stderr."""
+        plugins = Plugins(self.extra_plugins)
+        for info in plugins.infos:
+            if info.error is not None:
+                _log.warning(
+                    "plugin '%s' of %s is left out: %s", info.name, info.distribution, info.error
+                )
+        return plugins
+
+
+class BarReporter:
+    """A progress bar on stderr with throughput and time remaining."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def start(self, title: str, total: int) -> None:
+        """Show the bar."""
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=err,
+        )  # fmt: skip
+        self._task = self._progress.add_task(title, total=total, rate="")
+        self._progress.start()
+
+    def advance(self, count: int) -> None:
+        """Move the bar on."""
+        if self._progress is None:
+            return
+        self._progress.advance(self._task, count)
+        speed = self._progress.tasks[0].speed
+        rate = f"{speed:.1f} images/s" if speed else ""
+        self._progress.update(self._task, rate=rate)
+
+    def finish(self) -> None:
+        """Leave the bar as it is."""
+        if self._progress is not None:
+            self._progress.stop()
+
+
+def print_boards(boards: Sequence[Board]) -> None:
+    """Tables on stdout, best values bold, notes below."""
+    for board in boards:
+        table = Table(title=Text(board.title), title_justify="left")
+        for number, heading in enumerate(headings(board)):
+            table.add_column(Text(heading), justify="left" if number == 0 else "right")
+        for record, row in zip(board.records, cells(board, lambda text: text), strict=True):
+            styles = ["", "", *("bold" if is_best(board, c, record) else "" for c in board.columns)]
+            table.add_row(*(Text(t, style=s) for t, s in zip(row, styles, strict=True)))
+        out.print(table)
+        for note in notes(board):
+            if not note.startswith("`"):
+                out.print(Text(f"  {note}"), soft_wrap=True)

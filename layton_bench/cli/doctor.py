@@ -1,0 +1,45 @@
+"""`layton-bench doctor`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from layton_bench.cli.console import State, out
+from layton_bench.doctor import examine
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(doctor)
+
+
+def doctor(
+    context: typer.Context,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="LAYTON_BENCH_DATA", help="Folder in which the data sets lie."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what is installed, which data and weights are found, and what is missing for what."""
+    state: State = context.obj
+    findings = examine(state.plugins, data_root)
+    if as_json:
+        out.out(json.dumps([asdict(f) for f in findings], indent=2, ensure_ascii=False))
+        return
+    for area, members in groupby(findings, key=lambda finding: finding.area):
+        table = Table(title=Text(area, style="bold"), title_justify="left", box=None)
+        for heading in ("", "name", "found, or how to get it", "enables"):
+            table.add_column(heading, overflow="fold")
+        for finding in members:
+            mark = Text("✓", style="green") if finding.is_found else Text("✗", style="yellow")
+            table.add_row(mark, *map(Text, (finding.name, finding.detail, finding.enables)))
+        out.print(table)

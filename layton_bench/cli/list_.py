@@ -1,0 +1,151 @@
+"""`layton-bench list suites|models|metrics|plugins|runs|…`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from layton_bench.cli.console import State, out
+from layton_bench.leaderboard import display_name, marks
+from layton_bench.plugin_manager import Plugins
+from layton_bench.results import stored_runs
+
+What = Literal["suites", "models", "metrics", "plugins", "datasets", "protocols", "runs"]
+Row = dict[str, str]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("list")(list_)
+
+
+def list_(
+    context: typer.Context,
+    what: Annotated[What, typer.Argument(help="What to list.")],
+    results: Annotated[
+        Path, typer.Option("--out", help="Results folder, for runs.")
+    ] = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what is registered, or the runs stored."""
+    state: State = context.obj
+    rows = _runs(results) if what == "runs" else _LISTS[what](state.plugins)
+    if as_json:
+        out.out(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in rows[0] if rows else ["nothing yet"]:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(value) for value in row.values()))
+    out.print(table)
+
+
+def _suites(plugins: Plugins) -> list[Row]:
+    return [
+        {
+            "suite": suite.name,
+            "kind": suite.kind,
+            "samples": f"{suite.num_samples:,}" if suite.num_samples else "all",
+            "protocol": suite.protocol,
+            "summary": suite.summary,
+        }
+        for suite in plugins.suites.entries.values()
+    ]
+
+
+def _models(plugins: Plugins) -> list[Row]:
+    rows = [
+        {
+            "model": spec.card.name,
+            "kind": spec.card.kind,
+            "px": ", ".join(map(str, spec.card.sizes_px)) or "any",
+            "bits/image": f"{spec.card.bits_per_image:,.0f}" if spec.card.bits_per_image else "",
+            "summary": spec.card.summary,
+        }
+        for name, spec in plugins.models.entries.items()
+        if name == spec.card.name
+    ]
+    patterns = [
+        {
+            "model": ", ".join(pattern.examples),
+            "kind": "tokenizer",
+            "px": "any",
+            "bits/image": "",
+            "summary": pattern.summary,
+        }
+        for pattern in plugins.model_patterns
+    ]
+    return rows + patterns
+
+
+def _metrics(plugins: Plugins) -> list[Row]:
+    rows = [
+        {
+            "metric": spec.name,
+            "better": spec.direction,
+            "weights": ", ".join(spec.weights),
+            "summary": spec.summary,
+        }
+        for spec in plugins.metrics.entries.values()
+    ]
+    patterns = [
+        {"metric": ", ".join(p.examples), "better": "", "weights": "", "summary": p.pattern.pattern}
+        for p in plugins.metric_patterns
+    ]
+    return rows + patterns
+
+
+def _plugins(plugins: Plugins) -> list[Row]:
+    return [
+        {
+            "plugin": info.name,
+            "distribution": info.distribution,
+            "version": info.version,
+            "state": "works" if info.error is None else f"left out: {info.error}",
+        }
+        for info in plugins.infos
+    ]
+
+
+def _datasets(plugins: Plugins) -> list[Row]:
+    return [
+        {
+            "dataset": spec.name,
+            "samples": f"{spec.num_items:,}" if spec.num_items else "",
+            "summary": spec.summary,
+        }
+        for spec in plugins.datasets.entries.values()
+    ]
+
+
+def _protocols(plugins: Plugins) -> list[Row]:
+    return [{"protocol": p.id, "summary": p.summary} for p in plugins.protocols.entries.values()]
+
+
+def _runs(results: Path) -> list[Row]:
+    return [
+        {
+            "run": run.record.run_id,
+            "suite": run.record.suite.name,
+            "model": display_name(run.record),
+            "state": "; ".join(marks(run.record)) or "complete",
+        }
+        for run in stored_runs(results)
+    ]
+
+
+_LISTS: dict[str, Callable[[Plugins], list[Row]]] = {
+    "suites": _suites,
+    "models": _models,
+    "metrics": _metrics,
+    "plugins": _plugins,
+    "datasets": _datasets,
+    "protocols": _protocols,
+}

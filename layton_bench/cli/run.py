@@ -1,0 +1,137 @@
+"""`layton-bench run`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from layton_bench.cli.console import BarReporter, State, err, out, print_boards
+from layton_bench.devices import parse_batch_size
+from layton_bench.errors import UserError
+from layton_bench.leaderboard import boards, to_markdown
+from layton_bench.results import StoredRun, latest, safe_name, stored_runs
+from layton_bench.run import Outcome, Overwrite, RunOptions
+from layton_bench.run import run as run_model
+
+_log = logging.getLogger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(run)
+
+
+def run(
+    context: typer.Context,
+    suite: Annotated[str, typer.Option(help="Suite to run; `list suites` shows them.")],
+    model: Annotated[
+        list[str], typer.Option(help="Model to run; `list models` shows them. Repeatable.")
+    ],
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="LAYTON_BENCH_DATA", help="Folder in which the data sets lie."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Use only N samples, evenly spaced. Marked as partial everywhere."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    metric: Annotated[
+        list[str] | None, typer.Option(help="In place of the suite's metrics. Repeatable.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the model. Repeatable."),
+    ] = None,
+    num_workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode images. [default: chosen]")
+    ] = None,
+    overwrite: Annotated[
+        Overwrite,
+        typer.Option(
+            help="A run that exists: keep it, run again, or compute only the metrics it lacks."
+        ),
+    ] = "never",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first failed sample or missing metric.")
+    ] = False,
+    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the run records as JSON.")
+    ] = False,
+) -> None:
+    """Run models on a suite, write a record for each, and print the table.
+
+    A run whose inputs are the same as an existing one's is not repeated.
+    """
+    state: State = context.obj
+    options = RunOptions(
+        out=results, data_root=data_root, limit=limit, seed=seed, device=device, dtype=dtype,
+        batch_size=parse_batch_size(batch_size), num_workers=num_workers, overwrite=overwrite,
+        strict=strict, metrics=tuple(metric or ()), command=tuple(sys.argv),
+    )  # fmt: skip
+    finished, failed = [], []
+    for name in model:
+        try:
+            outcome = run_model(
+                state.plugins, suite, name, options, settings=setting or (), reporter=BarReporter()
+            )
+        except UserError as error:
+            if len(model) == 1:
+                raise
+            failed.append(error)
+            _log.error("%s", error)
+            continue
+        finished.append(outcome)
+        _say(outcome)
+        if outcome.run.record.status == "interrupted":
+            break
+    report(finished, results, as_json=as_json)
+    if failed:
+        raise typer.Exit(2)
+    if any(outcome.run.record.status == "interrupted" for outcome in finished):
+        raise typer.Exit(130)
+
+
+def report(finished: list[Outcome], results: Path, *, as_json: bool) -> None:
+    """Print the records, refresh the suite's leaderboard, and say where the files are."""
+    runs = [outcome.run for outcome in finished]
+    if as_json:
+        out.out("[" + ",\n".join(r.record.model_dump_json(indent=2) for r in runs) + "]")
+    elif runs:
+        print_boards(boards(run.record for run in runs))
+    for suite in sorted({run.record.suite.name for run in runs}):
+        path = _write_leaderboard(results, suite)
+        err.print(f"Leaderboard: {path}", markup=False, soft_wrap=True)
+    for run in runs:
+        err.print(f"Record, samples and images: {run.folder}", markup=False, soft_wrap=True)
+
+
+def _say(outcome: Outcome) -> None:
+    record = outcome.run.record
+    if outcome.is_reused:
+        _log.info("%s: this run exists already (%s)", record.model.name, record.run_id)
+    if outcome.lacking:
+        _log.warning(
+            "%s: the existing run lacks %s; --overwrite only-missing computes them",
+            record.model.name,
+            ", ".join(outcome.lacking),
+        )
+    for failure in record.completeness.failed:
+        _log.warning("left out '%s' (%s): %s", failure.key, failure.stage, failure.reason)
+    if record.status == "interrupted":
+        _log.warning("interrupted: the record covers the samples done so far and says so")
+
+
+def _write_leaderboard(results: Path, suite: str) -> Path:
+    runs: list[StoredRun] = latest(stored_runs(results, suite))
+    path = results / safe_name(suite) / "leaderboard.md"
+    path.write_text(to_markdown(boards(run.record for run in runs)), encoding="utf-8")
+    return path

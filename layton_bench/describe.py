@@ -1,0 +1,95 @@
+"""A run record in words, and its worst and best samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from layton_bench.leaderboard import ARROWS, badness, display_name, format_value, marks
+from layton_bench.record import MetricResult, RunRecord
+
+
+def describe(record: RunRecord) -> str:
+    """The whole record as plain text, most important first."""
+    return "\n".join(_lines(record))
+
+
+def _lines(record: RunRecord) -> Iterator[str]:
+    done, suite = record.completeness, record.suite
+    yield f"{display_name(record)} on {suite.name} v{suite.version}"
+    yield f"  run {record.run_id}, started {record.started}"
+    state = "; ".join(marks(record)) or "complete"
+    yield f"  {state}: {done.effective:,} of {done.expected:,} samples, seed {record.seed}"
+    yield f"  {suite.protocol}, {suite.size_px or 'own'} px, rounding {suite.rounding}"
+    yield f"  data {record.data.name}, content {record.data.fingerprint[:12]}"
+    if record.bits_per_image is not None:
+        bits = record.bits_per_image
+        yield f"  {bits:,.0f} bits an image on average ({bits / 8:,.1f} bytes)"
+    if record.model.card.notes:
+        yield f"  {record.model.card.notes}"
+    yield from _metrics(record)
+    yield from _missing(record)
+    yield from _machine(record)
+
+
+def _metrics(record: RunRecord) -> Iterator[str]:
+    yield "Metrics (95% interval):"
+    for name, result in record.metrics.items():
+        yield f"  {_heading(result):<28} {format_value(result)}"
+        if result.unavailable:
+            yield f"    unavailable: {result.unavailable}"
+        if result.note:
+            yield f"    {result.note}"
+        if result.value is not None:
+            yield f"    {result.signature}"
+        del name
+
+
+def _heading(result: MetricResult) -> str:
+    unit = f" ({result.unit})" if result.unit else ""
+    return f"{result.label}{unit} {ARROWS[result.direction]}".strip()
+
+
+def _missing(record: RunRecord) -> Iterator[str]:
+    done = record.completeness
+    if done.missing:
+        yield f"The data set lacks {done.missing:,} samples of the suite."
+    if done.upscaled:
+        yield f"{done.upscaled:,} images were smaller than the suite's size and were enlarged."
+    for group in done.duplicates:
+        yield f"Same content: {', '.join(group)}"
+    for failure in done.failed:
+        yield f"Left out ({failure.stage}): {failure.key}: {failure.reason}"
+
+
+def _machine(record: RunRecord) -> Iterator[str]:
+    time, origin = record.timing, record.provenance
+    yield (
+        f"Time: {time.total_seconds:.1f} s (load {time.load_seconds:.1f},"
+        f" encode {time.encode_seconds:.1f}, decode {time.decode_seconds:.1f},"
+        f" metrics {time.metrics_seconds:.1f}), up to {time.batch_size} images a batch"
+    )
+    commit = origin.git_commit[:12] if origin.git_commit else "no checkout"
+    dirty = ", with uncommitted changes" if origin.git_dirty else ""
+    yield f"Machine: {origin.device_name} ({origin.device}, {record.model.dtype})"
+    yield f"Code: layton-bench {origin.packages.get('layton-bench', '?')}, {commit}{dirty}"
+
+
+def extremes(record: RunRecord, samples: pd.DataFrame, *, count: int = 4) -> pd.DataFrame:
+    """The worst and best samples by the first ranked metric: columns rank, key, metric columns."""
+    name = next(
+        (n for n, r in record.metrics.items() if n in samples and r.direction != "none"), None
+    )
+    if name is None:
+        return pd.DataFrame()
+    direction = record.metrics[name].direction
+    scored = samples[samples[name].notna()]
+    order = scored[name].map(lambda value: badness(value, direction)).sort_values(kind="stable")
+    best = order.index[:count]
+    worst = order.index[::-1][: min(count, max(0, len(order) - len(best)))]
+    chosen = scored.loc[[*worst, *best]].drop(columns=["failure"], errors="ignore")
+    ranks = [f"worst {i + 1}" for i in range(len(worst))]
+    ranks += [f"best {i + 1}" for i in range(len(best))]
+    chosen.insert(0, "rank", ranks)
+    return chosen.reset_index(drop=True)

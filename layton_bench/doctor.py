@@ -1,0 +1,121 @@
+"""What is installed and found here, and what each missing thing would enable."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from layton_bench import __version__
+from layton_bench.errors import LaytonBenchError
+from layton_bench.plugin_manager import Plugins
+from layton_bench.weights import WeightsStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked for.
+
+    Attributes:
+        area: ``machine``, ``plugins``, ``data sets``, ``weights`` or ``packages``.
+        name: what was looked for.
+        is_found: whether it is here.
+        detail: what was found, or how to get it.
+        enables: what works with it alone.
+    """
+
+    area: str
+    name: str
+    is_found: bool
+    detail: str
+    enables: str = ""
+
+
+def examine(plugins: Plugins, data_root: Path | None) -> list[Finding]:
+    """Everything a run may need, found or not."""
+    return [
+        *_machine(),
+        *_plugins(plugins),
+        *_datasets(plugins, data_root),
+        *_weights(plugins),
+        *_packages(plugins),
+    ]
+
+
+def _machine() -> Iterator[Finding]:
+    import torch
+
+    yield Finding(area="machine", name="layton-bench", is_found=True, detail=__version__)
+    yield Finding(
+        area="machine", name="torch", is_found=True,
+        detail=f"{torch.__version__}, {torch.get_num_threads()} threads",
+    )  # fmt: skip
+    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "Metal"
+    yield Finding(
+        area="machine", name="GPU", is_found=has_gpu,
+        detail=name if has_gpu else "none that torch can use; models run on the CPU",
+    )  # fmt: skip
+
+
+def _plugins(plugins: Plugins) -> Iterator[Finding]:
+    for info in plugins.infos:
+        detail = f"{info.distribution} {info.version}" if info.error is None else info.error
+        yield Finding(
+            area="plugins", name=info.name, is_found=info.error is None, detail=detail
+        )
+
+
+def _datasets(plugins: Plugins, data_root: Path | None) -> Iterator[Finding]:
+    suites = defaultdict(list)
+    for suite in plugins.suites.entries.values():
+        suites[suite.dataset].append(suite.name)
+    for name, spec in plugins.datasets.entries.items():
+        enables = f"suites {', '.join(suites[name])}" if suites[name] else ""
+        try:
+            count = len(spec.open(data_root).items())
+        except LaytonBenchError as error:
+            yield Finding(
+                area="data sets", name=name, is_found=False, detail=str(error), enables=enables
+            )
+            continue
+        whole = f" of {spec.num_items:,}" if spec.num_items not in (None, count) else ""
+        yield Finding(
+            area="data sets", name=name, is_found=True, detail=f"{count:,}{whole} images",
+            enables=enables,
+        )  # fmt: skip
+
+
+def _weights(plugins: Plugins) -> Iterator[Finding]:
+    users = defaultdict(list)
+    for metric in plugins.metrics.entries.values():
+        for weight in metric.weights:
+            users[weight].append(f"metric {metric.name}")
+    for name, model in plugins.models.entries.items():
+        for weight in model.card.weights:
+            if name == model.card.name:
+                users[weight].append(f"model {name}")
+    store = WeightsStore(plugins.weights.entries)
+    for name in plugins.weights.entries:
+        is_found = store.is_installed(name)
+        detail = str(store.find(name)) if is_found else f"layton-bench weights pull {name}"
+        yield Finding(
+            area="weights", name=name, is_found=is_found, detail=detail,
+            enables=", ".join(users[name]),
+        )  # fmt: skip
+
+
+def _packages(plugins: Plugins) -> Iterator[Finding]:
+    users: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for metric in plugins.metrics.entries.values():
+        for package, extra in metric.requires.items():
+            users[package, extra].append(f"metric {metric.name}")
+    for (package, extra), names in users.items():
+        is_found = importlib.util.find_spec(package) is not None
+        detail = "installed" if is_found else f"pip install 'layton-bench[{extra}]'"
+        yield Finding(
+            area="packages", name=package, is_found=is_found, detail=detail,
+            enables=", ".join(names),
+        )  # fmt: skip
