@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from layton.errors import CheckpointError
 from layton.fingerprints import recognise
 
-__all__ = ["KeyReport", "compare", "load_strict", "read_state", "strip_prefix"]
+__all__ = ["KeyReport", "compare", "load_model", "load_strict", "read_state", "strip_prefix"]
+
+M = TypeVar("M", bound=nn.Module)
 
 _WRAPPERS = ("ema", "model", "module", "state_dict")
 _SHOWN = 8  # differing keys named in a message
@@ -71,9 +74,9 @@ def _named(title: str, keys: Collection[str]) -> str:
 def read_state(path: Path | str, *, wrappers: Iterable[str] = _WRAPPERS) -> dict[str, Tensor]:
     """Read a state dict without running anything the file contains.
 
-    `.safetensors` files are mapped; anything else goes through `torch.load(weights_only=True)`,
-    with inert stand-ins for the classes of training frameworks. A folder, as from Hugging Face, is
-    read through its file of weights.
+    Safetensors files, told by their content, are mapped; anything else goes through
+    `torch.load(weights_only=True)`, with inert stand-ins for the classes of training frameworks.
+    A folder, as from Hugging Face, is read through its file of weights.
     Dictionaries around the state dict are opened by the first name of `wrappers` they hold, and a
     prefix `module.` or `_orig_mod.` that all keys share is taken off.
 
@@ -160,6 +163,26 @@ def load_strict(
     return report
 
 
+def load_model(build: Callable[[], M], path: Path | str, *, ignore: tuple[str, ...] = ()) -> M:
+    """Build a module and fill it from a file, in eval mode and the file's dtype.
+
+    It is built on the meta device, so that no time or memory goes into initial values.
+
+    Args:
+        build: returns the module.
+        path: a file or folder, as `read_state` takes it.
+        ignore: beginnings of keys that are no part of the model (`loss.` of Lightning files).
+
+    Raises:
+        CheckpointError: the file cannot be read, or does not fit.
+    """
+    state = {k: v for k, v in read_state(path).items() if not k.startswith(ignore)}
+    with torch.device("meta"):
+        model = build()
+    load_strict(model, state, source=str(path))
+    return model.eval()
+
+
 def _misfit(source: str, report: KeyReport, owners: Collection[str]) -> CheckpointError:
     reason = f"does not fit the model\n{report}"
     if not owners:
@@ -206,9 +229,11 @@ def _stand_ins(path: Path) -> list[Callable[..., object] | tuple[Callable[..., o
 
 def _load(path: Path) -> object:
     try:
-        if path.suffix == ".safetensors":
+        with path.open("rb") as file:
+            head = file.read(9)
+        if head[8:] == b"{":  # eight bytes of length, then the JSON header of safetensors
             return load_file(path)
-        zipped = _is_zip(path)
+        zipped = head.startswith(b"PK")
         with torch.serialization.safe_globals(_stand_ins(path) if zipped else []):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except (SafetensorError, RuntimeError, OSError, EOFError, KeyError) as error:
@@ -220,11 +245,6 @@ def _load(path: Path) -> object:
         raise CheckpointError(
             str(path), f"refused: {error}", "Only plain tensors are loaded; convert the file."
         ) from None
-
-
-def _is_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"PK"
 
 
 def _tensors(value: object) -> dict[str, Tensor]:

@@ -16,7 +16,8 @@ Anything else that escapes is a fault of ours: exit code 1 with a log file.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class LaytonBenchError(Exception):
@@ -37,6 +38,16 @@ class UserError(LaytonBenchError):
         self.reason = reason
         self.remedy = remedy
         super().__init__(f"{thing}: {reason}. {remedy}")
+
+
+@contextmanager
+def as_user_error(kind: type[Exception]) -> Iterator[None]:
+    """Raise a library's errors as UserErrors: those of ``kind``, with thing, reason and remedy."""
+    try:
+        yield
+    except kind as error:
+        thing, reason, remedy = (getattr(error, name) for name in ("thing", "reason", "remedy"))
+        raise UserError(thing, reason, remedy) from error
 
 
 class UnknownNameError(UserError):

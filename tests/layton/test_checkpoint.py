@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from layton.checkpoint import load_strict, read_state
+from layton.checkpoint import load_model, load_strict, read_state
 from layton.errors import CheckpointError
 
 
@@ -129,3 +129,19 @@ def test_meta_models_take_the_tensors_over():
     assert model.weight.dtype == torch.float16
     assert model.weight.data_ptr() == source.weight.data_ptr()
     assert isinstance(model.weight, nn.Parameter)
+
+
+def test_a_module_is_built_and_filled_from_a_file(tmp_path):
+    source = nn.Linear(2, 3).half()
+    state = source.state_dict() | {"loss.weight": torch.ones(1)}
+    torch.save({"state_dict": state}, tmp_path / "last.ckpt")
+    model = load_model(lambda: nn.Linear(2, 3), tmp_path / "last.ckpt", ignore=("loss.",))
+    assert not model.training
+    assert torch.equal(model.weight, source.weight)
+    with pytest.raises(CheckpointError, match=r"1 not in the model:\n    loss\.weight"):
+        load_model(lambda: nn.Linear(2, 3), tmp_path / "last.ckpt")
+
+
+def test_safetensors_are_told_by_their_content(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "last.ckpt")
+    assert read_state(tmp_path / "last.ckpt")["a"].sum() == 2
