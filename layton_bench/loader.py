@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -41,26 +42,56 @@ class Loaded:
     is_upscaled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
-    """Reads, decodes and preprocesses one item; picklable, so that workers can hold it."""
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The bytes of an item, or the reason why it has none."""
 
-    dataset: Dataset
+    item: Item
+    data: bytes = b""
+    reason: str = ""
+
+
+def fetch(dataset: Dataset, item: Item) -> Fetched:
+    """Read an item's bytes; an ImageError becomes its reason."""
+    try:
+        return Fetched(item, data=dataset.read(item))
+    except ImageError as error:
+        return Fetched(item, reason=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Bytes → preprocessed pixels, in a worker."""
+
     protocol: Protocol
     size_px: int
 
-    def __call__(self, item: Item) -> Loaded:
+    def __call__(self, fetched: Fetched) -> Loaded:
         """Pixels of an item, or the reason why it has none."""
+        if fetched.reason:
+            return Loaded(item=fetched.item, reason=fetched.reason)
         try:
-            image = decode_rgb(self.dataset.read(item))
+            image = decode_rgb(fetched.data)
             pixels = self.protocol.apply(image, self.size_px)
         except ImageError as error:
-            return Loaded(item=item, reason=str(error))
+            return Loaded(item=fetched.item, reason=str(error))
         return Loaded(
-            item=item,
+            item=fetched.item,
             pixels=np.ascontiguousarray(pixels.transpose(2, 0, 1)),
             is_upscaled=self.protocol.is_upscaled(image.size, self.size_px),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Item → preprocessed pixels, in a worker that reads the bytes itself."""
+
+    dataset: Dataset
+    decoder: Decoder
+
+    def __call__(self, item: Item) -> Loaded:
+        """Pixels of an item, or the reason why it has none."""
+        return self.decoder(fetch(self.dataset, item))
 
 
 def load(
@@ -89,11 +120,14 @@ def load(
     Raises:
         UserError: a worker process died.
     """
-    reader = Reader(dataset=dataset, protocol=protocol, size_px=_checked_size(protocol, size_px))
+    decoder = Decoder(protocol, _checked_size(protocol, size_px))
     if num_workers is None:
         num_workers = fitting_workers(len(items))
-    ahead = BATCHES_AHEAD * batch_size
-    results = map_ahead(reader, items, num_workers=num_workers, ahead=ahead)
+    map_workers = partial(map_ahead, num_workers=num_workers, ahead=BATCHES_AHEAD * batch_size)
+    if getattr(dataset, "reads_in_order", False):
+        results = map_workers(decoder, (fetch(dataset, item) for item in items))
+    else:
+        results = map_workers(Reader(dataset, decoder), items)
     try:
         yield from batches(results, batch_size=batch_size)
     finally:

@@ -6,9 +6,10 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
@@ -22,32 +23,32 @@ CHUNK = 8
 
 
 def map_ahead(
-    function: Callable[[V], R], values: Sequence[V], *, num_workers: int, ahead: int
+    function: Callable[[V], R], values: Iterable[V], *, num_workers: int, ahead: int
 ) -> Generator[R, None, None]:
     """``function(value)`` for every value, in order, computed ahead of its use.
 
     Args:
         function: picklable; each worker process is given it once.
-        values: picklable.
+        values: picklable; taken as they are needed.
         num_workers: processes; 0 computes in this one, when the result is asked for.
         ahead: how many results may wait (rounded up so that every worker has something to do).
 
     Raises:
         UserError: a worker died.
     """
-    if num_workers == 0 or not values:
+    if num_workers == 0:
         yield from map(function, values)
         return
     chunk = max(1, min(CHUNK, ahead // (2 * num_workers)))
-    chunks = [values[start : start + chunk] for start in range(0, len(values), chunk)]
     pool = ProcessPoolExecutor(
-        max_workers=min(num_workers, len(chunks)),
+        max_workers=num_workers,
         mp_context=get_context("spawn"),  # a forked child of a threaded process may deadlock
         initializer=_start_worker,
         initargs=(function,),
     )
+    pending_limit = max(-(-ahead // chunk), 2 * num_workers)
     try:
-        yield from _in_order(pool, chunks, pending_limit=max(-(-ahead // chunk), 2 * num_workers))
+        yield from _in_order(pool, _chunks(values, chunk), pending_limit=pending_limit)
     except BrokenProcessPool:
         raise UserError(
             "a process that reads images",
@@ -66,7 +67,7 @@ def available_cores() -> int:
 
 
 def _in_order(
-    pool: ProcessPoolExecutor, chunks: Sequence[Sequence[V]], *, pending_limit: int
+    pool: ProcessPoolExecutor, chunks: Iterable[list[Any]], *, pending_limit: int
 ) -> Iterator[Any]:
     pending: deque[Future[list[Any]]] = deque()
     for chunk in chunks:
@@ -75,6 +76,12 @@ def _in_order(
             yield from pending.popleft().result()
     while pending:
         yield from pending.popleft().result()
+
+
+def _chunks(values: Iterable[V], size: int) -> Iterator[list[V]]:
+    stream = iter(values)
+    while chunk := list(islice(stream, size)):
+        yield chunk
 
 
 _function: Callable[[Any], Any]  # a worker's own, set once when it starts

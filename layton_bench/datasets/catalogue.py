@@ -8,32 +8,31 @@ from pathlib import Path
 from layton_bench.datasets.base import Dataset, DatasetSpec
 from layton_bench.datasets.coco import open_coco_val2017
 from layton_bench.datasets.embedded import PHOTOS, open_photos
-from layton_bench.datasets.folder import open_folder
+from layton_bench.datasets.imagenet import open_imagenet_val
+from layton_bench.datasets.layouts import open_images
 from layton_bench.errors import MissingDataError
 
 
-def _folder_opener(name: str, how_to_get: str) -> Callable[[Path | None], Dataset]:
-    """Opens ``root/<name>`` where there is one, else ``root`` itself."""
+def _opener(name: str, how_to_get: str) -> Callable[[Path | None], Dataset]:
+    """Opens ``root/<name>`` where there is one, else ``root`` itself, in any layout."""
 
     def open_it(root: Path | None) -> Dataset:
         if root is None:
             raise MissingDataError(f"data set {name}", "no data root was given", how_to_get)
         inner = root / name
-        try:
-            return open_folder(inner if inner.is_dir() else root, name=name)
-        except MissingDataError as error:
-            raise MissingDataError(str(inner), error.reason, how_to_get) from None
+        if not inner.is_dir() and root.name != name:
+            raise MissingDataError(str(inner), "there is no such directory", how_to_get)
+        return open_images(inner if inner.is_dir() else root, name=name)
 
     return open_it
 
 
 MJHQ = (
-    "Unpack mjhq30k_imgs.zip of the Hugging Face data set playgroundai/MJHQ-30K into a directory "
-    "'mjhq' and give its parent by --data-root."
+    "Unpack mjhq30k_imgs.zip of the Hugging Face data set playgroundai/MJHQ-30K there "
+    "and give the directory above it by --data-root."
 )
 FLUX5K = (
-    "Put the 5,000 images that FLUX.1-dev drew for the COCO captions into a directory 'flux5k' "
-    "and give its parent by --data-root."
+    "Put 5,000 images drawn by FLUX.1-dev there and give the directory above it by --data-root."
 )
 
 SPECS = (
@@ -44,6 +43,12 @@ SPECS = (
         open=open_photos,
     ),
     DatasetSpec(
+        name="imagenet-val",
+        summary="ImageNet-1k val: by wnid, flat, ILSVRC2012_img_val.tar, parquet or WebDataset",
+        num_items=50_000,
+        open=open_imagenet_val,
+    ),
+    DatasetSpec(
         name="coco-val2017",
         summary="COCO 2017 val: val2017/ and annotations/captions_val2017.json",
         num_items=5_000,
@@ -51,15 +56,15 @@ SPECS = (
     ),
     DatasetSpec(
         name="mjhq",
-        summary="MJHQ-30K, a folder of images",
+        summary="MJHQ-30K: mjhq/ with images, tar shards or parquet",
         num_items=30_000,
-        open=_folder_opener("mjhq", MJHQ),
+        open=_opener("mjhq", MJHQ),
     ),
     DatasetSpec(
         name="flux5k",
-        summary="5,000 images drawn by FLUX.1-dev, a folder of images",
+        summary="5,000 images drawn by FLUX.1-dev: flux5k/ with images, tar shards or parquet",
         num_items=5_000,
-        open=_folder_opener("flux5k", FLUX5K),
+        open=_opener("flux5k", FLUX5K),
     ),
 )
 """The built-in data sets."""

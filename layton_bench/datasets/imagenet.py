@@ -1,0 +1,137 @@
+"""The 50,000 validation images of ImageNet-1k, in whichever of their usual layouts they lie.
+
+An item's key is the file's stem (``ILSVRC2012_val_00000001``) and its label the position of its
+wnid among the 1,000 in alphabetical order, in every layout.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+
+from layton_bench.datasets.base import Dataset
+from layton_bench.datasets.folder import FileDataset, find_images, natural_key, repeated
+from layton_bench.datasets.imagenet_labels import read_labels
+from layton_bench.datasets.parquet import ParquetDataset, open_parquet
+from layton_bench.datasets.webdataset import TarDataset, open_tars
+from layton_bench.errors import MissingDataError
+from layton_bench.types import Item
+
+NAME = "imagenet-val"
+
+BASES = ("", "imagenet", "imagenet-1k", "imagenet1k", "ImageNet", "ILSVRC2012")
+FOLDERS = ("val", "validation", "ILSVRC2012_img_val", "ILSVRC/Data/CLS-LOC/val", "data", "")
+"""The images are looked for in ``<data root>/<base>/<folder>``, in this order."""
+
+HOW_TO_GET = (
+    "Download ILSVRC2012_img_val.tar from image-net.org (it can stay packed), or the data set "
+    "ILSVRC/imagenet-1k from Hugging Face, and give the directory by --data-root. "
+    "Also read: <wnid>/*.JPEG, ILSVRC2012_val_*.JPEG, validation-*.parquet, WebDataset *val*.tar."
+)
+
+_WNID = re.compile(r"n\d{8}")
+_OFFICIAL = re.compile(r"(ILSVRC2012_val_\d{8})(_n\d{8})?")
+
+
+def open_imagenet_val(root: Path | None) -> Dataset:
+    """ImageNet's validation images below a data root, in the first layout that is found.
+
+    Flat files and the original archive take their labels from a label file beside them, if there
+    is one (see ``imagenet_labels``); otherwise ``notes`` says that they have none.
+
+    Raises:
+        MissingDataError: none of the layouts lies below the root, or its files are damaged.
+    """
+    if root is None:
+        raise MissingDataError("ImageNet val", "no data root was given", HOW_TO_GET)
+    for base in BASES:
+        for folder in FOLDERS:
+            place = root / base / folder
+            dataset = _open_layout(place) if place.is_dir() else None
+            if dataset is not None:
+                return dataset
+    expected = root / "val" / "n01440764" / "ILSVRC2012_val_00000293.JPEG"
+    raise MissingDataError(
+        str(expected), "neither this nor another known layout exists", HOW_TO_GET
+    )
+
+
+def _open_layout(folder: Path) -> Dataset | None:
+    if any(_WNID.fullmatch(child.name) and child.is_dir() for child in folder.iterdir()):
+        return _open_by_wnid(folder)
+    if next(folder.glob("ILSVRC2012_val_*.JPEG"), None) is not None:
+        return _open_flat(folder)
+    if paths := sorted([*folder.glob("val-*.parquet"), *folder.glob("validation-*.parquet")]):
+        return _official_keys(open_parquet(paths, name=NAME))
+    if paths := sorted(folder.glob("*val*.tar"), key=lambda path: natural_key(path.name)):
+        return _open_archives(paths)
+    return None
+
+
+def _open_by_wnid(folder: Path) -> FileDataset:
+    paths = [path for path in find_images(folder) if _WNID.fullmatch(path.partition("/")[0])]
+    stems = [key_of(path) for path in paths]
+    twice = repeated(stems)
+    entries = [
+        Item(
+            key=str(PurePosixPath(path).with_suffix("")) if stem in twice else stem,
+            locator=path,
+            label=class_indices().get(path.partition("/")[0]),
+        )
+        for path, stem in zip(paths, stems, strict=True)
+    ]
+    notes = tuple(f"several files are named {stem}: each keeps its wnid" for stem in twice)
+    return FileDataset(name=NAME, root=folder, entries=_sorted(entries), notes=notes)
+
+
+def _open_flat(folder: Path) -> FileDataset:
+    paths = [path.name for path in folder.glob("ILSVRC2012_val_*.JPEG")]
+    labels, notes = _labels_beside(folder)
+    entries = [Item(key=key_of(p), locator=p, label=labels.get(key_of(p))) for p in paths]
+    return FileDataset(name=NAME, root=folder, entries=_sorted(entries), notes=notes)
+
+
+def _open_archives(paths: Sequence[Path]) -> TarDataset:
+    dataset = open_tars(paths, name=NAME)
+    entries = tuple(replace(item, key=key_of(item.key)) for item in dataset.entries)
+    if any(item.label is not None for item in entries):
+        return replace(dataset, entries=entries)
+    labels, notes = _labels_beside(paths[0].parent)
+    entries = _sorted([replace(item, label=labels.get(item.key)) for item in entries])
+    return replace(dataset, entries=entries, notes=(*dataset.notes, *notes))
+
+
+def _official_keys(dataset: ParquetDataset) -> ParquetDataset:
+    return dataset.with_entries(
+        tuple(replace(item, key=key_of(item.key)) for item in dataset.items())
+    )
+
+
+def key_of(path: str) -> str:
+    """The stem of a path; without the wnid that some copies append to the official name."""
+    stem = PurePosixPath(path).name.partition(".")[0]
+    match = _OFFICIAL.fullmatch(stem)
+    return match[1] if match else stem
+
+
+def _sorted(items: Sequence[Item]) -> tuple[Item, ...]:
+    # by key: the official names are in random order of class, the wnid folders are not
+    return tuple(sorted(items, key=lambda item: natural_key(item.key)))
+
+
+def _labels_beside(folder: Path) -> tuple[Mapping[str, int], tuple[str, ...]]:
+    labels = read_labels((folder, folder.parent, folder.parent.parent), class_indices())
+    if labels is None:
+        return {}, (f"no class labels: there is no label file in {folder} or above",)
+    return labels, ()
+
+
+@cache
+def class_indices() -> dict[str, int]:
+    """wnid → class index, of the 1,000 classes in alphabetical order of wnid."""
+    text = files("layton_bench.datasets").joinpath("imagenet_wnids.txt").read_text("utf-8")
+    return {wnid: index for index, wnid in enumerate(text.split())}
