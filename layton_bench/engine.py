@@ -70,6 +70,7 @@ class Evaluation:
         failures: samples that fell out.
         bits: sample key → bits of its codes; empty without codes.
         num_tokens: codes an image, where the model has codes.
+        upscaled: images that the protocol enlarged.
         interrupted: whether Ctrl-C ended the pass early.
         batch_size: images in the largest batch that fitted.
         largest_fitting: images a batch after memory ran out; None while it has not.
@@ -80,6 +81,7 @@ class Evaluation:
     failures: list[Failure] = field(default_factory=list)
     bits: dict[str, float] = field(default_factory=dict)
     num_tokens: int | None = None
+    upscaled: int = 0
     interrupted: bool = False
     batch_size: int = 0
     largest_fitting: int | None = None
@@ -123,6 +125,7 @@ def evaluate(
                     _update(metrics, scored, done, strict=strict)
                     gallery.offer(scored, metrics)
                 _note_scored(done, scored)
+            done.upscaled += len(batch.upscaled)
             on_progress(len(batch.items) + len(batch.failures))
             if interrupted():
                 done.interrupted = True

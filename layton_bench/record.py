@@ -81,6 +81,8 @@ class Completeness(_Frozen):
     """What ``--limit`` asked for."""
     missing: int = 0
     """Samples the data set lacks against the suite."""
+    upscaled: int = 0
+    """Images smaller than the suite's size, which the protocol enlarged."""
     failed: tuple[Failure, ...] = ()
     """Samples that fell out, and why."""
     duplicates: tuple[tuple[str, ...], ...] = ()

@@ -433,6 +433,7 @@ def _completeness(plan: Plan, done: Evaluation) -> Completeness:
         effective=len(done.keys),
         limit=plan.options.limit,
         missing=max(0, _expected(plan) - available),
+        upscaled=done.upscaled,
         failed=tuple(done.failures),
         duplicates=duplicates(plan.dataset, plan.items),
     )

@@ -1,0 +1,20 @@
+"""`layton-bench schema`."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from layton_bench.cli.console import out
+from layton_bench.record import json_schema
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(schema)
+
+
+def schema() -> None:
+    """Print the JSON Schema of record.json."""
+    out.out(json.dumps(json_schema(), indent=2, ensure_ascii=False), highlight=False)

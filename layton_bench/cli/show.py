@@ -1,0 +1,42 @@
+"""`layton-bench show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from layton_bench.cli.console import err, out
+from layton_bench.describe import describe, extremes
+from layton_bench.record import read_samples
+from layton_bench.results import find_run
+from layton_bench.sheet import write_contact_sheet
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(show)
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="A run's folder, id (or its start), or a model.")],
+    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Show a run: its record in words, worst and best samples, and a contact sheet."""
+    stored = find_run(results, run)
+    if as_json:
+        out.out(stored.record.model_dump_json(indent=2), highlight=False)
+    else:
+        out.print(Text(describe(stored.record)), soft_wrap=True)
+        chosen = extremes(stored.record, read_samples(stored.folder))
+        table = Table(*chosen.columns, box=None, title="Worst and best samples")
+        for row in chosen.itertuples(index=False, name=None):
+            table.add_row(*(Text(f"{v:.3f}" if isinstance(v, float) else str(v)) for v in row))
+        out.print(table)
+    if stored.record.images:
+        path = write_contact_sheet(stored)
+        err.print(f"Contact sheet: {path}", markup=False, soft_wrap=True)
