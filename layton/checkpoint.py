@@ -1,5 +1,7 @@
 """Weights on disk → a module: read safely, account for every key, say what did not fit."""
 
+import io
+import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ _SHOWN = 8  # differing keys named in a message
 # what training checkpoints mention beside the weights: command lines, callbacks, numpy scalars
 _MENTIONED = frozenset({"_codecs", "argparse", "numpy", "omegaconf", "pathlib", "typing"})
 _MENTIONED |= {"lightning", "pytorch_lightning"}
+_PICKLES = (".ckpt", ".pt", ".pth")  # in a plain zip archive
+_MAX_EXPANSION = 4  # weights hardly compress; more would be a bomb
 # the one file of weights in a Hugging Face folder, by the library that wrote it
 _FOLDER_FILES = (
     "model.safetensors",
@@ -76,7 +80,8 @@ def read_state(path: Path | str, *, wrappers: Iterable[str] = _WRAPPERS) -> dict
 
     Safetensors files, told by their content, are mapped; anything else goes through
     `torch.load(weights_only=True)`, with inert stand-ins for the classes of training frameworks.
-    A folder, as from Hugging Face, is read through its file of weights.
+    A folder, as from Hugging Face, is read through its file of weights, a plain zip archive
+    through the one checkpoint in it.
     Dictionaries around the state dict are opened by the first name of `wrappers` they hold, and a
     prefix `module.` or `_orig_mod.` that all keys share is taken off.
 
@@ -222,8 +227,22 @@ class _Inert:
         del state
 
 
-def _stand_ins(path: Path) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
-    foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+def _unpacked(path: Path) -> Path | io.BytesIO:
+    """The file itself, or the one checkpoint in a plain zip archive (torch's own are zips too)."""
+    with zipfile.ZipFile(path) as archive:
+        members = [info for info in archive.infolist() if not info.is_dir()]
+        found = [info for info in members if Path(info.filename).suffix in _PICKLES]
+        if len(found) != 1 or any(info.filename.endswith("/data.pkl") for info in members):
+            return path
+        if found[0].file_size > _MAX_EXPANSION * path.stat().st_size:
+            raise RuntimeError(f"{found[0].filename} expands too far for weights")
+        return io.BytesIO(archive.read(found[0]))
+
+
+def _stand_ins(
+    source: Path | io.BytesIO,
+) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
+    foreign = torch.serialization.get_unsafe_globals_in_checkpoint(source)
     return [(_Inert, name) for name in foreign if name.partition(".")[0] in _MENTIONED]
 
 
@@ -233,10 +252,20 @@ def _load(path: Path) -> object:
             head = file.read(9)
         if head[8:] == b"{":  # eight bytes of length, then the JSON header of safetensors
             return load_file(path)
-        zipped = head.startswith(b"PK")
-        with torch.serialization.safe_globals(_stand_ins(path) if zipped else []):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except (SafetensorError, RuntimeError, OSError, EOFError, KeyError) as error:
+        if not head.startswith(b"PK"):
+            return torch.load(path, map_location="cpu", weights_only=True)
+        source = _unpacked(path)
+        with torch.serialization.safe_globals(_stand_ins(source)):
+            mapped = isinstance(source, Path)
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+    except (
+        SafetensorError,
+        RuntimeError,
+        OSError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+    ) as error:
         raise CheckpointError(
             str(path), f"cannot be read ({error})", "Download it again."
         ) from None

@@ -4,6 +4,7 @@ import argparse
 import pickle
 import sys
 import types
+import zipfile
 
 import numpy as np
 import pytest
@@ -145,3 +146,15 @@ def test_a_module_is_built_and_filled_from_a_file(tmp_path):
 def test_safetensors_are_told_by_their_content(tmp_path):
     save_file({"a": torch.ones(2)}, tmp_path / "last.ckpt")
     assert read_state(tmp_path / "last.ckpt")["a"].sum() == 2
+
+
+def test_a_checkpoint_is_found_in_a_plain_zip(tmp_path):
+    torch.save({"state_dict": {"a": torch.ones(2)}}, tmp_path / "model.ckpt")
+    with zipfile.ZipFile(tmp_path / "vq-f8.zip", "w") as archive:
+        archive.write(tmp_path / "model.ckpt", "model.ckpt")
+        archive.writestr("config.yaml", "model:")
+    assert read_state(tmp_path / "vq-f8.zip")["a"].sum() == 2
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.ckpt", bytes(1 << 20))
+    with pytest.raises(CheckpointError, match="expands too far"):
+        read_state(tmp_path / "bomb.zip")
