@@ -243,6 +243,8 @@ def _stand_ins(
     source: Path | io.BytesIO,
 ) -> list[Callable[..., object] | tuple[Callable[..., object], str]]:
     foreign = torch.serialization.get_unsafe_globals_in_checkpoint(source)
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
     return [(_Inert, name) for name in foreign if name.partition(".")[0] in _MENTIONED]
 
 
