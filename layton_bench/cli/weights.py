@@ -1,0 +1,128 @@
+"""`layton-bench weights`: list, pull, add, verify, path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+from layton_bench.errors import MissingWeightsError
+from layton_bench.plugin_manager import Plugins
+from layton_bench.weights import WeightsStatus, WeightsStore
+
+app = typer.Typer(help="Weights of metrics and models.", no_args_is_help=True)
+
+Names = Annotated[list[str], typer.Argument(help="Names from `layton-bench weights list`.")]
+
+
+@app.command("list")
+def list_weights() -> None:
+    """List every known weight, its size and licence, and whether it is installed."""
+    table = Table("name", "installed", "size", "licence", "used by")
+    for status in _store().statuses():
+        entry = status.entry
+        table.add_row(
+            entry.name,
+            "yes" if status.is_installed else "no",
+            _size(entry.size_bytes),
+            entry.licence,
+            ", ".join(entry.used_by),
+        )
+    Console().print(table)
+
+
+@app.command()
+def pull(names: Names) -> None:
+    """Download, verify and install weights; an interrupted download goes on where it stopped."""
+    store = _store()
+    with _progress() as bar:
+        for name in names:
+            _pull_one(store, name, bar)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Name from `layton-bench weights list`.")],
+    file: Annotated[Path, typer.Argument(help="The file, or the folder of an entry's files.")],
+    trust_pickle: Annotated[
+        bool,
+        typer.Option(
+            help="Run a pickle of more than tensors, once, and keep its tensors as safetensors."
+            " It can run any code: only for files from a source you trust."
+        ),
+    ] = False,
+) -> None:
+    """Install a file you have."""
+    typer.echo(_store().add(name, file, trust_pickle=trust_pickle))
+
+
+@app.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(help="All installed ones if none.")] = None,
+) -> None:
+    """Read installed weights again and compare their digests; exit code 2 if one has changed."""
+    store = _store()
+    chosen = names or [s.entry.name for s in store.statuses() if s.is_installed]
+    results = [store.verify(name) for name in chosen]
+    for status in results:
+        typer.echo(f"{status.entry.name}: {_verdict(status)}")
+    bad = [s.entry.name for s in results if not s.is_installed]
+    if bad:
+        raise MissingWeightsError(
+            f"weights {', '.join(bad)}", "not sound", f"run layton-bench weights pull {bad[0]}"
+        )
+
+
+@app.command()
+def path(
+    name: Annotated[str | None, typer.Argument(help="The root of all weights if none.")] = None,
+) -> None:
+    """Print where weights lie."""
+    store = _store()
+    typer.echo(store.root if name is None else store.find(name))
+
+
+def _pull_one(store: WeightsStore, name: str, bar: Progress) -> None:
+    tasks: dict[str, TaskID] = {}
+
+    def report(file: str, done: int, total: int | None) -> None:
+        if file not in tasks:
+            tasks[file] = bar.add_task(f"{name} {file}")
+        bar.update(tasks[file], completed=done, total=total)
+
+    typer.echo(store.pull(name, report))
+
+
+def _store() -> WeightsStore:
+    return WeightsStore(Plugins().weights.entries)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _verdict(status: WeightsStatus) -> str:
+    return status.problem or ("sound" if status.is_installed else "not installed")
+
+
+def _size(size_bytes: int | None) -> str:
+    return "?" if size_bytes is None else f"{size_bytes / 2**20:,.0f} MiB"
