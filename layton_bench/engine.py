@@ -7,58 +7,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from layton_bench.clock import Clock
 from layton_bench.errors import ModelOutputError, UserError
 from layton_bench.interrupts import deferred_interrupt
-from layton_bench.images import to_signed, to_uint8
-from layton_bench.types import Codes, Failure, FailureStage, ImageBatch, ScoredBatch
+from layton_bench.types import Failure, FailureStage, ImageBatch, ScoredBatch
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from layton_bench.gallery import Gallery
     from layton_bench.metrics.base import Metric
-    from layton_bench.models import Tokenizer
-    from layton_bench.images import RoundingRule
 
-# A decoder may overshoot [-1, 1] a little and is clamped, as every published script does; values
-# this far out mean another range (0..255) or a diverged model.
-_RANGE_BOUND = 8.0
 # A model that has failed on this many samples and succeeded on none is stopped.
 _HOPELESS_AFTER = 8
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds spent in each phase, with the device's queue drained at every border."""
-
-    device: str = "cpu"
-    seconds: dict[str, float] = field(
-        default_factory=lambda: {"load": 0.0, "encode": 0.0, "decode": 0.0, "metrics": 0.0}
-    )
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Add the block's wall time to a phase."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            synchronize(self.device)
-            self.seconds[name] += time.perf_counter() - start
-
-
-def synchronize(device: str) -> None:
-    """Wait until the device has done all it was given."""
-    import torch
-
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    elif device.startswith("mps"):
-        torch.mps.synchronize()
 
 
 @dataclass(slots=True)
@@ -105,7 +67,7 @@ def evaluate(
 
     Args:
         batches: preprocessed images, failures riding along.
-        candidates: batch → what the metrics see (``Reconstruct`` for a tokenizer).
+        candidates: batch → what the metrics see (``Reconstruct``, ``Draw``).
         metrics: accumulators by name; they hold the values afterwards.
         clock: takes the time of each phase.
         gallery: keeps the worst and best samples.
@@ -131,82 +93,6 @@ def evaluate(
                 done.interrupted = True
                 break
     return done
-
-
-class Reconstruct:
-    """Encodes, decodes and rounds a batch, and checks what the model returns.
-
-    Args:
-        tokenizer: the model.
-        seed_of: sample key → seed of its decoder.
-        rounding: the suite's rule from float to uint8.
-        clock: takes encode and decode times.
-        device: where the model runs.
-    """
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        *,
-        seed_of: Callable[[str], int],
-        rounding: RoundingRule,
-        clock: Clock,
-        device: str,
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._seed_of = seed_of
-        self._rounding = rounding
-        self._clock = clock
-        self._device = device
-
-    def __call__(self, batch: ImageBatch) -> ScoredBatch:
-        """Reconstruct; raises ModelOutputError, or whatever the model raises."""
-        import torch
-
-        with torch.inference_mode():
-            images = to_signed(batch.images.to(self._device))
-            with self._clock.phase("encode"):
-                codes = self._tokenizer.encode(images)
-            check_codes(codes, len(batch.items))
-            seeds = [self._seed_of(key) for key in batch.keys]
-            with self._clock.phase("decode"):
-                decoded = self._tokenizer.decode(codes, seeds)
-            check_images(decoded, tuple(images.shape))
-            return ScoredBatch(
-                keys=batch.keys,
-                references=batch.images,
-                candidates=to_uint8(decoded.float(), self._rounding).cpu(),
-                codes=codes,
-            )
-
-
-def check_images(images: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise ModelOutputError unless images are floating, finite, in range and of that shape."""
-    if tuple(images.shape) != expected:
-        raise ModelOutputError(f"returned shape {tuple(images.shape)}, expected {expected}")
-    if not images.is_floating_point():
-        raise ModelOutputError(f"returned {images.dtype}, expected floating images in [-1, 1]")
-    largest = images.abs().amax(dim=(1, 2, 3))
-    for index, bound in enumerate(largest.tolist()):
-        if bound != bound or bound == float("inf"):
-            raise ModelOutputError("returned NaN or infinite values", index)
-        if bound > _RANGE_BOUND:
-            raise ModelOutputError(f"returned values up to {bound:.4g}, expected [-1, 1]", index)
-
-
-def check_codes(codes: Codes, count: int) -> None:
-    """Raise ModelOutputError unless there is one set of codes an image, each within its codebook."""
-    if len(codes) != count:
-        raise ModelOutputError(f"returned codes of {len(codes)} images for {count}")
-    if codes.codes is None or codes.codebook_size is None:
-        return
-    if codes.codes.ndim != 2 or codes.codes.is_floating_point():
-        shape, dtype = tuple(codes.codes.shape), codes.codes.dtype
-        raise ModelOutputError(f"returned codes {dtype} {shape}, expected int64 (B, N)")
-    outside = (codes.codes < 0) | (codes.codes >= codes.codebook_size)
-    for index, wrong in enumerate(outside.any(dim=1).tolist()):
-        if wrong:
-            raise ModelOutputError(f"returned codes outside [0, {codes.codebook_size})", index)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

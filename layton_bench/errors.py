@@ -89,14 +89,8 @@ class ImageError(LaytonBenchError):
 
 
 class ModelOutputError(LaytonBenchError):
-    """A model returned something it must not.
+    """A model returned something it must not."""
 
-    Args:
-        reason: what is wrong with the output.
-        index: position in the batch of the first sample at fault, where one is.
-    """
-
-    def __init__(self, reason: str, index: int | None = None) -> None:
+    def __init__(self, reason: str) -> None:
         self.reason = reason
-        self.index = index
         super().__init__(reason)

@@ -149,6 +149,15 @@ def fitting_workers(num_items: int) -> int:
     return min(available_cores(), num_items // ITEMS_PER_WORKER)
 
 
+def prompt_batches(items: Sequence[Item], *, batch_size: int) -> Iterator[ImageBatch]:
+    """Batches of samples that are prompts alone, in the order of the items."""
+    import torch
+
+    for start in range(0, len(items), batch_size):
+        part = tuple(items[start : start + batch_size])
+        yield ImageBatch(items=part, images=torch.empty(len(part), 3, 0, 0, dtype=torch.uint8))
+
+
 def batches(results: Iterable[Loaded], *, batch_size: int) -> Iterator[ImageBatch]:
     """Gather results to batches of one size, failures to the batch that is filled after them."""
     current = _Gathering()

@@ -9,26 +9,29 @@ import importlib.util
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
 import pandas as pd
 
-from layton_bench import provenance
+from layton_bench import models, provenance
+from layton_bench.candidates import Draw, Reconstruct
+from layton_bench.clock import Clock
 from layton_bench.datasets.base import Dataset
 from layton_bench.datasets.fingerprint import duplicates, fingerprint
 from layton_bench.devices import resolve_device, starting_batch_size, torch_dtype
-from layton_bench.engine import Candidates, Clock, Evaluation, Reconstruct, evaluate
+from layton_bench.engine import Candidates, Evaluation, evaluate
 from layton_bench.errors import LaytonBenchError, MissingWeightsError, UserError
 from layton_bench.features import FeatureRunner
 from layton_bench.gallery import Gallery
-from layton_bench.loader import load
+from layton_bench.loader import load, prompt_batches
 from layton_bench.metrics.base import Metric, MetricContext, MetricSpec
-from layton_bench.models import Generator, LoadContext, ModelSpec, OptionValue, Tokenizer
+from layton_bench.models import LoadContext, ModelSpec, OptionValue, Tokenizer
 from layton_bench.plugin_manager import Plugins
 from layton_bench.record import (
     Completeness,
@@ -47,7 +50,7 @@ from layton_bench.results import StoredRun, find_existing, model_folder, new_run
 from layton_bench.seeds import sample_seed
 from layton_bench.signature import metric_label, signature
 from layton_bench.suite import Suite
-from layton_bench.types import Item, MetricValue
+from layton_bench.types import ImageBatch, Item, MetricValue
 from layton_bench.weights import WeightsStore
 
 _log = logging.getLogger(__name__)
@@ -133,6 +136,7 @@ class Plan:
         suite, model_name, spec: what is run on what.
         model_options: every option of the model.
         dataset, items: the data, and the samples selected.
+        has_images: False where the samples are prompts alone.
         options: how to run, with the device resolved.
         metrics: the metrics asked for, by name.
         start: loads the model; returns batches → candidates.
@@ -143,6 +147,7 @@ class Plan:
     spec: ModelSpec
     model_options: dict[str, OptionValue]
     dataset: Dataset
+    has_images: bool
     items: Sequence[Item]
     options: RunOptions
     device: str
@@ -176,24 +181,39 @@ def run(
     model_options = parse_options(spec, settings)
     device = resolve_device(options.device)
     torch_dtype(options.dtype)
-    dataset = plugins.datasets[suite.dataset].open(options.data_root)
+    data = plugins.datasets[suite.dataset]
+    dataset = data.open(options.data_root)
 
     def start(clock: Clock) -> Candidates:
         model = _load_model(plugins, spec, device, options.dtype, model_options)
-        return Reconstruct(
-            model,
-            seed_of=lambda key: sample_seed(suite.name, key, user_seed=options.seed),
-            rounding=suite.rounding,
-            clock=clock,
-            device=device,
+        seed_of = partial(_seed, suite.name, options.seed)
+        if isinstance(model, Tokenizer):
+            return Reconstruct(
+                model, seed_of=seed_of, rounding=suite.rounding, clock=clock, device=device
+            )
+        return Draw(
+            model, size_px=suite.size_px or 0, seed_of=seed_of, rounding=suite.rounding, clock=clock
         )
 
     plan = Plan(
         suite=suite, model_name=spec.card.name, spec=spec, model_options=model_options,
-        dataset=dataset, items=select(dataset.items(), options.limit), options=options,
-        device=device, metrics=metric_specs(plugins, suite, options.metrics), start=start,
+        dataset=dataset, has_images=data.has_images,
+        items=repeat(select(dataset.items(), options.limit), suite.images_per_prompt),
+        options=options, device=device,
+        metrics=metric_specs(plugins, suite, options.metrics), start=start,
     )  # fmt: skip
     return execute(plugins, plan, reporter or Silent())
+
+
+def repeat(items: Sequence[Item], count: int) -> Sequence[Item]:
+    """Each sample ``count`` times, image k of prompt p keyed ``p#k``; once leaves keys alone."""
+    if count == 1:
+        return items
+    return [replace(item, key=f"{item.key}#{k}") for item in items for k in range(count)]
+
+
+def _seed(suite: str, user_seed: int, key: str) -> int:
+    return sample_seed(suite, key, user_seed=user_seed)
 
 
 def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
@@ -297,7 +317,7 @@ def _load_model(
     device: str,
     dtype: str,
     options: Mapping[str, OptionValue],
-) -> Tokenizer:
+) -> Tokenizer | models.Generator:
     store = WeightsStore(plugins.weights.entries)
     context = LoadContext(device=device, dtype=dtype, weights=store.find, options=options)
     try:
@@ -310,11 +330,12 @@ def _load_model(
             f"it failed to load ({type(error).__name__}: {error})",
             "Check its weights, device and dtype.",
         ) from error
-    if not isinstance(model, Tokenizer):
+    wanted = Tokenizer if spec.card.kind == "tokenizer" else models.Generator
+    if not isinstance(model, wanted):
         raise UserError(
             f"model '{spec.card.name}'",
-            "what it loads has no encode and decode",
-            "Ask the plugin's author: a tokenizer needs both.",
+            f"what it loads is no {spec.card.kind}: a method is missing",
+            "Ask the plugin's author; docs/plugins.md has the contract.",
         )
     return model
 
@@ -363,14 +384,7 @@ def _evaluate(
     options, suite = plan.options, plan.suite
     candidates = plan.start(clock)
     size = options.batch_size or starting_batch_size(plan.device, suite.size_px)
-    batches = load(
-        plan.dataset,
-        plan.items,
-        protocol=plugins.protocols[suite.protocol],
-        size_px=suite.size_px or 0,
-        batch_size=size,
-        num_workers=options.num_workers,
-    )
+    batches = _batches(plugins, plan, size)
     reporter.start(f"{plan.model_name} on {suite.name}", len(plan.items))
     try:
         with closing(batches):
@@ -380,6 +394,20 @@ def _evaluate(
             )  # fmt: skip
     finally:
         reporter.finish()
+
+
+def _batches(plugins: Plugins, plan: Plan, batch_size: int) -> Generator[ImageBatch, None, None]:
+    if not plan.has_images:
+        yield from prompt_batches(plan.items, batch_size=batch_size)
+        return
+    yield from load(
+        plan.dataset,
+        plan.items,
+        protocol=plugins.protocols[plan.suite.protocol],
+        size_px=plan.suite.size_px or 0,
+        batch_size=batch_size,
+        num_workers=plan.options.num_workers,
+    )
 
 
 def _results(
@@ -422,11 +450,12 @@ def _status(plan: Plan, done: Evaluation) -> Status:
 
 
 def _expected(plan: Plan) -> int:
-    return plan.suite.num_samples or len(plan.dataset.items())
+    prompts = plan.suite.num_samples or len(plan.dataset.items())
+    return prompts * plan.suite.images_per_prompt
 
 
 def _completeness(plan: Plan, done: Evaluation) -> Completeness:
-    available = len(plan.dataset.items())
+    available = len(plan.dataset.items()) * plan.suite.images_per_prompt
     return Completeness(
         expected=_expected(plan),
         selected=len(plan.items),

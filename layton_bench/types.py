@@ -51,7 +51,7 @@ class ImageBatch:
 
     Attributes:
         items: the samples, in the order of ``images``.
-        images: uint8 RGB (B, 3, H, W), 0..255.
+        images: uint8 RGB (B, 3, H, W), 0..255; (B, 3, 0, 0) where there are prompts alone.
         failures: samples that fell out while this batch was read.
         upscaled: keys of images that were smaller than asked and had to be enlarged.
     """
@@ -65,6 +65,11 @@ class ImageBatch:
     def keys(self) -> tuple[str, ...]:
         """The samples' keys, in order."""
         return tuple(item.key for item in self.items)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there is a picture to each sample, not a prompt alone."""
+        return self.images.numel() > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

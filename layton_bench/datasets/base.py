@@ -11,7 +11,12 @@ from layton_bench.types import Item
 
 
 class Dataset(Protocol):
-    """An ordered collection of images (or prompts), picklable, so that workers can read from it."""
+    """An ordered collection of images (or prompts), picklable, so that workers can read from it.
+
+    Three attributes are looked for and need not be there: ``source(item)``, the file that holds
+    the item, lets its digest be kept between runs; ``notes``, what a reader of the results must
+    know; ``reads_in_order = True``, where reading is quick only in order and by one process.
+    """
 
     @property
     def name(self) -> str:
@@ -32,6 +37,7 @@ class DatasetSpec:
         name: as suites name it (``coco-val2017``).
         summary: one line for ``list`` and ``doctor``.
         num_items: how many samples the complete data set has.
+        has_images: False where items are prompts alone.
         open: data root (None where the user gave none) → data set; raises MissingDataError with
             the exact path expected and how to get it.
     """
@@ -40,3 +46,4 @@ class DatasetSpec:
     summary: str
     num_items: int | None
     open: Callable[[Path | None], Dataset]
+    has_images: bool = True

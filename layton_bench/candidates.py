@@ -1,0 +1,139 @@
+"""What the metrics see: a tokenizer's reconstructions or a generator's pictures, checked, as uint8."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from layton_bench.clock import Clock
+from layton_bench.errors import ModelOutputError
+from layton_bench.images import RoundingRule, to_signed, to_uint8
+from layton_bench.models import Generator, Tokenizer
+from layton_bench.types import Codes, ImageBatch, Prompt, ScoredBatch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# A decoder may overshoot [-1, 1] a little and is clamped, as every published script does; values
+# this far out mean another range (0..255) or a diverged model.
+_RANGE_BOUND = 8.0
+
+
+class Reconstruct:
+    """Encodes, decodes and rounds a batch, and checks what the model returns.
+
+    Args:
+        tokenizer: the model.
+        seed_of: sample key → seed of its decoder.
+        rounding: the suite's rule from float to uint8.
+        clock: takes encode and decode times.
+        device: where the model runs.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        seed_of: Callable[[str], int],
+        rounding: RoundingRule,
+        clock: Clock,
+        device: str,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._seed_of = seed_of
+        self._rounding = rounding
+        self._clock = clock
+        self._device = device
+
+    def __call__(self, batch: ImageBatch) -> ScoredBatch:
+        """Reconstruct; raises ModelOutputError, or whatever the model raises."""
+        import torch
+
+        with torch.inference_mode():
+            images = to_signed(batch.images.to(self._device))
+            with self._clock.phase("encode"):
+                codes = self._tokenizer.encode(images)
+            check_codes(codes, len(batch.items))
+            seeds = [self._seed_of(key) for key in batch.keys]
+            with self._clock.phase("decode"):
+                decoded = self._tokenizer.decode(codes, seeds)
+            check_images(decoded, tuple(images.shape))
+            return ScoredBatch(
+                keys=batch.keys,
+                references=batch.images,
+                candidates=to_uint8(decoded.float(), self._rounding).cpu(),
+                codes=codes,
+            )
+
+
+class Draw:
+    """Draws one picture for each sample of a batch.
+
+    A sample's prompt is its first caption, or its label where it has no caption.
+
+    Args:
+        generator: the model.
+        size_px: side of the square pictures it must return.
+        seed_of, rounding, clock: as for ``Reconstruct``; pictures count as decoding.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        *,
+        size_px: int,
+        seed_of: Callable[[str], int],
+        rounding: RoundingRule,
+        clock: Clock,
+    ) -> None:
+        self._generator = generator
+        self._size_px = size_px
+        self._seed_of = seed_of
+        self._rounding = rounding
+        self._clock = clock
+
+    def __call__(self, batch: ImageBatch) -> ScoredBatch:
+        """Draw; raises ModelOutputError, or whatever the model raises."""
+        import torch
+
+        prompts = tuple(
+            Prompt(key=i.key, text=next(iter(i.captions), None), class_id=i.label)
+            for i in batch.items
+        )
+        with torch.inference_mode():
+            with self._clock.phase("decode"):
+                drawn = self._generator.generate(prompts, [self._seed_of(k) for k in batch.keys])
+            check_images(drawn, (len(prompts), 3, self._size_px, self._size_px))
+            return ScoredBatch(
+                keys=batch.keys,
+                references=batch.images if batch.has_images else None,
+                candidates=to_uint8(drawn.float(), self._rounding).cpu(),
+                prompts=prompts,
+            )
+
+
+def check_images(images: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise ModelOutputError unless images are floating, finite, in range and of that shape."""
+    if tuple(images.shape) != expected:
+        raise ModelOutputError(f"returned shape {tuple(images.shape)}, expected {expected}")
+    if not images.is_floating_point():
+        raise ModelOutputError(f"returned {images.dtype}, expected floating images in [-1, 1]")
+    bound = images.abs().max().item()  # NaN where any value is NaN
+    if not math.isfinite(bound):
+        raise ModelOutputError("returned NaN or infinite values")
+    if bound > _RANGE_BOUND:
+        raise ModelOutputError(f"returned values up to {bound:.4g}, expected [-1, 1]")
+
+
+def check_codes(codes: Codes, count: int) -> None:
+    """Raise ModelOutputError unless there is one set of codes an image, each within its codebook."""
+    if len(codes) != count:
+        raise ModelOutputError(f"returned codes of {len(codes)} images for {count}")
+    if codes.codes is None or codes.codebook_size is None:
+        return
+    if codes.codes.ndim != 2 or codes.codes.is_floating_point():
+        shape, dtype = tuple(codes.codes.shape), codes.codes.dtype
+        raise ModelOutputError(f"returned codes {dtype} {shape}, expected int64 (B, N)")
+    if bool(((codes.codes < 0) | (codes.codes >= codes.codebook_size)).any()):
+        raise ModelOutputError(f"returned codes outside [0, {codes.codebook_size})")
