@@ -30,7 +30,7 @@ FOLDERS = ("val", "validation", "ILSVRC2012_img_val", "ILSVRC/Data/CLS-LOC/val",
 HOW_TO_GET = (
     "Download ILSVRC2012_img_val.tar from image-net.org (it can stay packed), or the data set "
     "ILSVRC/imagenet-1k from Hugging Face, and give the directory by --data-root. "
-    "Also read: <wnid>/*.JPEG, ILSVRC2012_val_*.JPEG, validation-*.parquet, WebDataset *val*.tar."
+    "Also read: <wnid>/*.JPEG, ILSVRC2012_val_*.JPEG, validation-*.parquet, imagenet*val*.tar."
 )
 
 _WNID = re.compile(r"n\d{8}")
@@ -65,11 +65,18 @@ def _open_layout(folder: Path) -> Dataset | None:
         return _open_by_wnid(folder)
     if next(folder.glob("ILSVRC2012_val_*.JPEG"), None) is not None:
         return _open_flat(folder)
-    if paths := sorted([*folder.glob("val-*.parquet"), *folder.glob("validation-*.parquet")]):
-        return _official_keys(open_parquet(paths, name=NAME))
-    if paths := sorted(folder.glob("*val*.tar"), key=lambda path: natural_key(path.name)):
+    if paths := _matching(folder, "val-*.parquet", "validation-*.parquet"):
+        return _open_parquet(paths)
+    if paths := _matching(folder, "ILSVRC2012_img_val.tar") or _matching(
+        folder, "imagenet*val*.tar"
+    ):
         return _open_archives(paths)
     return None
+
+
+def _matching(folder: Path, *patterns: str) -> list[Path]:
+    paths = (path for pattern in patterns for path in folder.glob(pattern))
+    return sorted(paths, key=lambda path: natural_key(path.name))
 
 
 def _open_by_wnid(folder: Path) -> FileDataset:
@@ -95,19 +102,30 @@ def _open_flat(folder: Path) -> FileDataset:
     return FileDataset(name=NAME, root=folder, entries=_sorted(entries), notes=notes)
 
 
+def _open_parquet(paths: Sequence[Path]) -> ParquetDataset | None:
+    dataset = open_parquet(paths, name=NAME)
+    entries = _official_keys(dataset.items())
+    # other data sets have files of these names too
+    is_imagenet = any(item.label is not None for item in entries)
+    return dataset.with_entries(entries) if is_imagenet else None
+
+
 def _open_archives(paths: Sequence[Path]) -> TarDataset:
     dataset = open_tars(paths, name=NAME)
-    entries = tuple(replace(item, key=key_of(item.key)) for item in dataset.entries)
+    entries = _official_keys(dataset.entries)
     if any(item.label is not None for item in entries):
         return replace(dataset, entries=entries)
     labels, notes = _labels_beside(paths[0].parent)
-    entries = _sorted([replace(item, label=labels.get(item.key)) for item in entries])
-    return replace(dataset, entries=entries, notes=(*dataset.notes, *notes))
+    labelled = _sorted([replace(item, label=labels.get(item.key)) for item in entries])
+    return replace(dataset, entries=labelled, notes=(*dataset.notes, *notes))
 
 
-def _official_keys(dataset: ParquetDataset) -> ParquetDataset:
-    return dataset.with_entries(
-        tuple(replace(item, key=key_of(item.key)) for item in dataset.items())
+def _official_keys(items: Sequence[Item]) -> tuple[Item, ...]:
+    keys = [key_of(item.key) for item in items]
+    twice = repeated(keys)
+    return tuple(
+        item if key in twice else replace(item, key=key)
+        for item, key in zip(items, keys, strict=True)
     )
 
 
@@ -132,6 +150,6 @@ def _labels_beside(folder: Path) -> tuple[Mapping[str, int], tuple[str, ...]]:
 
 @cache
 def class_indices() -> dict[str, int]:
-    """wnid → class index, of the 1,000 classes in alphabetical order of wnid."""
+    """Class index by wnid, of the 1,000 classes in alphabetical order of wnid."""
     text = files("layton_bench.datasets").joinpath("imagenet_wnids.txt").read_text("utf-8")
     return {wnid: index for index, wnid in enumerate(text.split())}
