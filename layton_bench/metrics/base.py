@@ -20,6 +20,8 @@ from layton_bench.types import MetricValue, ScoredBatch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from layton_bench.features import Features
 
 Direction = Literal["higher", "lower", "zero", "none"]
@@ -117,16 +119,23 @@ class PerSampleMetric:
 
     Args:
         name: the metric's id and its column in samples.parquet.
-        score: batch → one float a sample, float64.
+        score: batch → one float a sample, float64; NaN where it is not defined for a sample.
         seed: of the bootstrap.
+        undefined: why a sample's value can be NaN; said beside the value.
     """
 
     def __init__(
-        self, name: str, score: Callable[[ScoredBatch], Sequence[float]], *, seed: int = 0
+        self,
+        name: str,
+        score: Callable[[ScoredBatch], Sequence[float] | NDArray[np.float64]],
+        *,
+        seed: int = 0,
+        undefined: str = "not defined",
     ) -> None:
         self.name = name
         self._score = score
         self._seed = seed
+        self._undefined = undefined
         self._values: dict[str, float] = {}
 
     def update(self, batch: ScoredBatch) -> None:
@@ -151,18 +160,40 @@ class PerSampleMetric:
         self._values = dict(zip(keys, state["values"].tolist(), strict=True))
 
     def compute(self) -> MetricValue:
-        """Mean over the finite values; infinities (PSNR of identical images) are noted."""
+        """Mean over the samples' values.
+
+        One exact reconstruction has an infinite PSNR and would make the mean of any set infinite:
+        infinite values are left out of the mean and counted in the note. Only where every value is
+        infinite is the mean so too (``identity``). Undefined values are left out and explained.
+        """
         values = self.state()["values"]
-        finite = values[np.isfinite(values)]
         n = len(values)
         if n == 0:
             return MetricValue(value=None, n=0, note="no samples")
-        left_out = n - len(finite)
-        note = f"{left_out} of {n} not finite, left out" if left_out else ""
+        defined = values[~np.isnan(values)]
+        if len(defined) == 0:
+            return MetricValue(value=None, n=n, note=self._undefined)
+        if np.isinf(defined).all() and len(set(defined)) == 1:
+            same = float(defined[0])
+            return MetricValue(value=same, low=same, high=same, n=n, note=self._note(values))
+        finite = defined[np.isfinite(defined)]
         if len(finite) == 0:
-            return MetricValue(value=None, n=n, note=f"none of {n} values is finite")
+            return MetricValue(value=None, n=n, note="infinite values of both signs")
         low, high = bootstrap_mean(finite, seed=self._seed)
-        return MetricValue(value=float(finite.mean()), low=low, high=high, n=n, note=note)
+        mean = float(finite.mean())
+        return MetricValue(value=mean, low=low, high=high, n=n, note=self._note(values))
+
+    def _note(self, values: NDArray[np.float64]) -> str:
+        """What a reader must know of values that are not finite."""
+        n, num_infinite, num_undefined = len(values), np.isinf(values).sum(), np.isnan(values).sum()
+        parts = []
+        if num_infinite == n:
+            parts.append("infinite for every sample")
+        elif num_infinite:
+            parts.append(f"{num_infinite} of {n} infinite, left out of the mean")
+        if num_undefined:
+            parts.append(f"{num_undefined} of {n} left out: {self._undefined}")
+        return "; ".join(parts)
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """One column of the metric's own name."""

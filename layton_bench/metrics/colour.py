@@ -1,0 +1,173 @@
+"""sRGB to CIELAB and the CIEDE2000 colour difference, in float64.
+
+Constants are those of scikit-image: D65, 2° observer, the rounded CIE constants 0.008856 and
+7.787. Axes: B batch, H height, W width, P pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+# Linear sRGB → CIE XYZ (IEC 61966-2-1), and XYZ of the D65 white.
+_XYZ_FROM_RGB = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+_WHITE = (0.95047, 1.0, 1.08883)
+_25_TO_7 = 25.0**7
+# Pixels at a time: some thirty arrays of this length stay in the second-level cache.
+_CHUNK = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColourDifference:
+    """Means over the pixels of each image, float64 (B,).
+
+    Attributes:
+        delta_e: CIEDE2000.
+        shift_a: a* of the candidate less that of the reference; above 0 is redder.
+        shift_b: likewise b*; above 0 is yellower.
+    """
+
+    delta_e: Tensor
+    shift_a: Tensor
+    shift_b: Tensor
+
+
+def colour_difference(candidates: Tensor, references: Tensor) -> ColourDifference:
+    """Compare uint8 sRGB images (B, 3, H, W) pixel by pixel."""
+    import torch
+
+    pairs = zip(candidates.flatten(2), references.flatten(2), strict=True)
+    delta_e, shift_a, shift_b = torch.stack([_mean_difference(x, y) for x, y in pairs], dim=1)
+    return ColourDifference(delta_e=delta_e, shift_a=shift_a, shift_b=shift_b)
+
+
+def _mean_difference(candidate: Tensor, reference: Tensor) -> Tensor:
+    """Means of ΔE00, Δa* and Δb* over the pixels (3, P) of one image, (3,)."""
+    import torch
+
+    sums = torch.zeros(3, dtype=torch.float64, device=candidate.device)
+    for start in range(0, candidate.shape[1], _CHUNK):
+        part = slice(start, start + _CHUNK)
+        lab_x, lab_y = lab_from_rgb(candidate[:, part]), lab_from_rgb(reference[:, part])
+        sums[0] += ciede2000(lab_x, lab_y).sum()
+        sums[1:] += (lab_x[1:] - lab_y[1:]).sum(1)
+    return sums / candidate.shape[1]
+
+
+def lab_from_rgb(pixels: Tensor) -> Tensor:
+    """CIELAB (3, P) float64 of uint8 sRGB pixels (3, P): L* 0..100, a*, b*."""
+    import torch
+
+    linear = _linear_table(pixels.device)[pixels.int()]
+    ratio = (linear.new_tensor(_XYZ_FROM_RGB) / linear.new_tensor(_WHITE)[:, None]) @ linear
+    fx, fy, fz = torch.where(ratio > 0.008856, ratio ** (1 / 3), 7.787 * ratio + 16 / 116)
+    return torch.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)])
+
+
+@cache
+def _linear_table(device: torch.device) -> Tensor:
+    """Linear light 0..1 of each of the 256 sRGB levels, (256,) float64."""
+    import torch
+
+    level = torch.arange(256, dtype=torch.float64, device=device) / 255
+    return torch.where(level > 0.04045, ((level + 0.055) / 1.055) ** 2.4, level / 12.92)
+
+
+def ciede2000(x: Tensor, y: Tensor) -> Tensor:
+    """ΔE00 (P,) of CIELAB pixels (3, P) float64, with kL = kC = kH = 1.
+
+    After Sharma, Wu and Dalal 2005, equations 2 to 22. Their hue angles enter only through sines
+    and cosines, so vectors in the (a', b) plane serve: the mean hue is the direction of the sum
+    of the two unit vectors. One arctangent is left, for the rotation term.
+    """
+    import torch
+
+    lightness1, a1, b1 = x
+    lightness2, a2, b2 = y
+    # Eqs. 2 to 6: a' = (1 + G) a with G from the mean chroma
+    g = 0.5 * (1 - _seventh_ratio(0.5 * (torch.hypot(a1, b1) + torch.hypot(a2, b2))))
+    a1, a2 = a1 * (1 + g), a2 * (1 + g)
+    chroma1, chroma2 = torch.hypot(a1, b1), torch.hypot(a2, b2)
+    chroma = 0.5 * (chroma1 + chroma2)
+    hue_x, hue_y = _mean_hue(a1, b1, chroma1, a2, b2, chroma2)
+    # Eqs. 15 to 22, the terms in turn
+    from_middle = (0.5 * (lightness1 + lightness2) - 50).square_()
+    term_l = (lightness2 - lightness1) / (1 + 0.015 * from_middle / (20 + from_middle).sqrt_())
+    term_c = (chroma2 - chroma1) / (1 + 0.045 * chroma)
+    term_h = _hue_difference(a1, b1, a2, b2, chroma1 * chroma2)
+    term_h /= 1 + 0.015 * chroma * _hue_weight(hue_x, hue_y)
+    squared = term_l * term_l + term_c * term_c + term_h * term_h
+    squared += _rotation(hue_x, hue_y, chroma) * term_c * term_h
+    return squared.clamp_min_(0.0).sqrt_()
+
+
+def _seventh_ratio(chroma: Tensor) -> Tensor:
+    """sqrt(C⁷ / (C⁷ + 25⁷))."""
+    square = chroma * chroma
+    seventh = square * square * square * chroma
+    return (seventh / (seventh + _25_TO_7)).sqrt_()
+
+
+def _hue_difference(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor, product: Tensor) -> Tensor:
+    """ΔH' = 2 sqrt(C1' C2') sin(Δh'/2) (eqs. 10, 11), without the angle.
+
+    sin(Δh'/2) follows from the cross product where hues are near and from the dot product where
+    they are opposite, each where it is accurate. ``product`` is C1' C2'.
+    """
+    import torch
+
+    dot, cross = a1 * a2 + b1 * b2, a1 * b2 - a2 * b1
+    near = cross / (0.5 * (product + dot)).clamp_min(1e-300).sqrt_()
+    far = torch.copysign((2 * (product - dot)).clamp_min_(0.0).sqrt_(), cross)
+    return torch.where(dot >= 0, near, far)
+
+
+def _mean_hue(
+    a1: Tensor, b1: Tensor, chroma1: Tensor, a2: Tensor, b2: Tensor, chroma2: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of the mean hue h̄' (eq. 14): of the other colour's hue where one is grey."""
+    import torch
+
+    x, y = a1 * chroma2 + a2 * chroma1, b1 * chroma2 + b2 * chroma1
+    is_grey = (chroma1 == 0) | (chroma2 == 0)
+    if is_grey.any():
+        x, y = torch.where(is_grey, a1 + a2, x), torch.where(is_grey, b1 + b2, y)
+        # two greys: hue 0, as atan2(0, 0)
+        x = torch.where((x == 0) & (y == 0), 1.0, x)
+    length = torch.hypot(x, y)
+    return x / length, y / length
+
+
+def _hue_weight(cos: Tensor, sin: Tensor) -> Tensor:
+    """T (eq. 15) from the cosine and sine of h̄', by the addition theorems."""
+    cos2, sin2 = cos * cos - sin * sin, 2 * sin * cos
+    cos3, sin3 = cos2 * cos - sin2 * sin, sin2 * cos + cos2 * sin
+    cos4, sin4 = cos2 * cos2 - sin2 * sin2, 2 * sin2 * cos2
+    weight = 1 - 0.17 * _shifted(cos, sin, -30) + 0.24 * cos2
+    weight += 0.32 * _shifted(cos3, sin3, 6)
+    return weight.sub_(0.20 * _shifted(cos4, sin4, -63))
+
+
+def _shifted(cos: Tensor, sin: Tensor, degrees: float) -> Tensor:
+    """cos(angle + degrees)."""
+    shift = math.radians(degrees)
+    return cos * math.cos(shift) - sin * math.sin(shift)
+
+
+def _rotation(hue_x: Tensor, hue_y: Tensor, chroma: Tensor) -> Tensor:
+    """R_T = −sin(2 Δθ) R_C (eqs. 16, 17, 21)."""
+    import torch
+
+    hue = (torch.atan2(hue_y, hue_x) * (180 / math.pi)).remainder_(360)
+    turn = torch.exp(-(((hue - 275) / 25) ** 2)) * math.radians(60)
+    return -turn.sin_() * (2 * _seventh_ratio(chroma))
