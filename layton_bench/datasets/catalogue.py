@@ -8,8 +8,10 @@ from pathlib import Path
 from layton_bench.datasets.base import Dataset, DatasetSpec
 from layton_bench.datasets.coco import open_coco_val2017
 from layton_bench.datasets.embedded import PHOTOS, open_photos
+from layton_bench.datasets.folder import FileDataset
 from layton_bench.datasets.imagenet import open_imagenet_val
 from layton_bench.datasets.layouts import open_images
+from layton_bench.datasets.prompts import open_prompts
 from layton_bench.errors import MissingDataError
 
 
@@ -25,6 +27,18 @@ def _opener(name: str, how_to_get: str) -> Callable[[Path | None], Dataset]:
         return open_images(inner if inner.is_dir() else root, name=name)
 
     return open_it
+
+
+def _open_mjhq(root: Path | None) -> Dataset:
+    """The images; with their prompts where they are files and ``meta_data.json`` lies above."""
+    dataset = _opener("mjhq", MJHQ)(root)
+    if not isinstance(dataset, FileDataset):
+        return dataset
+    for folder in (dataset.root, dataset.root.parent):
+        if (folder / "meta_data.json").is_file():
+            prompts = open_prompts(folder / "meta_data.json").items()
+            return dataset.with_captions({item.key: item.captions for item in prompts})
+    return dataset
 
 
 MJHQ = (
@@ -58,7 +72,7 @@ SPECS = (
         name="mjhq",
         summary="MJHQ-30K: mjhq/ with images, tar shards or parquet",
         num_items=30_000,
-        open=_opener("mjhq", MJHQ),
+        open=_open_mjhq,
     ),
     DatasetSpec(
         name="flux5k",

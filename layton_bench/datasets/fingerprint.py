@@ -44,6 +44,14 @@ class HasSource(Protocol):
         """The file whose change means that the item may have changed."""
 
 
+@runtime_checkable
+class HasContent(Protocol):
+    """A data set whose items are not images."""
+
+    def content(self, item: Item) -> bytes:
+        """What stands for the item in the fingerprint."""
+
+
 def fingerprint(dataset: Dataset, items: Sequence[Item]) -> str:
     """Digest of the contents of these items, whatever their order, names and layout."""
     lines = "\n".join(sorted(content_digests(dataset, items)))
@@ -78,7 +86,8 @@ def _compute(dataset: Dataset, items: Sequence[Item]) -> Iterator[str]:
 
 def _digest(dataset: Dataset, item: Item) -> str:
     try:
-        return hashlib.sha256(dataset.read(item)).hexdigest()
+        content = dataset.content if isinstance(dataset, HasContent) else dataset.read
+        return hashlib.sha256(content(item)).hexdigest()
     except ImageError:
         return UNREADABLE
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from layton_bench.errors import ImageError, MissingDataError
@@ -36,6 +36,14 @@ class FileDataset:
     def items(self) -> Sequence[Item]:
         """All samples, in order."""
         return self.entries
+
+    def with_captions(self, captions: Mapping[str, tuple[str, ...]]) -> FileDataset:
+        """The same files with captions, given by the last part of their keys."""
+        entries = (
+            replace(item, captions=captions.get(PurePosixPath(item.key).name, ()))
+            for item in self.entries
+        )
+        return replace(self, entries=tuple(entries))
 
     def source(self, item: Item) -> Path:
         """The file that holds the image."""

@@ -27,6 +27,7 @@ class Pairs:
     unpaired_candidates: tuple[str, ...] = ()
     ambiguous: tuple[str, ...] = ()
 
+    @property
     def notes(self) -> tuple[str, ...]:
         """A sentence for each kind of file that was left out."""
         kinds = (
