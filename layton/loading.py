@@ -1,0 +1,361 @@
+"""Where a tokenizer's weights come from: a file, a folder, a hub id, or SDXL and VQ parts."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from layton.checkpoint import compare, load_strict, read_state
+from layton.config import (
+    NAMED_MODELS,
+    TokenizerConfig,
+    UNetConfig,
+    VAEConfig,
+    config_from_json,
+    named_model,
+)
+from layton.errors import CheckpointError, ConfigError, MissingPartError
+from layton.ladd import ENCODER_PARTS, ConditionEmbedding
+from layton.lora import merge_lora, read_lora
+from layton.official import from_official, is_official, without_unused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from layton.tokenizer import Tokenizer
+
+__all__ = ["load_parts", "load_tokenizer", "unet_config", "vae_config", "write_folder"]
+
+T = TypeVar("T", bound="Tokenizer")
+_PACKAGED = Path(__file__).parent / "pretrained"
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_PARTS = {"unet": "decoder.unet.", "vae": "vae."}
+_OFFICIAL_ALPHA = 8.0  # PEFT's default, which the released files were trained with
+
+
+def load_tokenizer(
+    cls: type[T],
+    source: str | Path,
+    *,
+    name: str | None = None,
+    config: TokenizerConfig | None = None,
+    sdxl: str | Path | None = None,
+    lora: str | Path | None = None,
+    lora_strength: float = 1.0,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> T:
+    """Build a tokenizer with the weights of `source`, in eval mode.
+
+    Args:
+        cls: Tokenizer or a subclass of it.
+        source: a file (the official layout or ours), a folder written by `save_pretrained`, the
+            name of a model that ships with the package, or a hub id.
+        name: which named model the file is (layton-h, layton-t-star …): its configuration and its
+            LoRA's alpha. A file alone needs this or `config`.
+        config: the configuration of a file, instead of `name`.
+        sdxl: a diffusers SDXL folder or hub id, for the U-Net or VAE where the file has none.
+        lora: an acceleration LoRA to merge into the U-Net (a file, or a PEFT folder).
+        lora_strength: factor on that LoRA.
+        dtype: of decoder and VAE; encoder and codebook stay float32, and so does a VAE that
+            overflows where float16 is asked for.
+        device: where the model goes.
+
+    Raises:
+        CheckpointError: a file cannot be read or does not fit.
+        ConfigError: the configuration is missing, broken, or given twice.
+        MissingPartError: no file supplies the U-Net, the VAE, or the weights at all.
+    """
+    weights, found = _locate(source)
+    label = str(source)
+    chosen = _one_config(name, config, found, label=label)
+    alpha = named_model(name).lora_alpha if name else _OFFICIAL_ALPHA
+    with torch.device("meta"):
+        model = cls(chosen)
+    state: Mapping[str, Tensor] = read_state(weights)
+    if is_official(state):
+        state = from_official(state, model.state_dict(), alpha=alpha, source=label)
+    state = _completed(without_unused(state), sdxl, chosen, label=label)
+    load_strict(model, dict(_cast(state, chosen, dtype)), source=label)
+    if lora is not None:
+        merge_lora(model.decoder.unet, read_lora(lora), strength=lora_strength, source=str(lora))
+    return model.to(device).eval()
+
+
+def load_parts(
+    cls: type[T],
+    *,
+    sdxl: str | Path,
+    vq: str | Path,
+    config: TokenizerConfig | None = None,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+) -> T:
+    """A tokenizer before phase 1: SDXL's U-Net and VAE, a VQ tokenizer's encoder and codebook.
+
+    The ControlNet copy starts from the U-Net's encoder with zero convolutions, so that decoding
+    begins as plain, unsteered SDXL.
+
+    Args:
+        cls: Tokenizer or a subclass of it.
+        sdxl: a diffusers folder or hub id with `unet` and `vae`; their sizes are read from it.
+        vq: a VQ checkpoint (LlamaGen's VQ-16, or our own).
+        config: everything the two do not fix.
+        dtype: of decoder and VAE.
+        seed: of the condition embedding's initial weights.
+
+    Raises:
+        CheckpointError: a part cannot be read or does not fit.
+    """
+    unet, vae = _diffusers_part(sdxl, "unet"), _diffusers_part(sdxl, "vae")
+    chosen = replace(
+        config or TokenizerConfig(), unet=unet_config(unet.config), vae=vae_config(vae.config)
+    )
+    with torch.device("meta"):
+        model = cls(chosen)
+    wanted = model.state_dict()
+    state = _vq_part(read_state(vq), wanted, label=str(vq))
+    state |= {_PARTS["unet"] + k: v for k, v in unet.state_dict().items()}
+    state |= {_PARTS["vae"] + k: v for k, v in vae.state_dict().items()}
+    state |= _fresh_copy(unet.state_dict(), wanted, chosen, seed=seed)
+    load_strict(model, dict(_cast(state, chosen, dtype)), source=f"{sdxl} and {vq}")
+    return model.eval()
+
+
+def write_folder(
+    folder: Path, state: Mapping[str, Tensor], config: str, *, dtype: torch.dtype | None
+) -> None:
+    """Write weights and configuration, each file appearing whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = {
+        key: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+        for key, tensor in state.items()
+    }
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        scratch = Path(name)
+        save_file(stored, scratch / _WEIGHTS)
+        (scratch / _CONFIG).write_text(config)
+        for file in (_WEIGHTS, _CONFIG):
+            (scratch / file).replace(folder / file)
+
+
+def unet_config(config: Mapping[str, Any]) -> UNetConfig:
+    """Read a diffusers UNet2DConditionModel configuration.
+
+    Raises:
+        ConfigError: it has a feature that the decoder does not run.
+    """
+    supported = {
+        "act_fn": ("silu",),
+        "addition_embed_type": (None, "text_time"),
+        "center_input_sample": (False,),
+        "class_embed_type": (None,),
+        "conv_in_kernel": (3,),
+        "conv_out_kernel": (3,),
+        "dual_cross_attention": (False,),
+        "encoder_hid_dim": (None,),
+        "flip_sin_to_cos": (True,),
+        "freq_shift": (0,),
+        "norm_eps": (1e-5,),
+        "num_class_embeds": (None,),
+        "only_cross_attention": (False,),
+        "resnet_time_scale_shift": ("default",),
+        "time_embedding_type": ("positional",),
+        "upcast_attention": (None, False),
+    }
+    _require_supported(config, supported, part="U-Net")
+    levels = len(config["block_out_channels"])
+    micro_width = config.get("addition_time_embed_dim")
+    embedded = config.get("projection_class_embeddings_input_dim") or 0
+    heads = config.get("num_attention_heads") or config["attention_head_dim"]
+    return UNetConfig(
+        latent_channels=config["in_channels"],
+        block_out_channels=tuple(config["block_out_channels"]),
+        down_block_types=tuple(config["down_block_types"]),
+        mid_block_type=config["mid_block_type"],
+        up_block_types=tuple(config["up_block_types"]),
+        layers_per_block=config["layers_per_block"],
+        transformer_layers_per_block=_per_level(config["transformer_layers_per_block"], levels),
+        num_attention_heads=_per_level(heads, levels),
+        cross_attention_dim=config["cross_attention_dim"],
+        norm_num_groups=config["norm_num_groups"],
+        use_linear_projection=config["use_linear_projection"],
+        addition_time_embed_dim=micro_width,
+        pooled_text_dim=embedded - 6 * micro_width if micro_width else 0,
+    )
+
+
+def vae_config(config: Mapping[str, Any]) -> VAEConfig:
+    """Read a diffusers AutoencoderKL configuration.
+
+    Raises:
+        ConfigError: it has a feature that the decoder does not run.
+    """
+    supported = {
+        "act_fn": ("silu",),
+        "latents_mean": (None,),
+        "shift_factor": (None,),
+        "use_post_quant_conv": (True,),
+        "use_quant_conv": (True,),
+    }
+    _require_supported(config, supported, part="VAE")
+    return VAEConfig(
+        latent_channels=config["latent_channels"],
+        block_out_channels=tuple(config["block_out_channels"]),
+        layers_per_block=config["layers_per_block"],
+        norm_num_groups=config["norm_num_groups"],
+        mid_block_add_attention=config.get("mid_block_add_attention", True),
+        scaling_factor=config["scaling_factor"],
+        force_upcast=bool(config.get("force_upcast", True)),
+    )
+
+
+def _locate(source: str | Path) -> tuple[Path, Path | None]:
+    # → (weights, config.json if there is one)
+    path = Path(source)
+    if path.is_file():
+        return path, None
+    name = str(source)
+    if not path.is_dir():
+        if "/" not in name and (_PACKAGED / name).is_dir():
+            path = _PACKAGED / name
+        elif name in NAMED_MODELS:
+            raise MissingPartError(
+                name,
+                "its weights have no public address",
+                f"Pass the file: Tokenizer.from_pretrained(PATH, name={name!r}).",
+            )
+        else:
+            path = _from_hub(name)
+    if not (path / _WEIGHTS).is_file():
+        raise CheckpointError(name, f"holds no {_WEIGHTS}", "Pass what save_pretrained wrote.")
+    return path / _WEIGHTS, path / _CONFIG
+
+
+def _from_hub(repository: str) -> Path:
+    if repository.count("/") != 1 or repository.startswith((".", "/")):
+        raise CheckpointError(repository, "no such file, folder or model", "Check the name.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(repository, allow_patterns=[_CONFIG, _WEIGHTS]))
+    except (OSError, HFValidationError) as error:
+        raise CheckpointError(repository, f"cannot be fetched ({error})", "Check it.") from None
+
+
+def _one_config(
+    name: str | None, config: TokenizerConfig | None, found: Path | None, *, label: str
+) -> TokenizerConfig:
+    if name is not None and config is not None:
+        raise ConfigError(label, "name and config are both given", "Pass one of them.")
+    if config is not None:
+        return config
+    if name is not None:
+        return named_model(name).config
+    if found is None:
+        raise ConfigError(
+            label, "a file alone does not say its sizes", "Pass name= or config= with it."
+        )
+    try:
+        return config_from_json(found.read_text(), source=str(found))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(found), f"cannot be read ({error})") from None
+
+
+def _completed(
+    state: Mapping[str, Tensor], sdxl: str | Path | None, config: TokenizerConfig, *, label: str
+) -> dict[str, Tensor]:
+    full = dict(state)
+    for part, prefix in _PARTS.items():
+        if any(key.startswith(prefix) for key in full):
+            continue
+        if sdxl is None:
+            raise MissingPartError(
+                label, f"has no {part}", "Pass sdxl=, a diffusers SDXL folder or hub id."
+            )
+        module = _diffusers_part(sdxl, part)
+        fits = unet_config(module.config) == config.unet
+        if not (fits if part == "unet" else vae_config(module.config) == config.vae):
+            raise CheckpointError(str(sdxl), f"its {part} has other sizes than the configuration")
+        full |= {prefix + key: tensor for key, tensor in module.state_dict().items()}
+    return full
+
+
+def _diffusers_part(source: str | Path, part: str) -> Any:
+    import diffusers
+
+    builder: Any = {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL}[part]
+    folder = Path(source) / part
+    plain = (folder / "diffusion_pytorch_model.safetensors").is_file()
+    halved = list(folder.glob("diffusion_pytorch_model.fp16*.safetensors"))
+    variant = "fp16" if halved and not plain else None
+    try:
+        return builder.from_pretrained(
+            str(source), subfolder=part, use_safetensors=True, variant=variant
+        )
+    except (OSError, ValueError) as error:
+        raise MissingPartError(
+            str(source), f"no {part} can be read from it ({error})", "Pass a diffusers folder."
+        ) from None
+
+
+def _vq_part(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, label: str
+) -> dict[str, Tensor]:
+    ours = {key: v for key, v in wanted.items() if not key.startswith(("decoder.", "vae."))}
+    known = {key: tensor for key, tensor in state.items() if key in ours}
+    report = compare(known, ours, optional=["codebook_used"])
+    if not report.fits:
+        raise CheckpointError(label, f"is no VQ tokenizer of this configuration\n{report}")
+    return known
+
+
+def _fresh_copy(
+    unet: Mapping[str, Tensor], wanted: Mapping[str, Tensor], config: TokenizerConfig, *, seed: int
+) -> dict[str, Tensor]:
+    # the ControlNet copy before training: U-Net encoder, zero convolutions, new embedding
+    prefix = "decoder.controlnet."
+    copied = {prefix + k: v.clone() for k, v in unet.items() if k.startswith(ENCODER_PARTS)}
+    zeros = {
+        key: torch.zeros(tensor.shape)
+        for key, tensor in wanted.items()
+        if key.startswith((f"{prefix}controlnet_down_blocks.", f"{prefix}controlnet_mid_block."))
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        embedding = ConditionEmbedding(
+            config.encoder.codebook_dim,
+            config.condition_channels,
+            config.unet.block_out_channels[0],
+        ).state_dict()
+    fresh = {f"{prefix}controlnet_cond_embedding.{k}": v for k, v in embedding.items()}
+    return copied | zeros | fresh
+
+
+def _cast(
+    state: Mapping[str, Tensor], config: TokenizerConfig, dtype: torch.dtype
+) -> Iterator[tuple[str, Tensor]]:
+    upcast = config.vae.force_upcast and dtype == torch.float16
+    dtypes = {"decoder": dtype, "vae": torch.float32 if upcast else dtype}
+    for key, tensor in state.items():
+        target = dtypes.get(key.partition(".")[0], torch.float32)
+        yield key, tensor.to(target) if tensor.is_floating_point() else tensor
+
+
+def _require_supported(
+    config: Mapping[str, Any], supported: Mapping[str, tuple[Any, ...]], *, part: str
+) -> None:
+    for key, values in supported.items():
+        if key in config and config[key] not in values:
+            raise ConfigError(part, f"{key} = {config[key]!r} is not supported")
+
+
+def _per_level(value: int | list[int] | tuple[int, ...], levels: int) -> tuple[int, ...]:
+    return (value,) * levels if isinstance(value, int) else tuple(value)

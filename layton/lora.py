@@ -1,0 +1,254 @@
+"""LoRA files of every common naming → exact merge into a U-Net's weights.
+
+W' = W + scale · B·A, where a convolution's A has the kernel's size and its B is 1×1 (Hu et al.,
+arXiv 2106.09685). Scale = strength · alpha / rank where an alpha is known.
+
+Namings read:
+- PEFT: `base_model.model.X.lora_A.weight`
+- diffusers: `unet.X.lora_A.weight`, `unet.X.lora.down.weight`,
+  `unet.X.processor.to_q_lora.down.weight`
+- kohya: `lora_unet_X_Y.lora_down.weight`, module names as in diffusers or in the original SDXL code
+Layton has no text encoder, so entries for one are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from layton.checkpoint import read_state
+from layton.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "TARGETS",
+    "LoRA",
+    "LoRAPair",
+    "is_target",
+    "merge_lora",
+    "merged_weight",
+    "parse_lora",
+    "read_lora",
+]
+
+# the layers that Layton's, TLCM's and HyperSD's LoRA change, by the end of their name
+TARGETS = (
+    "to_q",
+    "to_k",
+    "to_v",
+    "to_out.0",
+    "proj_in",
+    "proj_out",
+    "ff.net.0.proj",
+    "ff.net.2",
+    "conv1",
+    "conv2",
+    "conv_shortcut",
+    "downsamplers.0.conv",
+    "upsamplers.0.conv",
+    "time_emb_proj",
+)
+
+_SIDES = (
+    (".lora_A.default.weight", "down"),
+    (".lora_B.default.weight", "up"),
+    (".lora_A.weight", "down"),
+    (".lora_B.weight", "up"),
+    (".lora_down.weight", "down"),
+    (".lora_up.weight", "up"),
+    (".lora.down.weight", "down"),
+    (".lora.up.weight", "up"),
+    ("_lora.down.weight", "down"),
+    ("_lora.up.weight", "up"),
+    (".alpha", "alpha"),
+)
+_PREFIXES = ("base_model.model.", "unet.", "lora_unet_")
+_TEXT_PREFIXES = ("text_encoder", "lora_te", "te1.", "te2.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoRAPair:
+    """The low-rank change of one layer.
+
+    Attributes:
+        down: A, (r, in) or (r, in, kh, kw).
+        up: B, (out, r) or (out, r, 1, 1).
+        alpha: numerator of the scale; None: the file does not say.
+    """
+
+    down: Tensor
+    up: Tensor
+    alpha: float | None = None
+
+    @property
+    def rank(self) -> int:
+        """Inner width r."""
+        return int(self.down.shape[0])
+
+    def delta(self, scale: float) -> Tensor:
+        """The change scale · B·A in float32, shaped like the layer's weight."""
+        product = self.up.float().flatten(1) @ self.down.float().flatten(1)
+        return (scale * product).view(self.up.shape[0], *self.down.shape[1:])
+
+
+# layer as the file names it → its pair
+LoRA = dict[str, LoRAPair]
+
+
+def is_target(layer: str) -> bool:
+    """Whether a U-Net layer of that name carries LoRA in the published files."""
+    return layer.endswith(tuple(f".{target}" for target in TARGETS))
+
+
+def read_lora(path: Path | str) -> LoRA:
+    """Read a LoRA file, or a PEFT folder (adapter_model.safetensors + adapter_config.json).
+
+    Raises:
+        CheckpointError: cannot be read, or holds something that is no plain LoRA.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return parse_lora(read_state(path), source=str(path))
+    return parse_lora(
+        read_state(path / "adapter_model.safetensors"), source=str(path), alpha=_peft_alpha(path)
+    )
+
+
+def parse_lora(state: Mapping[str, Tensor], *, source: str, alpha: float | None = None) -> LoRA:
+    """Sort a LoRA's tensors by layer.
+
+    Args:
+        state: key → tensor in any of the namings above.
+        source: what to call the file in a message.
+        alpha: of every layer that states none itself.
+
+    Raises:
+        CheckpointError: a key that is no plain LoRA's, or a layer with one half only.
+    """
+    layers: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in state.items():
+        if key.startswith(_TEXT_PREFIXES):
+            continue
+        suffix, side = next(((s, side) for s, side in _SIDES if key.endswith(s)), ("", ""))
+        if not side:
+            raise CheckpointError(source, f"{key} is no part of a plain LoRA", "Convert the file.")
+        layers.setdefault(_layer_name(key.removesuffix(suffix)), {})[side] = tensor
+    if half := [name for name, parts in layers.items() if not {"down", "up"} <= parts.keys()]:
+        raise CheckpointError(source, f"{half[0]} has only one half of its LoRA")
+    if not layers:
+        raise CheckpointError(source, "holds no LoRA for a U-Net")
+    return {
+        name: LoRAPair(
+            down=parts["down"],
+            up=parts["up"],
+            alpha=float(parts["alpha"]) if "alpha" in parts else alpha,
+        )
+        for name, parts in layers.items()
+    }
+
+
+@torch.no_grad()
+def merge_lora(unet: nn.Module, lora: LoRA, *, strength: float = 1.0, source: str = "LoRA") -> int:
+    """Add a LoRA to the weights of a U-Net, in place; all or nothing.
+
+    Layers whose file states no alpha are added with scale `strength` (alpha = rank), as diffusers
+    does.
+
+    Returns:
+        How many layers changed.
+
+    Raises:
+        CheckpointError: a layer of the file is not in the U-Net, or has another shape.
+    """
+    names = _known_names(unet)
+    layers: list[tuple[Any, LoRAPair]] = []
+    for name, pair in lora.items():
+        layer: Any = unet.get_submodule(names[name]) if name in names else None
+        if not isinstance(layer, (nn.Linear, nn.Conv2d)):
+            raise CheckpointError(source, f"the U-Net has no layer {name}", "Use SDXL's LoRA.")
+        shape = (*pair.up.shape[:1], *pair.down.shape[1:])
+        if shape != tuple(layer.weight.shape) and shape[:2] != tuple(layer.weight.shape):
+            raise CheckpointError(
+                source, f"{name} changes {shape}, the U-Net has {tuple(layer.weight.shape)}"
+            )
+        layers.append((layer, pair))
+    for layer, pair in layers:
+        scale = strength * (1.0 if pair.alpha is None else pair.alpha / pair.rank)
+        layer.weight.data = merged_weight(layer.weight, pair, scale=scale)
+    return len(layers)
+
+
+def merged_weight(weight: Tensor, pair: LoRAPair, *, scale: float) -> Tensor:
+    """W + scale · B·A, summed in float32, in the weight's shape and dtype."""
+    delta = pair.delta(scale).view(weight.shape).to(weight.device)
+    return (weight.detach().float() + delta).to(weight.dtype)
+
+
+def _layer_name(key: str) -> str:
+    prefix = next((p for p in _PREFIXES if key.startswith(p)), "")
+    name = key.removeprefix(prefix)
+    # attention processors of old diffusers: attn1.processor.to_out → attn1.to_out.0
+    name = re.sub(r"\.processor\.(to_out)$", r".\1.0", name)
+    return name.replace(".processor.", ".")
+
+
+def _known_names(unet: nn.Module) -> dict[str, str]:
+    # every spelling of a layer's name that a file may use → its name in the module
+    names: dict[str, str] = {}
+    layers_per_block = len(unet.get_submodule("down_blocks.0.resnets"))  # type: ignore[arg-type]
+    for name, module in unet.named_modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            original = _original_name(name, layers_per_block)
+            for spelling in (name, original):
+                names[spelling] = names[spelling.replace(".", "_")] = name
+    return names
+
+
+_RESNET_PARTS = {
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+
+
+def _original_name(name: str, layers_per_block: int) -> str:
+    """A diffusers layer's name in the original SDXL code, where blocks are numbered through."""
+    match = re.match(
+        r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)\.(.+)|mid_block\.(\w+)\.(\d+)\.(.+)", name
+    )
+    if match is None:
+        return name
+    side, block, kind, index, rest, middle_kind, middle_index, middle_rest = match.groups()
+    if side is None:
+        place = 1 if middle_kind == "attentions" else 2 * int(middle_index)
+        return f"middle_block.{place}.{_RESNET_PARTS.get(middle_rest, middle_rest)}"
+    start = int(block) * (layers_per_block + 1)
+    if kind == "downsamplers":
+        return f"input_blocks.{start + layers_per_block + 1}.0.op"
+    if kind == "upsamplers":
+        return f"output_blocks.{start + layers_per_block}.2.conv"
+    rest = _RESNET_PARTS.get(rest, rest)
+    place = 1 if kind == "attentions" else 0
+    if side == "down":
+        return f"input_blocks.{start + int(index) + 1}.{place}.{rest}"
+    return f"output_blocks.{start + int(index)}.{place}.{rest}"
+
+
+def _peft_alpha(folder: Path) -> float:
+    path = folder / "adapter_config.json"
+    try:
+        config = json.loads(path.read_text())
+        if config.get("use_dora") or config.get("use_rslora") or config.get("alpha_pattern"):
+            raise CheckpointError(str(path), "is no plain LoRA (DoRA, rsLoRA or alpha patterns)")
+        return float(config["lora_alpha"])
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise CheckpointError(str(path), f"cannot be read ({error})") from None

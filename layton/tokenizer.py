@@ -1,0 +1,293 @@
+"""The tokenizer: images → 256 codes → images.
+
+Axes: B batch, N codes an image, S image side. Images are float RGB in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Generator, Tensor, nn
+
+from layton.config import TokenizerConfig, ViTConfig, config_to_json
+from layton.consistency import (
+    NoiseSchedule,
+    consistency_timesteps,
+    ddim_timesteps,
+    sample_consistency,
+    sample_ddim,
+)
+from layton.errors import CodesError, ConfigError, ImageError
+from layton.folding import fold_vae
+from layton.ladd import LADD
+from layton.quantizer import Quantizer
+from layton.vit import ViTEncoder
+from layton.vq import VQEncoder, check_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Tokenizer"]
+
+_LARGE_PX = 1024  # from here on the VAE decodes one image at a time
+
+
+class Tokenizer(nn.Module):
+    """A Layton tokenizer; weights are random until loaded.
+
+    Attributes:
+        config: every size.
+        encoder, quant_conv, quantize: images → codes; always float32, so that codes are exact.
+        decoder: the latent diffusion decoder.
+        vae: the KL autoencoder of the latent space.
+    """
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        vq = config.encoder
+        self.encoder = ViTEncoder(vq) if isinstance(vq, ViTConfig) else VQEncoder(vq)
+        self.quantize = Quantizer(vq.codebook_size, vq.codebook_dim, l2_normalize=vq.l2_normalize)
+        self.quant_conv = nn.Conv2d(vq.z_channels, vq.codebook_dim, 1)
+        self.decoder = LADD(
+            config.unet, condition_dim=vq.codebook_dim, condition_channels=config.condition_channels
+        )
+        # sample_size is also the tile of the tiled decoding of larger images
+        build_vae = cast(Any, AutoencoderKL)
+        self.vae = build_vae(**config.vae.to_diffusers(), sample_size=config.image_px)
+        self.vae.enable_tiling()
+        self.vae.use_slicing = config.image_px >= _LARGE_PX
+        self.schedule = NoiseSchedule(config.noise)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, **options: Any) -> Self:
+        """Load a tokenizer; see `layton.loading.load_tokenizer` for sources and options."""
+        from layton.loading import load_tokenizer
+
+        return load_tokenizer(cls, source, **options)
+
+    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+        """Write config.json and model.safetensors, which `from_pretrained(folder)` reads.
+
+        Args:
+            folder: created if need be; existing files are replaced, each in one move.
+            dtype: of the stored floating tensors; None keeps theirs.
+
+        Raises:
+            ConfigError: optimize_for_inference has run, so the weights are no longer whole.
+        """
+        from layton.loading import write_folder
+
+        if self.decoder.is_folded:
+            raise ConfigError("save_pretrained", "the weights are folded", "Save before folding.")
+        state = {k: v for k, v in self.state_dict().items() if not k.endswith("codebook_used")}
+        write_folder(Path(folder), state, config_to_json(self.config), dtype=dtype)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, *, encode_px: int | None = None) -> Tensor:
+        """Images → codes (B, N) int64, row by row over the token grid.
+
+        Args:
+            images: (B, 3, S, S) float in [-1, 1] with S = config.image_px, or already resized to
+                one of config.encode_px_choices. The resize is bicubic with antialiasing.
+            encode_px: side for the encoder, one of config.encode_px_choices.
+
+        Raises:
+            ImageError: another shape, size or dtype, or values far outside [-1, 1].
+            ConfigError: encode_px is none of the choices.
+        """
+        return self.quantize.encode(self.features(images, encode_px=encode_px)).flatten(1)
+
+    def features(self, images: Tensor, *, encode_px: int | None = None) -> Tensor:
+        """Images as for `encode` → z (B, codebook_dim, h, w), before quantisation."""
+        resized = self._resized(images, encode_px)
+        z: Tensor = self.quant_conv(self.encoder(resized.to(self.quant_conv.weight)))
+        return z
+
+    @torch.no_grad()
+    def decode(
+        self,
+        codes: Tensor,
+        *,
+        generator: int | Generator | Sequence[int | Generator] = 0,
+        steps: int | None = None,
+        cond_scale: float | None = None,
+        size_px: int | None = None,
+    ) -> Tensor:
+        """Codes → images (B, 3, S, S) float32 in [-1, 1].
+
+        Args:
+            codes: (B, N) integers; N as of one of config.encode_px_choices.
+            generator: a seed or generator for each image, in a list; one int seeds every image
+                alike; one generator draws for the whole batch at once, as the official code does,
+                so that an image then depends on its batch mates. Noise is drawn on the CPU.
+            steps: model calls; None: config.sampler.steps.
+            cond_scale: factor on the ControlNet residuals; None: config.sampler.cond_scale.
+            size_px: side S of the images; None: config.image_px. Larger ones are decoded by the
+                VAE in overlapping tiles.
+
+        Raises:
+            CodesError: out of range, of the wrong count, or no integers.
+            ConfigError: steps, size_px or the number of generators makes no sense.
+        """
+        side = self._latent_side(size_px)
+        shape = (self.config.unet.latent_channels, side, side)
+        latents = self.decode_latents(
+            codes,
+            draw_noise=_noise_source(generator, len(codes), shape),
+            steps=steps,
+            cond_scale=cond_scale,
+            size_px=size_px,
+        )
+        return self.latents_to_images(latents)
+
+    @torch.no_grad()
+    def decode_latents(
+        self,
+        codes: Tensor,
+        *,
+        draw_noise: Callable[[], Tensor],
+        steps: int | None = None,
+        cond_scale: float | None = None,
+        size_px: int | None = None,
+    ) -> Tensor:
+        """Codes → scaled latents (B, C, h, w) in the decoder's dtype.
+
+        Args:
+            codes: as for `decode`.
+            draw_noise: unit noise (B, C, h, w): called for the start, then once between steps.
+            steps: as for `decode`.
+            cond_scale: as for `decode`.
+            size_px: as for `decode`.
+        """
+        sampler = self.config.sampler
+        pixels = size_px or self.config.image_px
+        side = self._latent_side(size_px)
+        scale = sampler.cond_scale if cond_scale is None else cond_scale
+        embedding = self.decoder.embed(self.quantized(codes), (side, side))
+
+        def predict(x_t: Tensor, timestep: int) -> Tensor:
+            eps: Tensor = self.decoder(
+                x_t, timestep, embedding, size_px=(pixels, pixels), cond_scale=scale
+            )
+            return eps
+
+        def draw() -> Tensor:
+            return draw_noise().to(embedding).contiguous(memory_format=self._memory_format)
+
+        timesteps = self.timesteps(steps)
+        if sampler.kind == "ddim":
+            return sample_ddim(predict, draw(), schedule=self.schedule, timesteps=timesteps)
+        return sample_consistency(
+            predict, draw(), schedule=self.schedule, timesteps=timesteps, draw_noise=draw
+        )
+
+    @torch.no_grad()
+    def latents_to_images(self, latents: Tensor) -> Tensor:
+        """Scaled latents (B, C, h, w) → images (B, 3, 8h, 8w) float32, clipped to [-1, 1]."""
+        raw = latents.to(self.vae.dtype) / self.config.vae.scaling_factor
+        images: Tensor = self.vae.decode(raw, return_dict=False)[0]
+        return images.float().clamp_(-1.0, 1.0)
+
+    def quantized(self, codes: Tensor) -> Tensor:
+        """Codes (B, N) → code vectors (B, codebook_dim, h, w) float32.
+
+        Raises:
+            CodesError: out of range, of the wrong count, or no integers.
+        """
+        choices = {self.config.tokens_at(px): px for px in self.config.encode_px_choices}
+        if codes.ndim != 2 or codes.shape[1] not in choices:
+            raise CodesError(
+                "codes",
+                f"shape {tuple(codes.shape)}, expected (B, N) with N of {sorted(choices)}",
+                "Pass the codes of whole images.",
+            )
+        side = choices[codes.shape[1]] // self.config.encoder.downsample_factor
+        return self.quantize.lookup(codes.view(len(codes), side, side))
+
+    def timesteps(self, steps: int | None = None) -> tuple[int, ...]:
+        """Timesteps of the model calls, highest first."""
+        count = self.config.sampler.steps if steps is None else steps
+        choose = ddim_timesteps if self.config.sampler.kind == "ddim" else consistency_timesteps
+        return choose(count, self.config.noise.num_train_timesteps)
+
+    def optimize_for_inference(self, *, compile: bool = False) -> Self:  # noqa: A002 torch's word
+        """Fold constants, drop what decoding never reads, lay weights out for convolution.
+
+        Outputs stay the same to rounding (layton.folding says why). In place and for good: the
+        model can no longer be trained or saved.
+
+        Args:
+            compile: also hand the decoder and the VAE to torch.compile.
+        """
+        if not self.decoder.is_folded:
+            self.requires_grad_(False).eval()
+            self.decoder.fold()
+            fold_vae(self.vae)
+            cast(Any, self).to(memory_format=torch.channels_last)
+        if compile:
+            self.decoder.compile()
+            self.vae.decoder.compile()
+        return self
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.decoder.is_folded else torch.contiguous_format
+
+    def _latent_side(self, size_px: int | None) -> int:
+        size = size_px or self.config.image_px
+        if size <= 0 or size % self.config.size_multiple:
+            raise ConfigError("size_px", f"{size} is not a multiple of {self.config.size_multiple}")
+        return size // self.config.vae.downsample_factor
+
+    def _resized(self, images: Tensor, encode_px: int | None) -> Tensor:
+        config = self.config
+        target = encode_px or config.encode_px
+        if target not in config.encode_px_choices:
+            raise ConfigError("encode_px", f"{target} is not among {config.encode_px_choices}")
+        check_images(images, multiple=1)
+        _check_range(images)
+        sides = tuple(images.shape[2:])
+        if sides == (target, target):
+            return images
+        if sides != (config.image_px, config.image_px):
+            raise ImageError(
+                "images",
+                f"{sides[0]}×{sides[1]} px; this model takes {config.image_px}×{config.image_px}"
+                f" or {target}×{target}",
+                "Crop to a square and resize first.",
+            )
+        small = F.interpolate(images.float(), (target, target), mode="bicubic", antialias=True)
+        return small.clamp_(-1.0, 1.0)
+
+
+def _check_range(images: Tensor) -> None:
+    # a little overshoot is honest resampling; 0 … 255 is a forgotten division
+    if images.numel() and not images.is_meta:
+        low, high = (float(v) for v in images.aminmax())
+        if not (low >= -1.5 and high <= 1.5):
+            raise ImageError("images", f"values span {low:.3g} … {high:.3g}", "Scale to [-1, 1].")
+
+
+def _noise_source(
+    generator: int | Generator | Sequence[int | Generator], count: int, shape: tuple[int, ...]
+) -> Callable[[], Tensor]:
+    if isinstance(generator, Generator):
+        return lambda: torch.randn(
+            (count, *shape), generator=generator, device=generator.device
+        ).cpu()
+    seeds = [generator] * count if isinstance(generator, int) else list(generator)
+    if len(seeds) != count:
+        raise ConfigError("generator", f"{len(seeds)} seeds for {count} images", "One an image.")
+    own = [_seeded(seed) if isinstance(seed, int) else seed for seed in seeds]
+    return lambda: torch.stack(
+        [torch.randn(shape, generator=g, device=g.device).cpu() for g in own]
+    )
+
+
+def _seeded(seed: int) -> Generator:
+    return Generator().manual_seed(seed)
