@@ -6,15 +6,14 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from layton_bench.cli import invoke
-from layton_bench.record import RunRecord
-from layton_bench.results import stored_runs
-
+if TYPE_CHECKING:
+    from layton_bench.record import RunRecord
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -57,6 +56,9 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> Bench:
     """The command line over a data root of its own, run in the test's own folder."""
+    from layton_bench.cli import invoke
+    from layton_bench.results import stored_runs
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "240")
     data, results = tmp_path / "data", tmp_path / "results"
