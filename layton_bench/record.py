@@ -1,8 +1,8 @@
 """The run record: one folder a run, written atomically, read with its schema checked.
 
-    <run>/record.json       everything but the per-sample numbers
-    <run>/samples.parquet   one row a sample
-    <run>/images/           the worst and best samples, reference and candidate
+<run>/record.json       everything but the per-sample numbers
+<run>/samples.parquet   one row a sample
+<run>/images/           the worst and best samples, reference and candidate
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
 
 from layton_bench.errors import UserError
 from layton_bench.metrics.base import Direction
@@ -36,7 +36,17 @@ Status = Literal["complete", "partial", "interrupted"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # JSON has no infinity; a string that reads back as one keeps the file valid.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="strings"
+    )
+
+
+Value = Annotated[
+    float,
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity"]}]}),
+]
+"""A number, or the infinity that an exact reconstruction's PSNR is."""
 
 
 class MetricResult(_Frozen):
@@ -50,11 +60,11 @@ class MetricResult(_Frozen):
     """Unit, shown in headings."""
     digits: int = 3
     """Decimals shown."""
-    value: float | None
+    value: Value | None
     """The value; None where it is undefined or the metric is unavailable."""
-    low: float | None = None
+    low: Value | None = None
     """Lower end of the 95 % interval."""
-    high: float | None = None
+    high: Value | None = None
     """Upper end of the 95 % interval."""
     std: float | None = None
     """Spread over the metric's own repeats."""
@@ -185,6 +195,11 @@ class RunRecord(_Frozen):
     def is_complete(self) -> bool:
         """Whether the numbers are over every expected sample."""
         return self.status == "complete"
+
+    def has(self, metric: str) -> bool:
+        """Whether that metric was computed."""
+        result = self.metrics.get(metric)
+        return result is not None and result.unavailable is None
 
 
 def json_schema() -> dict[str, Any]:

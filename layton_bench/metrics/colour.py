@@ -108,14 +108,15 @@ def ciede2000(x: Tensor, y: Tensor) -> Tensor:
     term_h /= 1 + 0.015 * chroma * _hue_weight(hue_x, hue_y)
     squared = term_l * term_l + term_c * term_c + term_h * term_h
     squared += _rotation(hue_x, hue_y, chroma) * term_c * term_h
-    return squared.clamp_min_(0.0).sqrt_()
+    return torch.sqrt(squared.clamp_min_(0.0))
 
 
 def _seventh_ratio(chroma: Tensor) -> Tensor:
     """sqrt(C⁷ / (C⁷ + 25⁷))."""
-    square = chroma * chroma
-    seventh = square * square * square * chroma
-    return (seventh / (seventh + _25_TO_7)).sqrt_()
+    import torch
+
+    seventh = chroma.square() * chroma.square().square() * chroma
+    return torch.sqrt(seventh / (seventh + _25_TO_7))
 
 
 def _hue_difference(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor, product: Tensor) -> Tensor:
@@ -170,4 +171,4 @@ def _rotation(hue_x: Tensor, hue_y: Tensor, chroma: Tensor) -> Tensor:
 
     hue = (torch.atan2(hue_y, hue_x) * (180 / math.pi)).remainder_(360)
     turn = torch.exp(-(((hue - 275) / 25) ** 2)) * math.radians(60)
-    return -turn.sin_() * (2 * _seventh_ratio(chroma))
+    return turn.sin_() * (-2 * _seventh_ratio(chroma))
