@@ -127,7 +127,7 @@ def check_images(images: Tensor, expected: tuple[int, ...]) -> None:
 
 
 def check_codes(codes: Codes, count: int) -> None:
-    """Raise ModelOutputError unless there is one set of codes an image, each within its codebook."""
+    """Raise ModelOutputError unless there is one set of codes an image, all in the codebook."""
     if len(codes) != count:
         raise ModelOutputError(f"returned codes of {len(codes)} images for {count}")
     if codes.codes is None or codes.codebook_size is None:

@@ -224,7 +224,7 @@ def new_run_folder(final: Path) -> Iterator[Path]:
         yield temporary
         for path in temporary.rglob("*"):
             _sync(path)
-        os.replace(temporary, final)
+        temporary.replace(final)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise output_error(final, error) from error

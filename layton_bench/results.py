@@ -6,14 +6,28 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
+
 
 from layton_bench.errors import UserError
-from layton_bench.record import RECORD, RunRecord, read_record
+from layton_bench.record import (
+    RECORD,
+    RunRecord,
+    SavedImage,
+    new_run_folder,
+    output_error,
+    read_record,
+    write_record,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,3 +117,56 @@ def find_run(out: Path, name: str) -> StoredRun:
     if len(exact) > 1:
         raise UserError(f"run '{name}'", f"{len(exact)} runs begin so", "Give more of the id.")
     return StoredRun(folder=newest, record=read_record(newest))
+
+
+def check_writable(out: Path) -> None:
+    """Raise UserError now rather than after hours of work."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise output_error(out, error) from error
+
+
+def store(
+    out: Path,
+    record: RunRecord,
+    samples: pd.DataFrame,
+    save_images: Callable[[Path], tuple[SavedImage, ...]],
+) -> StoredRun:
+    """Write a run's folder; a finished run then replaces older ones of the same inputs.
+
+    Raises:
+        StorageError: the folder cannot be written; the error carries the record.
+    """
+    parent = model_folder(out, record.suite.name, record.model.name)
+    final = parent / record.run_id
+    try:
+        with new_run_folder(final) as folder:
+            record = record.model_copy(update={"images": save_images(folder)})
+            write_record(folder, record, samples)
+    except UserError as error:
+        raise StorageError(error, record) from error
+    if record.status != "interrupted":
+        for path in parent.glob(f"*/{RECORD}"):
+            if path.parent != final and _key_in(path) == record.run_key:
+                shutil.rmtree(path.parent)
+    return StoredRun(folder=final, record=record)
+
+
+def _key_in(path: Path) -> str | None:
+    """The run key in a record of any state; None where it cannot be read."""
+    try:
+        key = json.loads(path.read_text(encoding="utf-8")).get("run_key")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return str(key)
+
+
+class StorageError(UserError):
+    """A run was evaluated but could not be written; ``record`` holds its values."""
+
+    def __init__(self, cause: UserError, record: RunRecord) -> None:
+        super().__init__(cause.thing, cause.reason, cause.remedy)
+        self.record = record

@@ -28,9 +28,9 @@ def register(app: typer.Typer) -> None:
 def list_(
     context: typer.Context,
     what: Annotated[What, typer.Argument(help="What to list.")],
-    results: Annotated[
-        Path, typer.Option("--out", help="Results folder, for runs.")
-    ] = Path("results"),
+    results: Annotated[Path, typer.Option("--out", help="Results folder, for runs.")] = Path(
+        "results"
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List what is registered, or the runs stored."""

@@ -13,8 +13,9 @@ from layton_bench.cli.console import BarReporter, State, err, out, print_boards
 from layton_bench.devices import parse_batch_size
 from layton_bench.errors import UserError
 from layton_bench.leaderboard import boards, to_markdown
-from layton_bench.results import StoredRun, latest, safe_name, stored_runs
-from layton_bench.run import Outcome, Overwrite, RunOptions
+from layton_bench.plan import Overwrite, RunOptions
+from layton_bench.results import StorageError, StoredRun, latest, safe_name, stored_runs
+from layton_bench.run import Outcome
 from layton_bench.run import run as run_model
 
 _log = logging.getLogger(__name__)
@@ -63,9 +64,7 @@ def run(
         bool, typer.Option("--strict", help="Stop at the first failed sample or missing metric.")
     ] = False,
     results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the run records as JSON.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run records as JSON.")] = False,
 ) -> None:
     """Run models on a suite, write a record for each, and print the table.
 
@@ -84,6 +83,8 @@ def run(
                 state.plugins, suite, name, options, settings=setting or (), reporter=BarReporter()
             )
         except UserError as error:
+            if isinstance(error, StorageError):
+                print_boards(boards([error.record]))  # what was computed must not be lost
             if len(model) == 1:
                 raise
             failed.append(error)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
-import typer
 
 from layton_bench.cli.console import out
 from layton_bench.record import json_schema
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
 
 
 def register(app: typer.Typer) -> None:

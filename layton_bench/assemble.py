@@ -1,0 +1,188 @@
+"""From a finished pass to a run record and its per-sample table."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from layton_bench import provenance
+from layton_bench.clock import Clock
+from layton_bench.datasets.fingerprint import duplicates
+from layton_bench.engine import Evaluation
+from layton_bench.errors import UserError
+from layton_bench.metrics.base import Metric, MetricSpec
+from layton_bench.plan import Plan
+from layton_bench.record import (
+    Completeness,
+    DataInfo,
+    MetricResult,
+    ModelInfo,
+    RunRecord,
+    Status,
+    Timing,
+    read_samples,
+)
+from layton_bench.results import StoredRun, new_run_id
+from layton_bench.signature import metric_label, signature
+from layton_bench.types import Item, MetricValue
+
+_log = logging.getLogger(__name__)
+
+
+def run_inputs(plan: Plan, data: DataInfo, model: ModelInfo) -> dict[str, Any]:
+    """Everything that decides a run's values, as JSON: equal inputs are the same run."""
+    return {
+        "suite": plan.suite.digest(),
+        "data": data.fingerprint,
+        "count": len(plan.items),
+        "model": model.name,
+        "options": model.options,
+        "dtype": model.dtype,
+        "weights": model.weights,
+        "seed": plan.options.seed,
+    }
+
+
+def assemble(
+    plan: Plan,
+    done: Evaluation,
+    wanted: Mapping[str, MetricSpec],
+    metrics: Mapping[str, Metric],
+    unavailable: Mapping[str, str],
+    *,
+    model: ModelInfo,
+    data: DataInfo,
+    run_key: str,
+    started: datetime,
+    clock: Clock,
+    begin: float,
+) -> RunRecord:
+    """The record of a pass; metrics are computed here, so ``begin`` is when the pass began."""
+    results = _results(plan, wanted, metrics, unavailable, done)
+    return RunRecord(
+        run_id=new_run_id(started),
+        run_key=run_key,
+        status=_status(plan, done),
+        started=started.isoformat(timespec="seconds"),
+        command=plan.options.command,
+        suite=plan.suite,
+        suite_digest=plan.suite.digest(),
+        model=model,
+        data=data,
+        seed=plan.options.seed,
+        completeness=_completeness(plan, done),
+        metrics=results,
+        bits_per_image=_mean(done.bits.values()),
+        timing=_timing(clock, time.perf_counter() - begin, done.batch_size),
+        provenance=provenance.collect(plan.device),
+    )
+
+
+def _results(
+    plan: Plan,
+    wanted: Mapping[str, MetricSpec],
+    metrics: Mapping[str, Metric],
+    unavailable: Mapping[str, str],
+    done: Evaluation,
+) -> dict[str, MetricResult]:
+    results = {}
+    for name, spec in wanted.items():
+        reason = unavailable.get(name) or done.broken.get(name)
+        value = MetricValue(value=None, n=0)
+        if reason is None:
+            if "codes" in spec.needs and done.num_tokens is None:
+                continue  # the metric does not apply to a model without codes
+            value, reason = _compute(metrics[name])
+        results[name] = MetricResult(
+            label=metric_label(spec, plan.suite.kind), direction=spec.direction, unit=spec.unit,
+            digits=spec.digits, value=value.value, low=value.low, high=value.high, std=value.std,
+            n=value.n, note=value.note, unavailable=reason,
+            signature=signature(spec, plan.suite, value.n),
+        )  # fmt: skip
+    return results
+
+
+def _compute(metric: Metric) -> tuple[MetricValue, str | None]:
+    """The value, or why there is none; one metric's fault must not lose the others."""
+    try:
+        return metric.compute(), None
+    except Exception as error:  # a plugin's metric may raise anything
+        _log.exception("a metric failed to compute")
+        return MetricValue(value=None, n=0), f"failed: {type(error).__name__}: {error}"
+
+
+def _status(plan: Plan, done: Evaluation) -> Status:
+    if done.interrupted:
+        return "interrupted"
+    return "complete" if len(done.keys) == plan.expected() else "partial"
+
+
+def _completeness(plan: Plan, done: Evaluation) -> Completeness:
+    available = len(plan.dataset.items()) * plan.suite.images_per_prompt
+    return Completeness(
+        expected=plan.expected(),
+        selected=len(plan.samples()),
+        effective=len(done.keys),
+        limit=plan.options.limit,
+        missing=max(0, plan.expected() - available),
+        upscaled=done.upscaled,
+        failed=tuple(done.failures),
+        duplicates=duplicates(plan.dataset, plan.items),
+    )
+
+
+def _timing(clock: Clock, total: float, batch_size: int) -> Timing:
+    seconds = clock.seconds
+    return Timing(
+        total_seconds=total,
+        load_seconds=seconds["load"],
+        encode_seconds=seconds["encode"],
+        decode_seconds=seconds["decode"],
+        metrics_seconds=seconds["metrics"],
+        batch_size=batch_size,
+    )
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    held = list(values)
+    return sum(held) / len(held) if held else None
+
+
+def samples_frame(
+    items: Sequence[Item], metrics: Mapping[str, Metric], done: Evaluation
+) -> pd.DataFrame:
+    """One row a sample in data-set order: metric columns, bits, and the failure where one is."""
+    columns: dict[str, Mapping[str, float]] = {}
+    for name, metric in metrics.items():
+        if name not in done.broken:
+            columns.update(metric.per_sample())
+    failed = {failure.key: f"{failure.stage}: {failure.reason}" for failure in done.failures}
+    frame = pd.DataFrame({"key": [item.key for item in items]})
+    for name, values in columns.items():
+        frame[name] = frame["key"].map(values)
+    if done.bits:
+        frame["bits"] = frame["key"].map(done.bits)
+    frame["failure"] = frame["key"].map(failed)
+    return frame
+
+
+def merge_into(
+    existing: StoredRun, record: RunRecord, samples: pd.DataFrame, order: Iterable[str]
+) -> tuple[RunRecord, pd.DataFrame]:
+    """The existing run with the new metrics added; both passes must have seen the same samples."""
+    old = read_samples(existing.folder)
+    if record.completeness.failed != existing.record.completeness.failed:
+        raise UserError(
+            f"run {existing.record.run_id}",
+            "other samples failed this time, so its values and the new ones do not fit together",
+            "Run with --overwrite always.",
+        )
+    metrics = {**existing.record.metrics, **record.metrics}
+    ordered = {name: metrics[name] for name in (*order, *metrics) if name in metrics}
+    fresh = samples.drop(columns=[c for c in samples if c in old and c != "key"])
+    return record.model_copy(update={"metrics": ordered}), old.merge(fresh, on="key", how="left")
