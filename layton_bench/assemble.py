@@ -131,7 +131,7 @@ def _completeness(plan: Plan, done: Evaluation) -> Completeness:
         limit=plan.options.limit,
         missing=max(0, plan.expected() - available),
         upscaled=done.upscaled,
-        failed=tuple(done.failures),
+        failed=(*plan.left_out, *done.failures),
         duplicates=duplicates(plan.dataset, plan.items),
     )
 

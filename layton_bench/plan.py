@@ -14,7 +14,7 @@ from layton_bench.errors import UserError
 from layton_bench.metrics.base import MetricSpec
 from layton_bench.models import ModelSpec, OptionValue
 from layton_bench.suite import Suite
-from layton_bench.types import Item
+from layton_bench.types import Failure, Item
 
 Overwrite = Literal["never", "always", "only-missing"]
 
@@ -68,6 +68,8 @@ class Plan:
         device: where, as torch writes it.
         metrics: the metrics asked for, by name.
         start: loads the model; returns batches → candidates.
+        weights: registry name of each of the model's weights → SHA-256.
+        left_out: samples known beforehand to be unusable (``score``: files that do not pair).
     """
 
     suite: Suite
@@ -81,6 +83,8 @@ class Plan:
     device: str
     metrics: Mapping[str, MetricSpec]
     start: Callable[[Clock], Candidates]
+    weights: Mapping[str, str]
+    left_out: tuple[Failure, ...] = ()
 
     def samples(self) -> Sequence[Item]:
         """The items, each as often as the suite asks: image k of prompt p is keyed ``p#k``."""
@@ -91,7 +95,8 @@ class Plan:
 
     def expected(self) -> int:
         """Samples of the complete suite."""
-        return (self.suite.num_samples or len(self.dataset.items())) * self.suite.images_per_prompt
+        in_data = len(self.dataset.items()) + len(self.left_out)
+        return (self.suite.num_samples or in_data) * self.suite.images_per_prompt
 
 
 def select(items: Sequence[Item], limit: int | None) -> Sequence[Item]:

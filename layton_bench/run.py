@@ -106,6 +106,7 @@ def run(
     device = resolve_device(options.device)
     torch_dtype(options.dtype)
     metrics = metric_specs(plugins, suite, options.metrics)
+    weights = WeightsStore(plugins.weights.entries)
     data = plugins.datasets[suite.dataset]
     dataset = data.open(options.data_root)
 
@@ -123,6 +124,7 @@ def run(
         suite=suite, model_name=spec.card.name, spec=spec, model_options=model_options,
         dataset=dataset, has_images=data.has_images, items=select(dataset.items(), options.limit),
         options=options, device=device, metrics=metrics, start=start,
+        weights={name: weights.digest(name) for name in spec.card.weights},
     )  # fmt: skip
     return execute(plugins, plan, reporter or Silent())
 
@@ -140,7 +142,7 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     data = DataInfo(name=plan.dataset.name, fingerprint=fingerprint(plan.dataset, plan.items))
     model = ModelInfo(
         name=plan.model_name, card=plan.spec.card, options=plan.model_options,
-        dtype=plan.options.dtype, weights=_weights_digests(plugins, plan.spec),
+        dtype=plan.options.dtype, weights=dict(plan.weights),
     )  # fmt: skip
     key = run_key(run_inputs(plan, data, model))
     existing = None
@@ -167,11 +169,6 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     if existing is not None and not done.interrupted:
         record, samples = merge_into(existing, record, samples, plan.metrics)
     return Outcome(run=store(out, record, samples, gallery.save))
-
-
-def _weights_digests(plugins: Plugins, spec: ModelSpec) -> dict[str, str]:
-    weights = WeightsStore(plugins.weights.entries)
-    return {name: weights.digest(name) for name in spec.card.weights}
 
 
 def _load_model(

@@ -91,7 +91,7 @@ def run(
             _log.error("%s", error)
             continue
         finished.append(outcome)
-        _say(outcome)
+        say(outcome)
         if outcome.run.record.status == "interrupted":
             break
     report(finished, results, as_json=as_json)
@@ -115,7 +115,8 @@ def report(finished: list[Outcome], results: Path, *, as_json: bool) -> None:
         err.print(f"Record, samples and images: {run.folder}", markup=False, soft_wrap=True)
 
 
-def _say(outcome: Outcome) -> None:
+def say(outcome: Outcome) -> None:
+    """Tell on stderr what a reader of the table must know of a run."""
     record = outcome.run.record
     if outcome.is_reused:
         _log.info("%s: this run exists already (%s)", record.model.name, record.run_id)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-
+from typing import TYPE_CHECKING
 
 from layton_bench.cli.console import out
 from layton_bench.record import json_schema
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import typer

@@ -1,0 +1,65 @@
+"""`layton-bench score`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from layton_bench.cli.console import BarReporter, State
+from layton_bench.cli.run import report, say
+from layton_bench.devices import parse_batch_size
+from layton_bench.plan import Overwrite, RunOptions
+from layton_bench.score import score as score_folders
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(score)
+
+
+def score(
+    context: typer.Context,
+    reference: Annotated[Path, typer.Option(help="Folder of original pictures.")],
+    images: Annotated[Path, typer.Option(help="Folder of reconstructions, same names.")],
+    suite: Annotated[
+        str | None,
+        typer.Option(help="Apply this suite's protocol to the references. [default: own sizes]"),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="In place of the usual metrics. Repeatable.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Use only N pairs, evenly spaced. Marked as partial.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the intervals.")] = 0,
+    device: Annotated[str, typer.Option(help="Where metrics run: auto, cpu, cuda …")] = "auto",
+    batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
+    overwrite: Annotated[Overwrite, typer.Option(help="What to do about a run that exists.")] = (
+        "never"
+    ),
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first bad picture or missing metric.")
+    ] = False,
+    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run record as JSON.")] = False,
+) -> None:
+    """Score a folder of reconstructions against a folder of originals, paired by file name.
+
+    Files that do not pair, or share their name with another, are listed and left out.
+    """
+    state: State = context.obj
+    options = RunOptions(
+        out=results, limit=limit, seed=seed, device=device, strict=strict,
+        batch_size=parse_batch_size(batch_size), overwrite=overwrite,
+        metrics=tuple(metric or ()), command=tuple(sys.argv),
+    )  # fmt: skip
+    outcome = score_folders(
+        state.plugins, reference, images, options, suite_name=suite, reporter=BarReporter()
+    )
+    say(outcome)
+    report([outcome], results, as_json=as_json)
+    if outcome.run.record.status == "interrupted":
+        raise typer.Exit(130)
