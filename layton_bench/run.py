@@ -155,7 +155,12 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
             return Outcome(run=existing, is_reused=True, lacking=tuple(wanted))
 
     started, clock = datetime.now(UTC), Clock(device=plan.device)
-    features = FeatureRunner(plugins, plan, data)
+    features = FeatureRunner(
+        plugins.backbones.entries,
+        WeightsStore(plugins.weights.entries).find,
+        device=plan.device,
+        reference_key=f"{data.fingerprint}|{plan.suite.protocol}|{plan.suite.size_px}",
+    )
     context = MetricContext(features=features, device=plan.device, seed=plan.options.seed)
     metrics, unavailable = build_metrics(plugins, wanted, context, strict=plan.options.strict)
     gallery = Gallery(*ranking_metric(metrics, plan.metrics))
