@@ -1,0 +1,112 @@
+"""A contact sheet: original | reconstruction | error map, a row a sample, with a scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from layton_bench.images import UInt8Array
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TILE_PX = 256
+ERROR_CEILING = 64
+"""Grey levels at the top of the error scale; larger errors have its last colour."""
+
+_GAP = 8
+_TEXT_PX = 15
+_LINE = 22
+_INK, _PAPER = (30, 30, 30), (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SheetRow:
+    """One sample.
+
+    Attributes:
+        caption: shown above its tiles.
+        candidate: the reconstruction or drawn picture, RGB.
+        reference: the original, RGB, of the same size; None where there is none.
+    """
+
+    caption: str
+    candidate: Image.Image
+    reference: Image.Image | None = None
+
+
+def contact_sheet(rows: Sequence[SheetRow], *, title: str) -> Image.Image:
+    """Draw the sheet, RGB; pictures are shrunk to tiles, errors are computed at full size."""
+    height = _LINE * 3 + sum(_LINE + TILE_PX + _GAP for _ in rows)
+    width = 3 * TILE_PX + 4 * _GAP
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(_TEXT_PX)
+    pen.text((_GAP, 4), _fitted(title, pen, font, width), _INK, font)
+    for column, heading in enumerate(("original", "reconstruction", "error")):
+        pen.text((_left(column), 4 + _LINE), heading, _INK, font)
+    _draw_scale(sheet, pen, font)
+    top = _LINE * 3
+    for row in rows:
+        pen.text((_GAP, top + 2), _fitted(row.caption, pen, font, width), _INK, font)
+        _draw_row(sheet, row, top + _LINE)
+        top += _LINE + TILE_PX + _GAP
+    return sheet
+
+
+def error_map(reference: UInt8Array, candidate: UInt8Array) -> NDArray[np.float64]:
+    """Mean absolute difference over the channels, in grey levels: float64 (H, W), 0..255."""
+    difference = reference.astype(np.float64) - candidate.astype(np.float64)
+    return np.abs(difference).mean(axis=2)
+
+
+def colourise(errors: NDArray[np.float64]) -> UInt8Array:
+    """Errors in grey levels → RGB (H, W, 3): dark is none, bright is ``ERROR_CEILING`` and more."""
+    from matplotlib import colormaps
+
+    rgba = colormaps["magma"](np.clip(errors / ERROR_CEILING, 0, 1))
+    return np.round(rgba[..., :3] * 255).astype(np.uint8)
+
+
+def _left(column: int) -> int:
+    return _GAP + column * (TILE_PX + _GAP)
+
+
+def _draw_row(sheet: Image.Image, row: SheetRow, top: int) -> None:
+    tiles: list[Image.Image | None] = [row.reference, row.candidate, None]
+    if row.reference is not None:
+        errors = error_map(np.asarray(row.reference), np.asarray(row.candidate))
+        tiles[2] = Image.fromarray(colourise(errors))
+    for column, tile in enumerate(tiles):
+        if tile is not None:
+            sheet.paste(_shrunk(tile), (_left(column), top))
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    small = image.copy()
+    small.thumbnail((TILE_PX, TILE_PX), Image.Resampling.BOX)
+    return small
+
+
+def _draw_scale(sheet: Image.Image, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont) -> None:
+    """The error scale above the third column, from 0 to the ceiling."""
+    ramp = np.linspace(0, ERROR_CEILING, TILE_PX - 90)[None].repeat(_LINE - 8, axis=0)
+    left, top = _left(2), 4 + 2 * _LINE
+    pen.text((left, top - 2), "0", _INK, font)
+    sheet.paste(Image.fromarray(colourise(ramp)), (left + 14, top))
+    pen.text((left + TILE_PX - 70, top - 2), f"{ERROR_CEILING}+ of 255", _INK, font)
+
+
+def _fitted(text: str, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """The text, cut with an ellipsis where it is too wide; line breaks become spaces."""
+    line = " ".join(text.split())
+    room = width - 2 * _GAP
+    if pen.textlength(line, font) <= room:
+        return line
+    while line and pen.textlength(line + "…", font) > room:
+        line = line[:-1]
+    return line + "…"

@@ -1,0 +1,63 @@
+"""The contact sheet of a stored run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+from layton_bench.contact_sheet import SheetRow, contact_sheet
+from layton_bench.errors import ImageError, UserError
+from layton_bench.images import decode_rgb
+from layton_bench.leaderboard import display_name
+from layton_bench.record import IMAGES, RunRecord, SavedImage, output_error, read_samples
+from layton_bench.results import StoredRun
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+    import pandas as pd
+
+SHEET = "contact-sheet.png"
+
+
+def write_contact_sheet(run: StoredRun) -> Path:
+    """Write ``contact-sheet.png`` into the run's folder and return its path.
+
+    Raises:
+        UserError: an image of the run is missing, or the folder cannot be written.
+    """
+    samples = read_samples(run.folder).set_index("key")
+    rows = [_row(run, saved, samples) for saved in run.record.images]
+    record = run.record
+    path = run.folder / SHEET
+    try:
+        contact_sheet(rows, title=f"{display_name(record)} on {record.suite.name}").save(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    return path
+
+
+def _row(run: StoredRun, saved: SavedImage, samples: pd.DataFrame) -> SheetRow:
+    folder = run.folder / IMAGES
+    return SheetRow(
+        caption=_caption(run.record, saved, samples),
+        candidate=_open(folder / saved.candidate),
+        reference=None if saved.reference is None else _open(folder / saved.reference),
+    )
+
+
+def _caption(record: RunRecord, saved: SavedImage, samples: pd.DataFrame) -> str:
+    """Rank, key, and the sample's first three metrics."""
+    values = [
+        f"{result.label} {samples.at[saved.key, name]:.{result.digits}f}"
+        for name, result in record.metrics.items()
+        if name in samples.columns
+    ]
+    return f"{saved.rank.replace('-', ' ')}: {saved.key}   {', '.join(values[:3])}"
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return decode_rgb(path.read_bytes())
+    except (OSError, ImageError) as error:
+        raise UserError(f"picture {path}", f"it cannot be read ({error})", "Run again.") from None
