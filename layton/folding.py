@@ -22,11 +22,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layton.errors import ConfigError
+from layton.vq import Upsample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["FoldedResnet", "fold_unet", "fold_vae"]
+__all__ = ["FoldedResnet", "FoldedUpsample", "fold_unet", "fold_upsampling", "fold_vae"]
 
 
 class FoldedResnet(nn.Module):
@@ -157,6 +158,11 @@ def fold_vae(vae: Any) -> None:
     """Fold an AutoencoderKL's decoder in place and drop its encoder."""
     _replace(vae.decoder, lambda m: _folded_upsample(m) if _is_upsample(m) else None)
     vae.encoder = vae.quant_conv = None
+
+
+def fold_upsampling(root: nn.Module) -> None:
+    """Fold the `layton.vq.Upsample` modules below `root` in place."""
+    _replace(root, lambda m: FoldedUpsample(m.conv) if isinstance(m, Upsample) else None)
 
 
 def _replace(root: nn.Module, fold: Callable[[nn.Module], nn.Module | None]) -> None:

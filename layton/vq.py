@@ -16,7 +16,16 @@ from layton.config import VQConfig
 from layton.errors import ImageError
 from layton.quantizer import Quantized, Quantizer
 
-__all__ = ["VQDecoder", "VQEncoder", "VQModel", "check_images"]
+__all__ = [
+    "AttnBlock",
+    "Downsample",
+    "ResBlock",
+    "Upsample",
+    "VQDecoder",
+    "VQEncoder",
+    "VQModel",
+    "check_images",
+]
 
 
 def check_images(images: Tensor, *, multiple: int) -> None:

@@ -7,7 +7,15 @@ from importlib.metadata import PackageNotFoundError, version
 
 from layton_bench.backbones import Backbone, BackboneSpec
 from layton_bench.datasets.base import Dataset, DatasetSpec
-from layton_bench.errors import ImageError, LaytonBenchError, ModelOutputError, UserError
+from layton_bench.devices import torch_dtype
+from layton_bench.errors import (
+    ImageError,
+    LaytonBenchError,
+    ModelOutputError,
+    UserError,
+    as_user_error,
+)
+from layton_bench.grid_tokenizer import GridTokenizer
 from layton_bench.hookspecs import hookimpl
 from layton_bench.metrics.base import (
     Metric,
@@ -25,6 +33,7 @@ from layton_bench.models import (
     Tokenizer,
 )
 from layton_bench.types import Codes, Item, MetricValue, Prompt, ScoredBatch
+from layton_bench.weights import WeightsEntry, WeightsFile, hub_file
 
 try:
     __version__ = version("layton-bench")
@@ -38,6 +47,7 @@ __all__ = [
     "Dataset",
     "DatasetSpec",
     "Generator",
+    "GridTokenizer",
     "ImageError",
     "Item",
     "LaytonBenchError",
@@ -56,6 +66,11 @@ __all__ = [
     "ScoredBatch",
     "Tokenizer",
     "UserError",
+    "WeightsEntry",
+    "WeightsFile",
     "__version__",
+    "as_user_error",
     "hookimpl",
+    "hub_file",
+    "torch_dtype",
 ]

@@ -1,0 +1,134 @@
+"""LlamaGen's image tokenizers VQ-8 and VQ-16 (arXiv 2406.06525), thin over layton.vq."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from layton_bench import (
+    LoadContext,
+    ModelCard,
+    ModelSpec,
+    WeightsEntry,
+    WeightsFile,
+    hookimpl,
+    hub_file,
+)
+
+if TYPE_CHECKING:
+    from layton_bench import GridTokenizer
+
+_CODEBOOK_SIZE = 16384
+_C2I, _T2I = "FoundationVision/LlamaGen", "peizesun/llamagen_t2i"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Published:
+    """A tokenizer; the codebook counts with the decoder."""
+
+    title: str
+    downsample_factor: int
+    file: WeightsFile
+    training_data: str
+    encoder_params: int
+    decoder_params: int
+
+
+_PUBLISHED = {
+    "llamagen-16": _Published(
+        title="LlamaGen VQ-16",
+        downsample_factor=16,
+        file=hub_file(_C2I, "vq_ds16_c2i.pt"),
+        training_data="ImageNet",
+        encoder_params=29_300_232,
+        decoder_params=42_583_171,
+    ),
+    "llamagen-8": _Published(
+        title="LlamaGen VQ-8",
+        downsample_factor=8,
+        file=hub_file(
+            _C2I,
+            "vq_ds8_c2i.pt",
+            sha256="c70d2966ec012f378793214ff0755087e7c5fe6f035b469995143325dca4a4e3",
+        ),
+        training_data="ImageNet",
+        encoder_params=28_561_288,
+        decoder_params=41_548_547,
+    ),
+    "llamagen-16-t2i": _Published(
+        title="LlamaGen VQ-16 t2i",
+        downsample_factor=16,
+        file=hub_file(_T2I, "vq_ds16_t2i.pt"),
+        training_data="LAION-COCO (50M), 10M internal images",
+        encoder_params=29_300_232,
+        decoder_params=42_583_171,
+    ),
+}
+
+
+@hookimpl
+def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
+    """Register the three tokenizers."""
+    for name in _PUBLISHED:
+        register(ModelSpec(card=_card(name), load=partial(_load, name)))
+
+
+@hookimpl
+def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
+    """Register a checkpoint a tokenizer, under its name."""
+    for name, known in _PUBLISHED.items():
+        register(
+            WeightsEntry(
+                name=name,
+                files=(known.file,),
+                licence="MIT",
+                used_by=(name,),
+                summary=known.title,
+            )
+        )
+
+
+def _card(name: str) -> ModelCard:
+    known = _PUBLISHED[name]
+    num_tokens = (256 // known.downsample_factor) ** 2
+    return ModelCard(
+        name=name,
+        kind="tokenizer",
+        family="llamagen",
+        summary=f"{known.title}: VQGAN with an l2-normalised 8-d codebook (arXiv 2406.06525)",
+        title=known.title,
+        sizes_px=(256, 384, 512, 1024),
+        num_tokens=num_tokens,
+        codebook_size=_CODEBOOK_SIZE,
+        bits_per_image=num_tokens * math.log2(_CODEBOOK_SIZE),
+        encoder_params=known.encoder_params,
+        decoder_params=known.decoder_params,
+        weights=(name,),
+        training_data=known.training_data,
+        licence="MIT",
+        source="https://github.com/FoundationVision/LlamaGen",
+        notes="trained at 256 px",
+    )
+
+
+def _load(name: str, context: LoadContext) -> GridTokenizer:
+    """The model from its checkpoint; raises UserError where the file is another model's."""
+    import torch
+
+    from layton.checkpoint import load_model
+    from layton.config import VQ_8, VQ_16
+    from layton.errors import LaytonError
+    from layton.folding import fold_upsampling
+    from layton.vq import VQModel
+    from layton_bench import GridTokenizer, as_user_error, torch_dtype
+
+    factor, dtype = _PUBLISHED[name].downsample_factor, torch_dtype(context.dtype)
+    config = VQ_16 if factor == 16 else VQ_8
+    with as_user_error(LaytonError):
+        model = load_model(lambda: VQModel(config), context.weights(name))
+    fold_upsampling(model)
+    model.to(context.device, dtype).to(memory_format=torch.channels_last)
+    return GridTokenizer(model, codebook_size=_CODEBOOK_SIZE, downsample_factor=factor, dtype=dtype)
