@@ -9,6 +9,7 @@ import typer
 
 from layton_bench.cli.console import out
 from layton_bench.leaderboard import Format, boards, render
+from layton_bench.reported import read_reported, reported_markdown
 from layton_bench.results import latest, stored_runs
 
 
@@ -23,6 +24,11 @@ def leaderboard(
     sort: Annotated[str | None, typer.Option(help="Metric to sort by.")] = None,
     results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
 ) -> None:
-    """Print the newest run of each model; runs that are not comparable stand in tables apart."""
+    """Print the newest run of each model; runs that are not comparable stand in tables apart.
+
+    In Markdown, published numbers kept in reported.csv follow in a table of their own.
+    """
     runs = latest(stored_runs(results, suite))
     out.out(render(boards((r.record for r in runs), sort_by=sort), form), end="", highlight=False)
+    if form == "md" and (published := read_reported(results, suite)):
+        out.out("\n" + reported_markdown(published), end="", highlight=False)

@@ -1,0 +1,83 @@
+"""Published numbers: shown beside measured ones, never mixed with them.
+
+``results/reported.csv`` has one number a row: model, suite, metric, value, source, protocol, note.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from layton_bench.errors import UserError
+
+REPORTED = "reported.csv"
+
+
+class Reported(BaseModel):
+    """A published number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: Annotated[str, Field(min_length=1)]
+    """Model, by the name it has or would have here."""
+    suite: Annotated[str, Field(min_length=1)]
+    """Suite it comes nearest to."""
+    metric: Annotated[str, Field(min_length=1)]
+    """Metric as the source names it, in lower case."""
+    value: float
+    """The number."""
+    source: Annotated[str, Field(min_length=1)]
+    """Who published it, where."""
+    protocol: str = ""
+    """What is known of how it was measured."""
+    note: str = ""
+    """What casts doubt on it or keeps it from being compared."""
+
+
+def read_reported(results: Path, suite: str | None = None) -> list[Reported]:
+    """The published numbers kept in a results folder, in the file's order; none without a file.
+
+    Raises:
+        UserError: the file is not as it should be; names the line.
+    """
+    path = results / REPORTED
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = [_parse(path, number, row) for number, row in enumerate(rows, start=2)]
+    return [row for row in found if suite in (None, row.suite)]
+
+
+def _parse(path: Path, line: int, row: dict[str, str]) -> Reported:
+    try:
+        return Reported.model_validate(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"{path}, line {line}", f"{field}: {first['msg']}", "Mend the line."
+        ) from None
+
+
+def reported_markdown(rows: list[Reported]) -> str:
+    """A table of its own, headed as not measured here; empty without rows."""
+    if not rows:
+        return ""
+    lines = [
+        "### Reported elsewhere, not measured here",
+        "",
+        "| Suite | Model | Metric | Value | Source | Protocol | Note |",
+        "|:---|:---|:---|---:|:---|:---|:---|",
+    ]
+    for row in rows:
+        texts = (row.suite, row.model, row.metric, f"{row.value:g}", row.source, row.protocol)
+        lines.append("| " + " | ".join(map(_escape, (*texts, row.note))) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
