@@ -32,6 +32,7 @@ from layton_bench.models import (
     ModelSpec,
     Tokenizer,
 )
+from layton_bench.preprocess import Protocol
 from layton_bench.types import Codes, Item, MetricValue, Prompt, ScoredBatch
 from layton_bench.weights import WeightsEntry, WeightsFile, hub_file
 
@@ -63,6 +64,7 @@ __all__ = [
     "ModelSpec",
     "PerSampleMetric",
     "Prompt",
+    "Protocol",
     "ScoredBatch",
     "Tokenizer",
     "UserError",

@@ -51,13 +51,20 @@ def as_user_error(kind: type[Exception]) -> Iterator[None]:
 
 
 class UnknownNameError(UserError):
-    """No such name; the message lists the nearest known ones."""
+    """No such name; the message lists the nearest known ones.
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    Args:
+        kind: of thing, in the singular.
+        name: as given.
+        known: the names there are.
+        listing: the command that lists them.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, listing: str) -> None:
+        near = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
-        listing = f"`layton-bench list {kind}s` lists them all."
-        super().__init__(f"{kind} '{name}'", "there is none of that name", hint + listing)
+        all_of_them = f"`layton-bench {listing}` lists them all."
+        super().__init__(f"{kind} '{name}'", "there is none of that name", hint + all_of_them)
         self.near = near
 
 

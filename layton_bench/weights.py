@@ -118,7 +118,7 @@ class WeightsStore:
         try:
             return self._entries[name]
         except KeyError:
-            raise UnknownNameError("weight", name, self._entries) from None
+            raise UnknownNameError("weight", name, self._entries, listing="weights list") from None
 
     def is_installed(self, name: str) -> bool:
         """Whether every file is there, at the size it had when it was verified."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from layton_bench.record import RunRecord
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -90,3 +93,38 @@ def file_bytes(image: Image.Image, form: str = "PNG", **options: object) -> byte
     buffer = io.BytesIO()
     image.save(buffer, format=form, **options)
     return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Site:
+    """A folder on ``sys.path`` in which tests install plugins, as pip would have left them."""
+
+    folder: Path
+
+    def module(self, name: str, source: str) -> Path:
+        """A module without a distribution."""
+        path = self.folder / f"{name}.py"
+        path.write_text(textwrap.dedent(source), encoding="utf-8")
+        return path
+
+    def plugin(self, name: str, source: str, *, point: str | None = None) -> Path:
+        """A module and a distribution ``dist-NAME`` 1.2 whose entry point is called NAME."""
+        info = self.folder / f"dist_{name}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dist-{name}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[layton_bench]\n{name} = {point or name}\n")
+        return self.module(name, source)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """An import path of the test's own; what is imported from it is forgotten afterwards."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    path_before = list(sys.path)
+    monkeypatch.syspath_prepend(folder)
+    yield Site(folder)
+    sys.path[:] = path_before
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]

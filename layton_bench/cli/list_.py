@@ -16,7 +16,9 @@ from layton_bench.leaderboard import display_name, marks
 from layton_bench.plugin_manager import Plugins
 from layton_bench.results import stored_runs
 
-What = Literal["suites", "models", "metrics", "plugins", "datasets", "protocols", "runs"]
+What = Literal[
+    "suites", "models", "metrics", "plugins", "datasets", "protocols", "backbones", "runs"
+]
 Row = dict[str, str]
 
 
@@ -80,7 +82,7 @@ def _models(plugins: Plugins) -> list[Row]:
             "bits/image": "",
             "summary": pattern.summary,
         }
-        for pattern in plugins.model_patterns
+        for pattern in plugins.model_patterns.entries.values()
     ]
     return rows + patterns
 
@@ -97,7 +99,7 @@ def _metrics(plugins: Plugins) -> list[Row]:
     ]
     patterns = [
         {"metric": ", ".join(p.examples), "better": "", "weights": "", "summary": p.pattern.pattern}
-        for p in plugins.metric_patterns
+        for p in plugins.metric_patterns.entries.values()
     ]
     return rows + patterns
 
@@ -129,6 +131,17 @@ def _protocols(plugins: Plugins) -> list[Row]:
     return [{"protocol": p.id, "summary": p.summary} for p in plugins.protocols.entries.values()]
 
 
+def _backbones(plugins: Plugins) -> list[Row]:
+    return [
+        {
+            "backbone": spec.name,
+            "features": ", ".join(spec.taps),
+            "weights": ", ".join(spec.weights),
+        }
+        for spec in plugins.backbones.entries.values()
+    ]
+
+
 def _runs(results: Path) -> list[Row]:
     return [
         {
@@ -148,4 +161,5 @@ _LISTS: dict[str, Callable[[Plugins], list[Row]]] = {
     "plugins": _plugins,
     "datasets": _datasets,
     "protocols": _protocols,
+    "backbones": _backbones,
 }
