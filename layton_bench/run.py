@@ -111,7 +111,7 @@ def run(
     dataset = data.open(options.data_root)
 
     def start(clock: Clock) -> Candidates:
-        model = _load_model(plugins, spec, device, options.dtype, model_options)
+        model = load_model(plugins, spec, device, options.dtype, model_options)
         seed_of = partial(sample_seed, suite.name, user_seed=options.seed)
         if isinstance(model, Tokenizer):
             return Reconstruct(
@@ -176,13 +176,14 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     return Outcome(run=store(out, record, samples, gallery.save))
 
 
-def _load_model(
+def load_model(
     plugins: Plugins,
     spec: ModelSpec,
     device: str,
     dtype: str,
     options: Mapping[str, OptionValue],
 ) -> Tokenizer | models.Generator:
+    """Load a model; raises UserError naming it, whatever the plugin raises."""
     weights = WeightsStore(plugins.weights.entries)
     context = LoadContext(device=device, dtype=dtype, weights=weights.find, options=options)
     try:

@@ -1,0 +1,109 @@
+"""`layton-bench generate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+
+from layton_bench.cli.console import BarReporter, State, err, out
+from layton_bench.datasets.prompts import open_prompts
+from layton_bench.devices import parse_batch_size, resolve_device, torch_dtype
+from layton_bench.errors import UserError
+from layton_bench.generate import draw, file_name, grid, plan_pictures
+from layton_bench.models import Generator
+from layton_bench.resolve import parse_options
+from layton_bench.run import load_model
+from layton_bench.types import Prompt
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(generate)
+
+
+def generate(
+    context: typer.Context,
+    model: Annotated[str, typer.Option(help="Generator; `list models` shows them.")],
+    prompts: Annotated[
+        list[str] | None, typer.Argument(help="Prompts; - reads them from stdin, one a line.")
+    ] = None,
+    prompt_file: Annotated[
+        Path | None, typer.Option("--prompts", help="File of prompts: .txt, .jsonl, .csv …")
+    ] = None,
+    class_id: Annotated[
+        list[int] | None, typer.Option("--class", help="Class to draw. Repeatable.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path(
+        "generated"
+    ),
+    images_per_prompt: Annotated[int, typer.Option("-n", min=1, help="Pictures a prompt.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed draws other pictures.")] = 0,
+    with_grid: Annotated[
+        bool, typer.Option("--grid", help="Write grid.png of all pictures too.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    batch_size: Annotated[str, typer.Option(help="Pictures a batch: auto or N.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the model. Repeatable."),
+    ] = None,
+) -> None:
+    """Draw pictures from prompts. A picture that is there already is not drawn again.
+
+    Each PNG file holds its prompt, model and seed.
+    """
+    state: State = context.obj
+    asked = collect_prompts(prompts or [], prompt_file, class_id or [])
+    spec = state.plugins.model(model)
+    if spec.card.kind != "generator":
+        raise UserError(f"model '{model}'", "it is a tokenizer", "Name a generator.")
+    options = parse_options(spec, setting or [])
+    torch_dtype(dtype)
+    generator = load_model(state.plugins, spec, resolve_device(device), dtype, options)
+    assert isinstance(generator, Generator)
+    pictures = plan_pictures(
+        asked, lambda number, prompt, index: folder / file_name(number, prompt, index),
+        images_per_prompt=images_per_prompt, seed=seed,
+    )  # fmt: skip
+    reporter = BarReporter()
+    reporter.start(f"{model}", len(pictures))
+    try:
+        done = draw(
+            generator, pictures, model_name=model, size_px=spec.card.sizes_px[0],
+            batch_size=parse_batch_size(batch_size) or 4, on_progress=reporter.advance,
+        )  # fmt: skip
+    finally:
+        reporter.finish()
+    for path in done.paths:
+        out.out(str(path))
+    if with_grid and done.paths:
+        grid([Image.open(p) for p in done.paths]).save(folder / "grid.png")
+        out.out(str(folder / "grid.png"))
+    for failure in done.failures:
+        err.print(f"not drawn: {failure.key}: {failure.reason}", markup=False, soft_wrap=True)
+    if done.failures:
+        raise typer.Exit(2)
+
+
+def collect_prompts(words: list[str], file: Path | None, classes: list[int]) -> list[Prompt]:
+    """Prompts from arguments, stdin, a file and classes, in this order; raises UserError."""
+    texts = [
+        text
+        for word in words
+        for text in (sys.stdin.read().splitlines() if word == "-" else [word])
+    ]
+    if any(not text.strip() for text in words if text != "-"):
+        raise UserError("a prompt", "it is empty", "Say what to draw.")
+    texts = [text for text in texts if text.strip()]
+    if file is not None:
+        texts += [item.captions[0] for item in open_prompts(file).items()]
+    prompts = [Prompt(key=f"{i:05d}", text=text) for i, text in enumerate(texts)]
+    prompts += [Prompt(key=f"{len(texts) + i:05d}", class_id=c) for i, c in enumerate(classes)]
+    if not prompts:
+        raise UserError("generate", "there is no prompt", "Give one, --prompts FILE or --class N.")
+    return prompts

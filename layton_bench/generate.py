@@ -1,0 +1,192 @@
+"""Pictures from prompts, as files: what `layton-bench generate` does."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, PngImagePlugin
+
+from layton_bench.candidates import check_images
+from layton_bench.errors import LaytonBenchError, UserError
+from layton_bench.images import RoundingRule, to_pil, to_uint8
+from layton_bench.models import Generator
+from layton_bench.record import output_error
+from layton_bench.seeds import sample_seed
+from layton_bench.types import Failure, Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUITE = "generate"
+"""Takes the place of a suite's name in the seeds."""
+
+_SLUG_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One picture to draw: image ``index`` of a prompt, and where it goes."""
+
+    prompt: Prompt
+    index: int
+    seed: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """What became of the pictures: files written or found, and failures."""
+
+    paths: tuple[Path, ...]
+    num_found: int
+    failures: tuple[Failure, ...]
+
+
+def plan_pictures(
+    prompts: Sequence[Prompt],
+    path_of: Callable[[int, Prompt, int], Path],
+    *,
+    images_per_prompt: int = 1,
+    seed: int = 0,
+) -> list[Picture]:
+    """Every picture with its seed, which depends on the prompt, its number and ``seed`` alone.
+
+    Args:
+        prompts: what to draw.
+        path_of: (number of the prompt, prompt, number of the image) → file.
+        images_per_prompt: pictures of each prompt.
+        seed: the user's.
+    """
+    return [
+        Picture(
+            prompt=prompt,
+            index=index,
+            seed=sample_seed(SUITE, _what(prompt), user_seed=seed, repeat=index),
+            path=path_of(number, prompt, index),
+        )
+        for number, prompt in enumerate(prompts)
+        for index in range(images_per_prompt)
+    ]
+
+
+def file_name(number: int, prompt: Prompt, index: int) -> str:
+    """A safe name from any prompt: ``00012-a-red-cube-01.png``."""
+    slug = re.sub(r"[^a-z0-9]+", "-", _what(prompt).lower())[:_SLUG_CHARACTERS].strip("-")
+    return f"{number:05d}-{slug or 'prompt'}-{index:02d}.png"
+
+
+def draw(
+    generator: Generator,
+    pictures: Sequence[Picture],
+    *,
+    model_name: str,
+    size_px: int,
+    batch_size: int,
+    rounding: RoundingRule = "round",
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Drawn:
+    """Draw the pictures that are not there yet; a failure costs its own picture alone.
+
+    A file counts as there when its metadata names the same model, prompt and seed.
+
+    Raises:
+        UserError: the folder cannot be written; the pictures before it are kept.
+    """
+    missing = [p for p in pictures if not _is_drawn(p, model_name)]
+    on_progress(len(pictures) - len(missing))
+    failures: list[Failure] = []
+    for start in range(0, len(missing), batch_size):
+        batch = missing[start : start + batch_size]
+        for picture, image in _attempt(generator, batch, size_px, rounding, failures):
+            save_png(picture, to_pil(image), model_name)
+        on_progress(len(batch))
+    failed = {failure.key for failure in failures}
+    paths = tuple(p.path for p in pictures if p.path.name not in failed)
+    return Drawn(paths=paths, num_found=len(pictures) - len(missing), failures=tuple(failures))
+
+
+def _attempt(
+    generator: Generator,
+    batch: Sequence[Picture],
+    size_px: int,
+    rounding: RoundingRule,
+    failures: list[Failure],
+) -> list[tuple[Picture, Tensor]]:
+    """The batch's images; on failure its halves, down to the pictures at fault."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            images = generator.generate([p.prompt for p in batch], [p.seed for p in batch])
+        check_images(images, (len(batch), 3, size_px, size_px))
+        return list(zip(batch, to_uint8(images.float(), rounding).cpu(), strict=True))
+    except UserError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        if len(batch) > 1:
+            half = len(batch) // 2
+            return [
+                done
+                for part in (batch[:half], batch[half:])
+                for done in _attempt(generator, part, size_px, rounding, failures)
+            ]
+        is_ours = isinstance(error, LaytonBenchError)
+        reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
+        failures.append(Failure(key=batch[0].path.name, stage="generate", reason=reason))
+        return []
+
+
+def save_png(picture: Picture, image: Image.Image, model_name: str) -> None:
+    """Write one picture with its prompt, seed and model in the file; whole or not at all."""
+    information = PngImagePlugin.PngInfo()
+    for name, value in _metadata(picture, model_name).items():
+        information.add_itxt(name, value)
+    partial = picture.path.with_name(picture.path.name + ".partial")
+    try:
+        picture.path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(partial, format="PNG", pnginfo=information)
+        partial.replace(picture.path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise output_error(picture.path.parent, error) from error
+
+
+def grid(images: Sequence[Image.Image], *, columns: int | None = None) -> Image.Image:
+    """Pictures of one size side by side; as many columns as rows unless told."""
+    if not images:
+        raise ValueError("a grid needs at least one picture")
+    across = columns or math.ceil(math.sqrt(len(images)))
+    width, height = images[0].size
+    sheet = Image.new("RGB", (across * width, -(-len(images) // across) * height), "white")
+    for number, image in enumerate(images):
+        sheet.paste(image, (number % across * width, number // across * height))
+    return sheet
+
+
+def _metadata(picture: Picture, model_name: str) -> dict[str, str]:
+    return {
+        "prompt": _what(picture.prompt),
+        "model": model_name,
+        "seed": str(picture.seed),
+        "image": str(picture.index),
+    }
+
+
+def _is_drawn(picture: Picture, model_name: str) -> bool:
+    try:
+        with Image.open(picture.path) as image:
+            found = image.info
+    except OSError:
+        return False
+    wanted = _metadata(picture, model_name)
+    return all(found.get(name) == value for name, value in wanted.items())
+
+
+def _what(prompt: Prompt) -> str:
+    """The prompt's text, or its class."""
+    return prompt.text if prompt.text is not None else f"class {prompt.class_id}"
