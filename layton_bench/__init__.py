@@ -5,6 +5,7 @@ The names below are what users and plugin authors may rely on; docs/plugins.md s
 
 from importlib.metadata import PackageNotFoundError, version
 
+from layton_bench.adapter import ResizeAdapter
 from layton_bench.backbones import Backbone, BackboneSpec
 from layton_bench.datasets.base import Dataset, DatasetSpec
 from layton_bench.devices import torch_dtype
@@ -17,6 +18,7 @@ from layton_bench.errors import (
 )
 from layton_bench.grid_tokenizer import GridTokenizer
 from layton_bench.hookspecs import hookimpl
+from layton_bench.images import to_signed, to_uint8
 from layton_bench.metrics.base import (
     Metric,
     MetricContext,
@@ -65,6 +67,7 @@ __all__ = [
     "PerSampleMetric",
     "Prompt",
     "Protocol",
+    "ResizeAdapter",
     "ScoredBatch",
     "Tokenizer",
     "UserError",
@@ -74,5 +77,7 @@ __all__ = [
     "as_user_error",
     "hookimpl",
     "hub_file",
+    "to_signed",
+    "to_uint8",
     "torch_dtype",
 ]
