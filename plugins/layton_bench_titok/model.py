@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from layton.errors import ImageError
 from layton.quantizer import Quantizer
 from layton_bench_titok.pixel_decoder import PixelDecoder
 
@@ -200,7 +201,18 @@ class TiTok(nn.Module):
             self.pixel_decoder = PixelDecoder(pixel)
 
     def features(self, images_01: Tensor) -> Tensor:
-        """Images (B, 3, S, S) in [0, 1] → (B, N, C); (B, N, 2·C) for the continuous models."""
+        """Images (B, 3, S, S) in [0, 1] → (B, N, C); (B, N, 2·C) for the continuous models.
+
+        Raises:
+            ImageError: wrong shape or size; the positional embeddings fit one size only.
+        """
+        size = self.config.size_px
+        if images_01.shape[1:] != (3, size, size):
+            raise ImageError(
+                "images",
+                f"shape {tuple(images_01.shape)}",
+                f"Resize or crop to {size}×{size} px, RGB.",
+            )
         z: Tensor = self.encoder(images_01, self.latent_tokens)
         return z
 

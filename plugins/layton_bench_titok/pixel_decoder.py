@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from layton.folding import FoldedUpsample
+
 if TYPE_CHECKING:
     from layton_bench_titok.variants import PixelConfig
 
@@ -43,21 +45,26 @@ class _Block(nn.Module):
         return out
 
 
+class _Doubling(nn.Conv2d):
+    """Nearest-neighbour doubling, then the convolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
 class _Level(nn.Module):
     def __init__(self, channels: int, out_channels: int, count: int, *, upsamples: bool) -> None:
         super().__init__()
         widths = [channels] + [out_channels] * count
         self.block = nn.ModuleList(_Block(a, b) for a, b in pairwise(widths))
         if upsamples:
-            self.upsample_conv = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+            self.upsample_conv: nn.Module = _Doubling(out_channels, out_channels, 3, padding=1)
         self._upsamples = upsamples
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.block:
             x = block(x)
-        if self._upsamples:
-            x = self.upsample_conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-        return x
+        return self.upsample_conv(x) if self._upsamples else x
 
 
 class PixelDecoder(nn.Module):
@@ -76,6 +83,12 @@ class PixelDecoder(nn.Module):
         )
         self.norm_out = _norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], 3, 3, padding=1)
+
+    def fold_upsampling(self) -> None:
+        """Make each doubling and its convolution one operation, in place; for inference."""
+        for level in self.up:
+            if isinstance(conv := getattr(level, "upsample_conv", None), _Doubling):
+                level.upsample_conv = FoldedUpsample(conv)
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(B, z_channels, h, w) → (B, 3, h·f, w·f), not clamped."""

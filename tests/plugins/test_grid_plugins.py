@@ -126,5 +126,8 @@ def test_a_wrong_file_is_named(tmp_path):
     with pytest.raises(UserError) as caught:
         MODELS["llamagen-16"].load(context(path))
     assert caught.value.thing == str(path)
-    assert "missing from the file:\n    decoder.conv_blocks.3.upsample.conv.bias" in caught.value.reason
+    assert (
+        "missing from the file:\n    decoder.conv_blocks.3.upsample.conv.bias"
+        in caught.value.reason
+    )
     assert caught.value.remedy == "These are the keys and shapes of llamagen-8."
