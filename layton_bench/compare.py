@@ -1,0 +1,273 @@
+"""Two runs of one suite, sample by sample: is B better, worse, or is no difference shown?
+
+For a metric with a column in samples.parquet, the differences d = B − A over the samples that both
+have are resampled (paired bootstrap, Efron & Tibshirani 1993, ch. 16): the percentile interval of
+mean d, and a two-sided p-value from the resampled means recentred at 0. P-values are corrected over
+the metrics by Holm's step-down method (Holm 1979). The effect size is mean d / sd d.
+
+A metric of a whole set (FID …) is compared by paired group jackknife where both records hold its
+leave-one-group-out replicates: the groups are the same samples in both runs, so the error of the
+difference is the jackknife error of the differences of replicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from layton_bench.errors import NotComparableError
+from layton_bench.intervals import bootstrap_means
+from layton_bench.leaderboard import badness
+from layton_bench.metrics.base import Direction
+from layton_bench.record import MetricResult, RunRecord, read_samples
+from layton_bench.results import StoredRun
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Verdict = Literal["better", "worse", "no difference shown", "not comparable"]
+NUM_RESAMPLES = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One metric of two runs.
+
+    Attributes:
+        name: the metric.
+        label: its heading.
+        direction: which way is better.
+        digits: decimals shown.
+        baseline, now: values of A and B.
+        difference: B − A over the samples both have; None where it is not comparable.
+        low, high: interval of the difference at the confidence asked for.
+        effect_size: mean difference / standard deviation of the differences.
+        p_value: two-sided, corrected over metrics.
+        n: samples (or groups) compared.
+        verdict: at the significance asked for.
+        note: why it is not comparable, or what to know.
+    """
+
+    name: str
+    label: str
+    direction: Direction
+    digits: int
+    baseline: float | None
+    now: float | None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    effect_size: float | None = None
+    p_value: float | None = None
+    n: int = 0
+    verdict: Verdict = "not comparable"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two runs.
+
+    Attributes:
+        baseline, now: A and B.
+        differences: one a metric, in A's order.
+        moved: samples that moved most, worst first: columns key, baseline, now, change.
+        moved_metric: the metric of ``moved``.
+    """
+
+    baseline: RunRecord
+    now: RunRecord
+    differences: tuple[Difference, ...]
+    moved: pd.DataFrame
+    moved_metric: str | None
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether any metric is shown to be worse."""
+        return any(d.verdict == "worse" for d in self.differences)
+
+
+def compare(
+    baseline: StoredRun,
+    now: StoredRun,
+    *,
+    alpha: float = 0.05,
+    seed: int = 0,
+    num_moved: int = 10,
+) -> Comparison:
+    """Compare run ``now`` (B) with run ``baseline`` (A).
+
+    Raises:
+        NotComparableError: another suite, protocol or data; or no metric in common.
+    """
+    a, b = baseline.record, now.record
+    check_comparable(a, b)
+    paired = pd.merge(
+        read_samples(baseline.folder), read_samples(now.folder), on="key", suffixes=("_a", "_b")
+    )
+    raw = [
+        compare_metric(name, a.metrics[name], b.metrics[name], paired, alpha=alpha, seed=seed)
+        for name in a.metrics
+        if name in b.metrics
+    ]
+    if not any(d.difference is not None for d in raw):
+        raise NotComparableError(
+            f"runs {a.run_id} and {b.run_id}",
+            "no metric of both has the same signature and can be compared",
+            "Run both with the same version, suite and metrics.",
+        )
+    differences = tuple(_with_verdicts(raw, alpha))
+    metric = next((d for d in differences if f"{d.name}_a" in paired), None)
+    return Comparison(
+        baseline=a,
+        now=b,
+        differences=differences,
+        moved=_moved(paired, metric, num_moved),
+        moved_metric=metric.name if metric else None,
+    )
+
+
+def check_comparable(a: RunRecord, b: RunRecord) -> None:
+    """Raise NotComparableError unless both runs saw the same samples of the same suite."""
+    for what, first, second in (
+        ("suite", a.suite.name, b.suite.name),
+        ("suite digest", a.suite_digest[:12], b.suite_digest[:12]),
+        ("data contents", a.data.fingerprint[:12], b.data.fingerprint[:12]),
+    ):
+        if first != second:
+            raise NotComparableError(
+                f"runs {a.run_id} and {b.run_id}",
+                f"they differ in {what}: {first} and {second}",
+                "Run both on the same suite and data.",
+            )
+
+
+def compare_metric(
+    name: str,
+    a: MetricResult,
+    b: MetricResult,
+    paired: pd.DataFrame,
+    *,
+    alpha: float,
+    seed: int,
+) -> Difference:
+    """One metric's difference, its p-value not yet corrected."""
+    base = Difference(
+        name=name, label=a.label, direction=a.direction, digits=a.digits,
+        baseline=a.value, now=b.value,
+    )  # fmt: skip
+    if a.signature != b.signature:
+        return replace(base, note=f"signatures differ: {a.signature} and {b.signature}")
+    if a.value is None or b.value is None:
+        return replace(base, note=a.unavailable or b.unavailable or "no value")
+    if f"{name}_a" in paired:
+        return _per_sample(base, paired, alpha=alpha, seed=seed)
+    return replace(base, note="a metric of the whole set without replicates to compare")
+
+
+def _per_sample(base: Difference, paired: pd.DataFrame, *, alpha: float, seed: int) -> Difference:
+    first = paired[f"{base.name}_a"].to_numpy(dtype=np.float64)
+    second = paired[f"{base.name}_b"].to_numpy(dtype=np.float64)
+    usable = np.isfinite(first) & np.isfinite(second)
+    if usable.sum() < 2:
+        return replace(base, note=f"{int(usable.sum())} samples with finite values in both")
+    if base.direction == "zero":
+        # what counts is the distance of the mean from 0, not of each sample
+        return _towards_zero(base, first[usable], second[usable], alpha=alpha, seed=seed)
+    differences = second[usable] - first[usable]
+    means = bootstrap_means(differences, seed=seed, num_resamples=NUM_RESAMPLES)
+    return _summarise(base, float(differences.mean()), means, differences, alpha=alpha)
+
+
+def _towards_zero(
+    base: Difference,
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    *,
+    alpha: float,
+    seed: int,
+) -> Difference:
+    # the same seed draws the same resamples for both: the pairing
+    resampled = np.abs(bootstrap_means(second, seed=seed, num_resamples=NUM_RESAMPLES)) - np.abs(
+        bootstrap_means(first, seed=seed, num_resamples=NUM_RESAMPLES)
+    )
+    difference = float(abs(second.mean()) - abs(first.mean()))
+    return _summarise(base, difference, resampled, second - first, alpha=alpha)
+
+
+def _summarise(
+    base: Difference,
+    difference: float,
+    resampled: NDArray[np.float64],
+    differences: NDArray[np.float64],
+    *,
+    alpha: float,
+) -> Difference:
+    low, high = np.quantile(resampled, [alpha / 2, 1 - alpha / 2])
+    extreme = np.abs(resampled - difference) >= abs(difference)
+    p_value = (1 + int(extreme.sum())) / (1 + len(resampled)) if difference else 1.0
+    spread = float(differences.std(ddof=1))
+    return replace(
+        base,
+        difference=difference,
+        low=float(low),
+        high=float(high),
+        effect_size=float(differences.mean()) / spread if spread > 0 else None,
+        p_value=p_value,
+        n=len(differences),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values, in the order given (Holm 1979)."""
+    count = len(p_values)
+    adjusted = [0.0] * count
+    running = 0.0
+    for rank, index in enumerate(sorted(range(count), key=lambda i: p_values[i])):
+        running = max(running, min(1.0, (count - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def _with_verdicts(raw: Sequence[Difference], alpha: float) -> list[Difference]:
+    tested = [d for d in raw if d.p_value is not None and d.direction != "none"]
+    adjusted = dict(
+        zip((d.name for d in tested), holm([d.p_value or 0.0 for d in tested]), strict=True)
+    )
+    return [_judge(d, adjusted.get(d.name), alpha) for d in raw]
+
+
+def _judge(difference: Difference, p_value: float | None, alpha: float) -> Difference:
+    if difference.difference is None:
+        return difference
+    if p_value is None:
+        return replace(difference, p_value=None, verdict="no difference shown")
+    if p_value > alpha:
+        return replace(difference, p_value=p_value, verdict="no difference shown")
+    # for bias metrics the difference is already one of distances from 0
+    direction: Direction = "lower" if difference.direction == "zero" else difference.direction
+    is_better = badness(difference.difference, direction) < 0
+    return replace(difference, p_value=p_value, verdict="better" if is_better else "worse")
+
+
+def _moved(paired: pd.DataFrame, metric: Difference | None, count: int) -> pd.DataFrame:
+    """The samples whose metric changed most, the greatest losses first."""
+    if metric is None:
+        return pd.DataFrame(columns=["key", "baseline", "now", "change"])
+    frame = pd.DataFrame(
+        {
+            "key": paired["key"],
+            "baseline": paired[f"{metric.name}_a"],
+            "now": paired[f"{metric.name}_b"],
+        }
+    )
+    frame["change"] = frame["now"] - frame["baseline"]
+    finite = frame[np.isfinite(frame["change"].astype(float))]
+    largest = finite.loc[finite["change"].abs().sort_values(ascending=False, kind="stable").index]
+    chosen = largest.head(count)
+    order = chosen["change"].map(lambda d: -badness(d, metric.direction))
+    return chosen.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
