@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -47,7 +47,8 @@ def decode_rgb(data: bytes) -> Image.Image:
         with _truncation_is_an_error(), Image.open(io.BytesIO(data)) as image:
             _refuse_bomb(image)
             image.load()
-            return _to_rgb(_upright(image))
+            _turn_upright(image)
+            return _to_rgb(image)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -80,11 +81,10 @@ def _refuse_bomb(image: Image.Image) -> None:
         raise ImageError(f"too large: {size} is more than {MAX_PIXELS:,} pixels")
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a damaged EXIF block says nothing about the picture itself
-        return image
+def _turn_upright(image: Image.Image) -> None:
+    # a damaged EXIF block says nothing about the picture itself
+    with suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -94,7 +94,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise ImageError("floating-point pixels have no defined range; save it as 8 or 16 bit")
     if image.has_transparency_data:
         return _over_background(image.convert("RGBA"))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_integers(image: Image.Image) -> Image.Image:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from layton_bench.errors import UserError
@@ -40,12 +44,7 @@ def map_ahead(
         yield from map(function, values)
         return
     chunk = max(1, min(CHUNK, ahead // (2 * num_workers)))
-    pool = ProcessPoolExecutor(
-        max_workers=num_workers,
-        mp_context=get_context("spawn"),  # a forked child of a threaded process may deadlock
-        initializer=_start_worker,
-        initargs=(function,),
-    )
+    pool = _start_pool(function, num_workers)
     pending_limit = max(-(-ahead // chunk), 2 * num_workers)
     try:
         yield from _in_order(pool, _chunks(values, chunk), pending_limit=pending_limit)
@@ -57,6 +56,50 @@ def map_ahead(
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_pool(function: Callable[[Any], Any], num_workers: int) -> ProcessPoolExecutor:
+    try:
+        pickled = pickle.dumps(function)  # once, not again for every worker
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UserError(
+            "processes that read images",
+            f"the data set or protocol cannot be sent to them: {error}",
+            "Use --num-workers 0, or ask the plugin's author to make it picklable.",
+        ) from error
+    # not fork: the child of a process with threads may deadlock
+    needs_main = b"__main__" in pickled
+    return ProcessPoolExecutor(
+        max_workers=num_workers,
+        mp_context=SpawnContext() if needs_main else _BareSpawn(),
+        initializer=_start_worker,
+        initargs=(pickled,),
+    )
+
+
+class _BareProcess(SpawnProcess):
+    """A new interpreter that does not import the main module again.
+
+    Workers need nothing of it: a script need not guard its main part, and the command line's own
+    imports are not repeated.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802, the base class's name
+        main = sys.modules["__main__"]
+        names = ("__file__", "__spec__")  # what multiprocessing.spawn finds the main module by
+        held = {name: getattr(main, name) for name in names if hasattr(main, name)}
+        try:
+            for name in held:
+                setattr(main, name, None)
+            return SpawnProcess._Popen(process_obj)
+        finally:
+            for name, value in held.items():
+                setattr(main, name, value)
+
+
+class _BareSpawn(SpawnContext):
+    Process = _BareProcess
 
 
 def available_cores() -> int:
@@ -87,9 +130,9 @@ def _chunks(values: Iterable[V], size: int) -> Iterator[list[V]]:
 _function: Callable[[Any], Any]  # a worker's own, set once when it starts
 
 
-def _start_worker(function: Callable[[Any], Any]) -> None:
+def _start_worker(pickled_function: bytes) -> None:
     global _function
-    _function = function
+    _function = pickle.loads(pickled_function)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
