@@ -59,7 +59,11 @@ def load_suite(path: Traversable | Path) -> Suite:
         return Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError(f"suite file {path}", "there is no such file", "Check the path.") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise UserError(
+            f"suite file {path}", f"cannot be read: {error.strerror}", "Check the path."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"suite file {path}", f"not valid TOML: {error}", "Mend it.") from None
     except ValidationError as error:
         raise UserError(
