@@ -1,0 +1,140 @@
+"""Backgrounds: plain, gradient, stripes, checks, dots, clouds, all in muted colours.
+
+A background is drawn from a few numbers, so it looks the same at every size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+import numpy as np
+from PIL import Image
+
+from layton_bench.scenes.chance import pick
+from layton_bench.scenes.palette import BACKGROUND_CHROMA, BACKGROUND_LIGHTNESS, srgb
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    # (H, W), in [0, 1] where it mixes two colours
+    Map = NDArray[np.floating[Any]]
+
+Kind = Literal["plain", "gradient", "stripes", "checks", "dots", "clouds"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# Cells of the coarsest noise grid; three further octaves each have twice as many.
+_NOISE_CELLS: Final = 4
+_NOISE_OCTAVES: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """A pattern between two colours.
+
+    Attributes:
+        kind: the pattern.
+        colors: its two colours in Oklab.
+        repeats: periods across the picture's side (stripes, checks, dots).
+        angle: turn of the pattern in radians.
+        seed: of the clouds.
+    """
+
+    kind: Kind
+    colors: tuple[tuple[float, float, float], tuple[float, float, float]]
+    repeats: float = 6.0
+    angle: float = 0.0
+    seed: int = 0
+
+
+def sample_background(rng: Generator) -> Background:
+    """A background of any kind in muted colours, far from those of things."""
+    return Background(
+        kind=pick(KINDS, rng),
+        colors=(_muted(rng), _muted(rng)),
+        repeats=float(rng.uniform(3, 12)),
+        angle=float(rng.uniform(0, np.pi)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def _muted(rng: Generator) -> tuple[float, float, float]:
+    chroma, hue = BACKGROUND_CHROMA * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+    lightness = rng.uniform(*BACKGROUND_LIGHTNESS)
+    return float(lightness), float(chroma * np.cos(hue)), float(chroma * np.sin(hue))
+
+
+def paint(background: Background, size_px: int) -> NDArray[np.float32]:
+    """The background as sRGB in [0, 1], float32 (H, W, 3)."""
+    first, second = srgb(np.array(background.colors)).astype(np.float32)
+    mix = _PATTERNS[background.kind](background, size_px).astype(np.float32)[..., None]
+    return np.asarray(first + (second - first) * mix, dtype=np.float32)
+
+
+def _turned(background: Background, size_px: int) -> tuple[Map, Map]:
+    """Coordinates (H, W) along and across the pattern, in shares of the side, 0 at the centre."""
+    axis = (np.arange(size_px, dtype=np.float32)[None] + 0.5) / size_px - 0.5
+    cos, sin = math.cos(background.angle), math.sin(background.angle)
+    return axis * cos + axis.T * sin, axis.T * cos - axis * sin
+
+
+def _plain(_: Background, size_px: int) -> Map:
+    return np.zeros((size_px, size_px), np.float32)
+
+
+def _gradient(background: Background, size_px: int) -> Map:
+    along, _ = _turned(background, size_px)
+    return _unit(along / math.sqrt(2) + 0.5)
+
+
+def _stripes(background: Background, size_px: int) -> Map:
+    along, _ = _turned(background, size_px)
+    return _bands(along, background.repeats, size_px)
+
+
+def _checks(background: Background, size_px: int) -> Map:
+    along, across = (_bands(c, background.repeats, size_px) for c in _turned(background, size_px))
+    return along * across + (1 - along) * (1 - across)
+
+
+def _bands(along: Map, repeats: float, size_px: int) -> Map:
+    """0 and 1 by turns, with edges one pixel wide: sin over its own step from pixel to pixel."""
+    frequency = 2 * math.pi * repeats
+    return _unit(np.sin(along * frequency) * (size_px / frequency) + 0.5)
+
+
+def _dots(background: Background, size_px: int) -> Map:
+    """Discs of 0.3 periods on a square lattice, with edges one pixel wide."""
+    x, y = (c * background.repeats for c in _turned(background, size_px))
+    radius = np.hypot(x - np.round(x), y - np.round(y))
+    return _unit((0.3 - radius) * (size_px / background.repeats) + 0.5)
+
+
+def _clouds(background: Background, size_px: int) -> Map:
+    """Smooth noise: octaves of interpolated random grids, each half as strong as the one before."""
+    rng = np.random.default_rng(background.seed)
+    total = np.zeros((size_px, size_px), np.float32)
+    for octave in range(_NOISE_OCTAVES):
+        cells = _NOISE_CELLS << octave
+        grid = Image.fromarray(rng.random((cells, cells), dtype=np.float32))
+        smooth = grid.resize((size_px, size_px), Image.Resampling.BICUBIC)
+        total += np.asarray(smooth) * 0.5**octave
+    low, high = float(total.min()), float(total.max())
+    return (total - low) / (high - low)
+
+
+def _unit(values: Map) -> Map:
+    return np.asarray(np.clip(values, 0, 1))
+
+
+_PATTERNS: Final[dict[Kind, Callable[[Background, int], Map]]] = {
+    "plain": _plain,
+    "gradient": _gradient,
+    "stripes": _stripes,
+    "checks": _checks,
+    "dots": _dots,
+    "clouds": _clouds,
+}

@@ -1,0 +1,93 @@
+"""Scenes that just miss their prompt: negative controls for the judge.
+
+Each fault takes a prompt, a scene that shows it, and a generator, and returns a scene that does
+not; it applies to the tasks listed in ``FAULTS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from layton_bench.metrics.geneval import COLORS
+from layton_bench.scenes.chance import pick
+from layton_bench.scenes.grammar import COLOR_TASKS, SCENE_TASKS, SceneTask
+from layton_bench.scenes.layout import Scene, compose
+from layton_bench.scenes.shapes import SHAPES
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+    from layton_bench.metrics.geneval import ScenePrompt
+
+Fault = Callable[["ScenePrompt", Scene, "Generator"], Scene]
+
+
+def missing(_prompt: ScenePrompt, scene: Scene, rng: Generator) -> Scene:
+    """One thing less."""
+    gone = rng.integers(len(scene.things))
+    return replace(scene, things=tuple(t for i, t in enumerate(scene.things) if i != gone))
+
+
+def wrong_count(prompt: ScenePrompt, scene: Scene, rng: Generator) -> Scene:
+    """One thing more or less than the prompt counts, in a new arrangement."""
+    clause = prompt.include[0]
+    other = clause.count + (1 if rng.random() < 0.5 else -1)
+    miscounted = clause.model_copy(update={"count": other})
+    colors = {thing.color for thing in scene.things}
+    return compose(
+        prompt.model_copy(update={"include": (miscounted,)}),
+        rng,
+        pairs=[(shape, color) for shape in SHAPES for color in colors],
+    )
+
+
+def wrong_color(_prompt: ScenePrompt, scene: Scene, rng: Generator) -> Scene:
+    """One thing in another colour."""
+    index = int(rng.integers(len(scene.things)))
+    others = [color for color in COLORS if color != scene.things[index].color]
+    return _with_thing(scene, index, color=pick(others, rng))
+
+
+def wrong_shape(_prompt: ScenePrompt, scene: Scene, rng: Generator) -> Scene:
+    """One thing in a shape that the prompt does not name."""
+    index = int(rng.integers(len(scene.things)))
+    named = {thing.shape for thing in scene.things}
+    others = [shape for shape in SHAPES if shape not in named]
+    return _with_thing(scene, index, shape=pick(others, rng))
+
+
+def swapped_places(_prompt: ScenePrompt, scene: Scene, _rng: Generator) -> Scene:
+    """Both things in each other's place."""
+    first, second = scene.things
+    moved = (
+        replace(first, x=second.x, y=second.y, radius=second.radius),
+        replace(second, x=first.x, y=first.y, radius=first.radius),
+    )
+    return replace(scene, things=moved)
+
+
+def swapped_colors(_prompt: ScenePrompt, scene: Scene, _rng: Generator) -> Scene:
+    """Both things in each other's colour."""
+    first, second = scene.things
+    things = (replace(first, color=second.color), replace(second, color=first.color))
+    return replace(scene, things=things)
+
+
+def _with_thing(scene: Scene, index: int, **changes: str) -> Scene:
+    changed = replace(scene.things[index], **changes)  # type: ignore[arg-type]
+    return replace(scene, things=(*scene.things[:index], changed, *scene.things[index + 1 :]))
+
+
+_COUNTS: Final[tuple[SceneTask, ...]] = ("counting", "color_counting")
+_PLACES: Final[tuple[SceneTask, ...]] = ("position", "color_position")
+_ATTRIBUTES: Final[tuple[SceneTask, ...]] = ("color_attr", "color_position")
+FAULTS: Final[dict[str, tuple[Fault, tuple[SceneTask, ...]]]] = {
+    "missing": (missing, SCENE_TASKS),
+    "wrong_count": (wrong_count, _COUNTS),
+    "wrong_color": (wrong_color, COLOR_TASKS),
+    "wrong_shape": (wrong_shape, SCENE_TASKS),
+    "swapped_places": (swapped_places, _PLACES),
+    "swapped_colors": (swapped_colors, _ATTRIBUTES),
+}

@@ -1,0 +1,184 @@
+"""From a prompt to a scene: which things stand where, in coordinates of the unit square.
+
+A scene says all there is to draw; rendering it at 64 or at 1024 px gives the same picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from layton_bench.metrics.geneval import Clause, Color, ScenePrompt, relations
+from layton_bench.scenes.background import Background, sample_background
+from layton_bench.scenes.chance import pick
+from layton_bench.scenes.grammar import TRAIN_PAIRS, Pair
+from layton_bench.scenes.shapes import SHAPES, Shape, outline
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+# Largest and smallest radius of the circle around a thing, by the number of things.
+_MAX_RADIUS: Final = {1: 0.36, 2: 0.24, 3: 0.19}
+_MAX_RADIUS_OF_MANY: Final = 0.17
+_MIN_RADIUS: Final = 0.11
+_MARGIN: Final = 0.02
+_GAP: Final = 0.04
+# Things are placed so that relations hold, and only they, at 0.1 and still at this threshold.
+_SAFE_THRESHOLD: Final = 0.14
+_MAX_TILT: Final = np.radians(30)
+# Layouts tried at one size before sizes shrink by a twentieth.
+_TRIES: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """A coloured shape.
+
+    Attributes:
+        shape, color: what a prompt calls it.
+        x, y: centre of the circle around it, in shares of the picture's side, y downwards.
+        radius: of that circle.
+        angle: clockwise turn in radians.
+        tint: offset in Oklab from the colour's anchor.
+        shade: change of lightness from one side to the other, and its direction in radians.
+    """
+
+    shape: Shape
+    color: Color
+    x: float
+    y: float
+    radius: float
+    angle: float = 0.0
+    tint: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    shade: tuple[float, float] = (0.0, 0.0)
+
+    def rings(self) -> tuple[NDArray[np.float64], ...]:
+        """Its outline in the unit square: outer ring (P, 2) and, for a ring, its hole."""
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        turn = self.radius * np.array([[cos, sin], [-sin, cos]])
+        return tuple(ring @ turn + [self.x, self.y] for ring in outline(self.shape))
+
+    def box(self) -> NDArray[np.float32]:
+        """x1, y1, x2, y2 of its outline, in shares of the side, float32 (4,)."""
+        outer = self.rings()[0]
+        return np.concatenate([outer.min(axis=0), outer.max(axis=0)]).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Things that do not overlap before a background."""
+
+    things: tuple[Thing, ...]
+    background: Background
+
+
+def compose(prompt: ScenePrompt, rng: Generator, *, pairs: Collection[Pair] = TRAIN_PAIRS) -> Scene:
+    """A scene that shows what a prompt asks, and nothing else.
+
+    Args:
+        prompt: of the grammar's shapes.
+        rng: draws sizes, places, turns, backgrounds, and the colours that the prompt leaves open.
+        pairs: pairs of shape and colour from which open colours are drawn.
+    """
+    shapes = [clause.class_name for clause in prompt.include for _ in range(clause.count)]
+    unknown = sorted(set(shapes) - set(SHAPES))
+    if unknown:
+        raise ValueError(f"no such shapes: {', '.join(unknown)}")
+    things = _place(prompt.include, rng)
+    allowed = sorted(pairs)
+    colors = [color for clause in prompt.include for color in _colors(clause, rng, allowed)]
+    return Scene(
+        things=tuple(
+            _styled(shape, color, place, rng)  # type: ignore[arg-type]
+            for shape, color, place in zip(shapes, colors, things, strict=True)
+        ),
+        background=sample_background(rng),
+    )
+
+
+def _colors(clause: Clause, rng: Generator, pairs: Sequence[Pair]) -> list[Color]:
+    """The clause's colour, or one of the shape's: the same for all its things or one for each."""
+    if clause.color is not None:
+        return [clause.color] * clause.count
+    choices = [color for shape, color in pairs if shape == clause.class_name]
+    drawn = [pick(choices, rng) for _ in range(clause.count)]
+    return drawn if rng.random() < 0.5 else drawn[:1] * clause.count
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    x: float
+    y: float
+    radius: float
+    angle: float
+
+    def thing(self, shape: Shape) -> Thing:
+        return Thing(
+            shape=shape, color="red", x=self.x, y=self.y, radius=self.radius, angle=self.angle
+        )
+
+
+def _place(clauses: Sequence[Clause], rng: Generator) -> list[_Place]:
+    """Places for every thing, drawn again until nothing overlaps and relations hold."""
+    shapes: list[Shape] = [c.class_name for c in clauses for _ in range(c.count)]  # type: ignore[misc]
+    largest = _MAX_RADIUS.get(len(shapes), _MAX_RADIUS_OF_MANY)
+    while True:
+        for _ in range(_TRIES):
+            places = [_draw_place(shape, largest, rng) for shape in shapes]
+            if _are_apart(places) and _are_related(clauses, shapes, places):
+                return places
+        largest *= 0.95
+
+
+def _draw_place(shape: Shape, largest: float, rng: Generator) -> _Place:
+    radius = rng.uniform(min(_MIN_RADIUS, 0.8 * largest), largest)
+    x, y = rng.uniform(radius + _MARGIN, 1 - radius - _MARGIN, size=2)
+    # an arrow may point anywhere; the others stand upright, more or less
+    angle = rng.uniform(-np.pi, np.pi) if shape == "arrow" else rng.uniform(-_MAX_TILT, _MAX_TILT)
+    return _Place(float(x), float(y), float(radius), float(angle))
+
+
+def _are_apart(places: Sequence[_Place]) -> bool:
+    return all(
+        np.hypot(a.x - b.x, a.y - b.y) > a.radius + b.radius + _GAP
+        for i, a in enumerate(places)
+        for b in places[:i]
+    )
+
+
+def _are_related(
+    clauses: Sequence[Clause], shapes: Sequence[Shape], places: Sequence[_Place]
+) -> bool:
+    """Whether each thing stands to each of its target's things as asked, and only so."""
+    if all(clause.position is None for clause in clauses):
+        return True
+    boxes = [place.thing(shape).box() for shape, place in zip(shapes, places, strict=True)]
+    starts = np.cumsum([0, *(clause.count for clause in clauses)])
+    groups = [boxes[a:b] for a, b in pairwise(starts)]
+    return all(
+        relations(box, other, threshold=threshold) == (clause.position[0],)
+        for clause, group in zip(clauses, groups, strict=True)
+        if clause.position is not None
+        for box in group
+        for other in groups[clause.position[1]]
+        for threshold in (0.0, _SAFE_THRESHOLD)
+    )
+
+
+def _styled(shape: Shape, color: Color, place: _Place, rng: Generator) -> Thing:
+    tint = rng.uniform([-0.03, -0.012, -0.012], [0.03, 0.012, 0.012])
+    return Thing(
+        shape=shape,
+        color=color,
+        x=place.x,
+        y=place.y,
+        radius=place.radius,
+        angle=place.angle,
+        tint=(float(tint[0]), float(tint[1]), float(tint[2])),
+        shade=(float(rng.uniform(0, 0.06)), float(rng.uniform(-np.pi, np.pi))),
+    )
