@@ -241,11 +241,12 @@ def _locate(source: str | Path) -> tuple[Path, Path | None]:
 def _from_hub(repository: str) -> Path:
     if repository.count("/") != 1 or repository.startswith((".", "/")):
         raise CheckpointError(repository, "no such file, folder or model", "Check the name.")
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(repository, allow_patterns=[_CONFIG, _WEIGHTS]))
+        hf_hub_download(repository, _CONFIG)
+        return Path(hf_hub_download(repository, _WEIGHTS)).parent
     except (OSError, HFValidationError) as error:
         raise CheckpointError(repository, f"cannot be fetched ({error})", "Check it.") from None
 
@@ -281,11 +282,16 @@ def _completed(
                 label, f"has no {part}", "Pass sdxl=, a diffusers SDXL folder or hub id."
             )
         module = _diffusers_part(sdxl, part)
-        fits = unet_config(module.config) == config.unet
-        if not (fits if part == "unet" else vae_config(module.config) == config.vae):
+        if not _sizes_fit(part, module.config, config):
             raise CheckpointError(str(sdxl), f"its {part} has other sizes than the configuration")
         full |= {prefix + key: tensor for key, tensor in module.state_dict().items()}
     return full
+
+
+def _sizes_fit(part: str, found: Mapping[str, Any], config: TokenizerConfig) -> bool:
+    if part == "unet":
+        return unet_config(found) == config.unet
+    return vae_config(found) == config.vae
 
 
 def _diffusers_part(source: str | Path, part: str) -> Any:

@@ -212,6 +212,14 @@ def _known_names(unet: nn.Module) -> dict[str, str]:
     return names
 
 
+_OUTSIDE_BLOCKS = {
+    "conv_in": "input_blocks.0.0",
+    "conv_out": "out.2",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+}
 _RESNET_PARTS = {
     "conv1": "in_layers.2",
     "time_emb_proj": "emb_layers.1",
@@ -226,7 +234,7 @@ def _original_name(name: str, layers_per_block: int) -> str:
         r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)\.(.+)|mid_block\.(\w+)\.(\d+)\.(.+)", name
     )
     if match is None:
-        return name
+        return _OUTSIDE_BLOCKS.get(name, name)
     side, block, kind, index, rest, middle_kind, middle_index, middle_rest = match.groups()
     if side is None:
         place = 1 if middle_kind == "attentions" else 2 * int(middle_index)
