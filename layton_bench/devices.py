@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from layton_bench.errors import UserError
 
@@ -35,12 +35,13 @@ def resolve_device(name: str) -> str:
         raise UserError(f"device '{name}'", "torch finds no CUDA GPU here", "Use --device cpu.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise UserError(f"device '{name}'", f"there are {count} GPUs", "Count from cuda:0.")
+        found = f"torch finds {count} GPU{'s' if count > 1 else ''}"
+        raise UserError(f"device '{name}'", found, "Count from cuda:0.")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError(f"device '{name}'", "torch finds no Metal GPU here", "Use --device cpu.")
     if device.type not in _PIXELS:
         raise UserError(f"device '{name}'", "it is not supported", "Use auto, cpu, cuda or mps.")
-    return str(device)
+    return "cuda:0" if name == "cuda" else str(device)
 
 
 def torch_dtype(name: str) -> torch.dtype:

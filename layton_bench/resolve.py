@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -75,7 +76,10 @@ def parse_options(spec: ModelSpec, settings: Sequence[str]) -> dict[str, OptionV
 def _typed(options: Mapping[str, OptionValue], name: str, text: str) -> OptionValue:
     kind = type(options[name])
     try:
-        return kind(text)
+        value = kind(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(text)
+        return value
     except ValueError:
         raise UserError(
             f"--set {name}={text}", f"not a value of type {kind.__name__}", "Give another value."
