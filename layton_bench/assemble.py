@@ -95,8 +95,8 @@ def _results(
         reason = unavailable.get(name) or done.broken.get(name)
         value = MetricValue(value=None, n=0)
         if reason is None:
-            if "codes" in spec.needs and done.num_tokens is None:
-                continue  # the metric does not apply to a model without codes
+            if not _applies(spec, done):
+                continue
             value, reason = _compute(metrics[name])
         results[name] = MetricResult(
             label=metric_label(spec, plan.suite.kind), direction=spec.direction, unit=spec.unit,
@@ -105,6 +105,13 @@ def _results(
             signature=signature(spec, plan.suite, value.n),
         )  # fmt: skip
     return results
+
+
+def _applies(spec: MetricSpec, done: Evaluation) -> bool:
+    """Whether the model gave what the metric is about (a codec has codes but no codebook)."""
+    if "codebook" in spec.needs and done.num_tokens is None:
+        return False
+    return "codes" not in spec.needs or bool(done.bits)
 
 
 def _compute(metric: Metric) -> tuple[MetricValue, str | None]:

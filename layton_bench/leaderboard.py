@@ -8,6 +8,7 @@ is shown with a dagger and takes no part in the ranking.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -171,9 +172,17 @@ def format_value(result: MetricResult | None, *, with_interval: bool = True) -> 
     if result.value is None:
         return "n/a"
     text = f"{result.value:.{result.digits}f}"
-    if with_interval and result.low is not None and result.high is not None:
+    if with_interval and _has_width(result):
         text += f" [{result.low:.{result.digits}f}, {result.high:.{result.digits}f}]"
     return text
+
+
+def _has_width(result: MetricResult) -> bool:
+    """Whether the interval says anything as it is shown (that of a constant does not)."""
+    low, high = result.low, result.high
+    if low is None or high is None or not math.isfinite(high - low):
+        return False
+    return round(low, result.digits) != round(high, result.digits)
 
 
 def best(board: Board, column: Column) -> float | None:
@@ -190,26 +199,35 @@ def is_best(board: Board, column: Column, record: RunRecord) -> bool:
     return value is not None and top is not None and round(value, column.digits) == top
 
 
-def cells(board: Board, emphasis: Callable[[str], str]) -> list[list[str]]:
+def cells(
+    board: Board, emphasis: Callable[[str], str], *, with_intervals: bool = True
+) -> list[list[str]]:
     """The board's rows as text: model, bits an image, then each metric.
 
     Args:
         board: what to show.
         emphasis: wraps the best value of each column.
+        with_intervals: whether each value has its interval behind it.
     """
     rows = []
     for record in board.records:
         name = display_name(record) + "".join(f" ⚠ {mark}" for mark in marks(record))
         bits = "" if record.bits_per_image is None else f"{record.bits_per_image:,.0f}"
-        rows.append([name, bits, *(_cell(board, c, record, emphasis) for c in board.columns)])
+        rows.append(
+            [
+                name,
+                bits,
+                *(_cell(board, c, record, emphasis, with_intervals) for c in board.columns),
+            ]
+        )
     return rows
 
 
 def _cell(
-    board: Board, column: Column, record: RunRecord, emphasis: Callable[[str], str]
+    board: Board, column: Column, record: RunRecord, emphasis: Callable[[str], str], interval: bool
 ) -> str:
     result = record.metrics.get(column.name)
-    text = format_value(result)
+    text = format_value(result, with_interval=interval)
     if result is None or result.value is None:
         return text
     if result.signature != column.signature:

@@ -27,8 +27,11 @@ from layton_bench.plugin_manager import Plugins
 _log = logging.getLogger(__name__)
 
 err = Console(stderr=True)
-# Piped output has no width of its own: wide enough that no table is folded.
-out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 240)
+# Piped output has no width of its own: wide enough that the suites' tables are not folded.
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
+
+
+_WIDE = 200
 
 
 @dataclass
@@ -81,12 +84,13 @@ class BarReporter:
 
 
 def print_boards(boards: Sequence[Board]) -> None:
-    """Tables on stdout, best values bold, notes below."""
+    """Tables on stdout, best values bold, notes below; intervals only where there is room."""
     for board in boards:
+        rows = cells(board, lambda text: text, with_intervals=out.width >= _WIDE)
         table = Table(title=Text(board.title), title_justify="left")
         for number, heading in enumerate(headings(board)):
             table.add_column(Text(heading), justify="left" if number == 0 else "right")
-        for record, row in zip(board.records, cells(board, lambda text: text), strict=True):
+        for record, row in zip(board.records, rows, strict=True):
             styles = ["", "", *("bold" if is_best(board, c, record) else "" for c in board.columns)]
             table.add_row(*(Text(t, style=s) for t, s in zip(row, styles, strict=True)))
         out.print(table)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from layton_bench.features import Features
 
 Direction = Literal["higher", "lower", "zero", "none"]
+Need = Literal["reference", "codes", "codebook", "prompt"]
+"""``codes`` of any kind, or ``codebook``: integer codes into a codebook."""
+
 State = dict[str, np.ndarray[Any, Any]]
 
 
@@ -79,7 +82,7 @@ class MetricSpec:
         digits: decimals shown in tables.
         weights: names in the weights registry, needed by ``make``.
         requires: optional packages needed → the extra that installs them (``rapidocr``: ``ocr``).
-        needs: what a batch must carry: ``reference``, ``codes``, ``prompt``.
+        needs: what a batch must carry; a metric that lacks it does not apply to the run.
         signature: what decides the value besides data, preprocessing, n and rounding, in order
             (``{"range": "255", "win": "gauss11-1.5"}``).
         version: raised whenever the same input gives another value.
@@ -94,7 +97,7 @@ class MetricSpec:
     digits: int = 3
     weights: tuple[str, ...] = ()
     requires: Mapping[str, str] = field(default_factory=dict)
-    needs: frozenset[Literal["reference", "codes", "prompt"]] = frozenset()
+    needs: frozenset[Need] = frozenset()
     signature: Mapping[str, str] = field(default_factory=dict)
     version: int = 1
 

@@ -178,7 +178,7 @@ def _spec(
         summary=summary,
         make=lambda _: CodeCounts(statistic),
         digits=digits,
-        needs=frozenset({"codes"}),
+        needs=frozenset({"codebook"}),
     )
 
 
@@ -222,6 +222,6 @@ SPECS: tuple[MetricSpec, ...] = (
         summary="images whose whole sequence of codes another image has too",
         make=lambda _: DuplicateSequences(),
         digits=0,
-        needs=frozenset({"codes"}),
+        needs=frozenset({"codebook"}),
     ),
 )
