@@ -18,7 +18,7 @@ from layton_bench.assemble import assemble, merge_into, run_inputs, samples_fram
 from layton_bench.availability import build_metrics, metric_specs, ranking_metric
 from layton_bench.candidates import Draw, Reconstruct
 from layton_bench.clock import Clock
-from layton_bench.datasets.fingerprint import fingerprint
+from layton_bench.datasets.fingerprint import cache_folder, fingerprint
 from layton_bench.devices import resolve_device, starting_batch_size, torch_dtype
 from layton_bench.engine import Candidates, Evaluation, evaluate
 from layton_bench.errors import LaytonBenchError, UserError
@@ -30,6 +30,7 @@ from layton_bench.models import LoadContext, ModelSpec, OptionValue, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select
 from layton_bench.plugin_manager import Plugins
 from layton_bench.record import DataInfo, ModelInfo
+from layton_bench.reference_cache import ReferenceCache
 from layton_bench.resolve import parse_options, resolve_model
 from layton_bench.results import StoredRun, check_writable, find_existing, run_key, store
 from layton_bench.seeds import sample_seed
@@ -159,13 +160,18 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
         plugins.backbones.entries,
         WeightsStore(plugins.weights.entries).find,
         device=plan.device,
-        reference_key=f"{data.fingerprint}|{plan.suite.protocol}|{plan.suite.size_px}",
+        cache=ReferenceCache(
+            cache_folder() / "features",
+            fingerprint=data.fingerprint,
+            protocol=f"{plan.suite.protocol}:{plan.suite.size_px}",
+        ),
     )
     context = MetricContext(features=features, device=plan.device, seed=plan.options.seed)
     metrics, unavailable = build_metrics(plugins, wanted, context, strict=plan.options.strict)
     gallery = Gallery(*ranking_metric(metrics, plan.metrics))
     begin = time.perf_counter()
     done = _evaluate(plugins, plan, metrics, clock, gallery, reporter)
+    features.save()
     record = assemble(
         plan, done, wanted, metrics, unavailable, model=model, data=data, run_key=key,
         started=started, clock=clock, begin=begin,
