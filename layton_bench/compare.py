@@ -14,15 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from layton_bench.errors import NotComparableError
 from layton_bench.intervals import bootstrap_means
-from layton_bench.leaderboard import badness
-from layton_bench.metrics.base import Direction
+from layton_bench.metrics.base import Direction, badness
 from layton_bench.record import MetricResult, RunRecord, read_samples
 from layton_bench.results import StoredRun
 

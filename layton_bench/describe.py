@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from layton_bench.leaderboard import ARROWS, badness, display_name, format_value, marks
+from layton_bench.leaderboard import ARROWS, display_name, format_value, marks
+from layton_bench.metrics.base import badness
 from layton_bench.record import MetricResult, RunRecord
 
 
@@ -77,19 +78,25 @@ def _machine(record: RunRecord) -> Iterator[str]:
 
 
 def extremes(record: RunRecord, samples: pd.DataFrame, *, count: int = 4) -> pd.DataFrame:
-    """The worst and best samples by the first ranked metric: columns rank, key, metric columns."""
+    """The worst and best samples by the first ranked metric: columns rank, key, metric columns.
+
+    They are the samples whose images the run keeps: ties go by key, and a sample that belongs to
+    both ends is among the worst.
+    """
     name = next(
         (n for n, r in record.metrics.items() if n in samples and r.direction != "none"), None
     )
     if name is None:
         return pd.DataFrame()
     direction = record.metrics[name].direction
-    scored = samples[samples[name].notna()]
-    order = scored[name].map(lambda value: badness(value, direction)).sort_values(kind="stable")
-    best = order.index[:count]
-    worst = order.index[::-1][: min(count, max(0, len(order) - len(best)))]
-    chosen = scored.loc[[*worst, *best]].drop(columns=["failure"], errors="ignore")
-    ranks = [f"worst {i + 1}" for i in range(len(worst))]
-    ranks += [f"best {i + 1}" for i in range(len(best))]
-    chosen.insert(0, "rank", ranks)
-    return chosen.reset_index(drop=True)
+    scored = samples[samples[name].notna()].drop(columns=["failure"], errors="ignore")
+    rank = scored[name].map(lambda value: badness(value, direction))
+    best_first = scored.assign(rank=rank).sort_values(["rank", "key"])
+    worst = scored.assign(rank=-rank).sort_values(["rank", "key"])[:count]
+    best = best_first[~best_first["key"].isin(worst["key"])][:count]
+    chosen = pd.concat([worst, best])
+    chosen["rank"] = [
+        *(f"worst {i + 1}" for i in range(len(worst))),
+        *(f"best {i + 1}" for i in range(len(best))),
+    ]
+    return chosen[["rank", *scored.columns]].reset_index(drop=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
+import math
+from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layton_bench.images import encode_png
+from layton_bench.metrics.base import badness
 from layton_bench.record import IMAGES, SavedImage
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ SIZE = 4  # samples kept at each end
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Kept:
-    """A sample; ``rank`` is smallest for the first to be dropped, ties broken by key."""
+    """A sample; smaller ranks come first, ties by key, so that no order of samples matters."""
 
     rank: float
     key: str
@@ -43,8 +45,7 @@ class Gallery:
         self, metric: str | None, direction: Direction = "higher", *, size: int = SIZE
     ) -> None:
         self.metric = metric
-        self._sign = {"higher": 1.0, "lower": -1.0, "zero": -1.0, "none": 1.0}[direction]
-        self._absolute = direction == "zero"
+        self._direction: Direction = direction
         self._size = size
         self._best: list[_Kept] = []
         self._worst: list[_Kept] = []
@@ -52,43 +53,38 @@ class Gallery:
 
     def offer(self, batch: ScoredBatch, metrics: Mapping[str, Metric]) -> None:
         """Keep what of the batch belongs to the worst or best so far."""
-        for index, key in enumerate(batch.keys):
-            self._seen += 1
-            goodness = self._goodness(key, metrics)
-            self._push(self._best, goodness, key, batch, index)
-            if self.metric is not None:
-                self._push(self._worst, -goodness, key, batch, index)
-
-    def _goodness(self, key: str, metrics: Mapping[str, Metric]) -> float:
         if self.metric is None:
-            return float(-self._seen)
-        value = metrics[self.metric].per_sample()[self.metric][key]
-        return self._sign * (abs(value) if self._absolute else value)
+            for index in range(len(batch)):
+                self._push(self._best, float(self._seen), batch, index)
+                self._seen += 1
+            return
+        values = metrics[self.metric].per_sample()[self.metric]
+        for index, key in enumerate(batch.keys):
+            value = values.get(key, math.nan)  # absent where the metric itself has failed
+            if not math.isnan(value):
+                rank = badness(value, self._direction)
+                self._push(self._best, rank, batch, index)
+                self._push(self._worst, -rank, batch, index)
 
-    def _push(
-        self, heap: list[_Kept], rank: float, key: str, batch: ScoredBatch, index: int
-    ) -> None:
-        if len(heap) == self._size and (rank, key) <= (heap[0].rank, heap[0].key):
+    def _push(self, kept: list[_Kept], rank: float, batch: ScoredBatch, index: int) -> None:
+        key = batch.keys[index]
+        if len(kept) == self._size and (rank, key) >= (kept[-1].rank, kept[-1].key):
             return
         reference = None if batch.references is None else batch.references[index].clone()
-        kept = _Kept(rank, key, batch.candidates[index].clone(), reference)
-        if len(heap) < self._size:
-            heapq.heappush(heap, kept)
-        else:
-            heapq.heapreplace(heap, kept)
+        insort(kept, _Kept(rank, key, batch.candidates[index].clone(), reference))
+        del kept[self._size :]
 
     def save(self, run_folder: Path) -> tuple[SavedImage, ...]:
-        """Write PNG files into ``images/``; a sample is kept at one end only."""
+        """Write PNG files into ``images/``; a sample is kept at one end only, the worst first."""
         folder = run_folder / IMAGES
         folder.mkdir(exist_ok=True)
-        saved: list[SavedImage] = []
-        taken: set[str] = set()
-        for end, heap in (("worst", self._worst), ("best", self._best)):
-            kept = [k for k in sorted(heap, reverse=True) if k.key not in taken]
-            for number, sample in enumerate(kept, start=1):
-                taken.add(sample.key)
-                saved.append(_save(folder, f"{end}-{number}", sample))
-        return tuple(saved)
+        worst = {sample.key for sample in self._worst}
+        best = [sample for sample in self._best if sample.key not in worst]
+        return tuple(
+            _save(folder, f"{end}-{number}", sample)
+            for end, kept in (("worst", self._worst), ("best", best))
+            for number, sample in enumerate(kept, start=1)
+        )
 
 
 def _save(folder: Path, rank: str, sample: _Kept) -> SavedImage:

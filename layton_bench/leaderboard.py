@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from layton_bench.errors import UserError
-from layton_bench.metrics.base import Direction
+from layton_bench.metrics.base import Direction, badness
 from layton_bench.record import MetricResult, RunRecord
 
 Format = Literal["md", "csv", "json"]
@@ -96,13 +96,6 @@ def _board(records: Sequence[RunRecord], sort_by: str | None) -> Board:
 def _rank_key(record: RunRecord, column: Column) -> tuple[bool, float]:
     value = ranked_value(record, column)
     return (value is None, 0.0 if value is None else badness(value, column.direction))
-
-
-def badness(value: float, direction: Direction) -> float:
-    """Smaller is better, whatever the metric's direction."""
-    if direction == "zero":
-        return abs(value)
-    return -value if direction == "higher" else value
 
 
 def ranked_value(record: RunRecord, column: Column) -> float | None:

@@ -28,6 +28,13 @@ Direction = Literal["higher", "lower", "zero", "none"]
 Need = Literal["reference", "codes", "codebook", "prompt"]
 """``codes`` of any kind, or ``codebook``: integer codes into a codebook."""
 
+def badness(value: float, direction: Direction) -> float:
+    """Smaller is better, whatever the metric's direction."""
+    if direction == "zero":
+        return abs(value)
+    return -value if direction == "higher" else value
+
+
 State = dict[str, np.ndarray[Any, Any]]
 
 
