@@ -1,0 +1,165 @@
+"""The image formats: how Pillow writes each at a level, and the smallest file each can be."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+
+from PIL import Image, features
+
+SaveOptions = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """A format and how Pillow is called for it.
+
+    Attributes:
+        name: as models are named (``jpeg2000``).
+        title: as shown in tables.
+        pillow: Pillow's name of the format, which also restricts the decoder.
+        feature: what Pillow must have been built with.
+        qualities: what ``-q`` accepts.
+        quality_meaning: what the number is.
+        at_quality: quality → save options.
+        levels: what a search for a byte budget goes through, from small files to large.
+        at_level: level, raw bytes of the picture, budget → save options.
+    """
+
+    name: str
+    title: str
+    pillow: str
+    feature: str
+    qualities: range
+    quality_meaning: str
+    at_quality: Callable[[int], SaveOptions]
+    levels: range
+    at_level: Callable[[int, int, int], SaveOptions]
+
+    def is_available(self) -> bool:
+        """Whether this Pillow can write the format."""
+        return bool(features.check(self.feature))
+
+    def encoder(self) -> str:
+        """Library and version that does the work."""
+        return f"{self.feature} {features.version(self.feature)}"
+
+
+def encode_at_quality(picture: Image.Image, form: Format, quality: int) -> bytes:
+    """The file of an RGB picture at a quality of ``form.qualities``."""
+    return _save(picture, form, form.at_quality(quality))
+
+
+def encode_at_level(picture: Image.Image, form: Format, level: int, budget: int) -> bytes:
+    """The file of an RGB picture at a level of ``form.levels``, aiming at ``budget`` bytes."""
+    raw_bytes = picture.width * picture.height * 3
+    return _save(picture, form, form.at_level(level, raw_bytes, budget))
+
+
+def decode(payload: bytes, form: Format) -> Image.Image:
+    """The RGB picture in a file of that format and no other."""
+    with Image.open(io.BytesIO(payload), formats=[form.pillow]) as picture:
+        return picture.convert("RGB")
+
+
+@cache
+def smallest_budget(form: Format) -> int:
+    """Bytes below which the format's own overhead leaves no room for any picture.
+
+    The largest file, at the lowest level, of one pixel in any corner or the middle of the RGB
+    cube: every picture fits into that many bytes if it is made small enough.
+    """
+    corners = [(r, g, b) for r, g, b in product((0, 255), repeat=3)]
+    pixels = [Image.new("RGB", (1, 1), colour) for colour in (*corners, (128, 128, 128))]
+    return max(len(encode_at_level(pixel, form, form.levels[0], 1)) for pixel in pixels)
+
+
+def _save(picture: Image.Image, form: Format, options: SaveOptions) -> bytes:
+    if form.pillow == "JPEG2000":
+        # OpenJPEG refuses more wavelet levels than halvings of the shorter side
+        resolutions = min(6, min(picture.size).bit_length())
+        options = {**options, "num_resolutions": resolutions}
+    buffer = io.BytesIO()
+    picture.save(buffer, format=form.pillow, **options)
+    return buffer.getvalue()
+
+
+# A bare codestream with the 9/7 wavelet; without a comment of our own OpenJPEG writes its name and
+# version into every file, 32 bytes more.
+_JPEG2000: SaveOptions = {"irreversible": True, "no_jp2": True, "comment": " "}
+_JPEG2000_STEPS = 64
+
+
+def _jpeg2000_at_level(level: int, raw_bytes: int, budget: int) -> SaveOptions:
+    """OpenJPEG aims at a compression ratio itself, and misses it by its headers."""
+    ratio = max(1.0, raw_bytes * _JPEG2000_STEPS / (budget * level))
+    return {**_JPEG2000, "quality_mode": "rates", "quality_layers": [ratio]}
+
+
+def _by_quality(
+    name: str,
+    title: str,
+    pillow: str,
+    feature: str,
+    *,
+    qualities: range = range(101),
+    options: SaveOptions | None = None,
+) -> Format:
+    """A format whose budget is met by going through its qualities."""
+    fixed = options or {}
+
+    def at_quality(quality: int) -> SaveOptions:
+        return {"quality": quality, **fixed}
+
+    return Format(
+        name=name,
+        title=title,
+        pillow=pillow,
+        feature=feature,
+        qualities=qualities,
+        quality_meaning="Pillow's quality",
+        at_quality=at_quality,
+        levels=qualities,
+        at_level=lambda level, _raw_bytes, _budget: at_quality(level),
+    )
+
+
+# libjpeg has no quality 0
+_JPEG_QUALITIES = range(1, 101)
+
+FORMATS: Mapping[str, Format] = {
+    form.name: form
+    for form in (
+        _by_quality("jpeg", "JPEG", "JPEG", "jpg", qualities=_JPEG_QUALITIES),
+        _by_quality(
+            "jpeg-optimized",
+            "JPEG (optimized)",
+            "JPEG",
+            "jpg",
+            qualities=_JPEG_QUALITIES,
+            options={"optimize": True},
+        ),
+        Format(
+            name="jpeg2000",
+            title="JPEG 2000",
+            pillow="JPEG2000",
+            feature="jpg_2000",
+            qualities=range(10, 71),
+            quality_meaning="PSNR in dB that OpenJPEG aims at",
+            at_quality=lambda quality: {
+                **_JPEG2000,
+                "quality_mode": "dB",
+                "quality_layers": [quality],
+            },
+            levels=range(1, _JPEG2000_STEPS + 1),
+            at_level=_jpeg2000_at_level,
+        ),
+        _by_quality("webp", "WebP", "WEBP", "webp", options={"method": 6}),
+        # one thread an image: the batch's images are what runs side by side
+        _by_quality("avif", "AVIF", "AVIF", "avif", options={"max_threads": 1}),
+    )
+}
