@@ -7,10 +7,14 @@ import pickle
 import signal
 import sys
 import threading
+import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from multiprocessing import parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -38,7 +42,8 @@ def map_ahead(
         ahead: how many results may wait (rounded up so that every worker has something to do).
 
     Raises:
-        UserError: a worker died.
+        UserError: a worker died, or ``function`` raised one there.
+        RuntimeError: ``function`` raised anything else in a worker; the message is its traceback.
     """
     if num_workers == 0:
         yield from map(function, values)
@@ -71,14 +76,28 @@ def _start_pool(function: Callable[[Any], Any], num_workers: int) -> ProcessPool
     needs_main = b"__main__" in pickled
     return ProcessPoolExecutor(
         max_workers=num_workers,
-        mp_context=SpawnContext() if needs_main else _BareSpawn(),
+        mp_context=_QuietSpawn() if needs_main else _BareSpawn(),
         initializer=_start_worker,
         initargs=(pickled,),
     )
 
 
-class _BareProcess(SpawnProcess):
-    """A new interpreter that does not import the main module again.
+class _QuietProcess(SpawnProcess):
+    """A new interpreter that Ctrl-C does not reach: the main process stops it in order."""
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802, the base class's name
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            return SpawnProcess._Popen(process_obj)
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return SpawnProcess._Popen(process_obj)  # inherits the mask
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+class _BareProcess(_QuietProcess):
+    """Likewise, and it does not import the main module again.
 
     Workers need nothing of it: a script need not guard its main part, and the command line's own
     imports are not repeated.
@@ -92,10 +111,14 @@ class _BareProcess(SpawnProcess):
         try:
             for name in held:
                 setattr(main, name, None)
-            return SpawnProcess._Popen(process_obj)
+            return _QuietProcess._Popen(process_obj)
         finally:
             for name, value in held.items():
                 setattr(main, name, value)
+
+
+class _QuietSpawn(SpawnContext):
+    Process = _QuietProcess
 
 
 class _BareSpawn(SpawnContext):
@@ -112,13 +135,13 @@ def available_cores() -> int:
 def _in_order(
     pool: ProcessPoolExecutor, chunks: Iterable[list[Any]], *, pending_limit: int
 ) -> Iterator[Any]:
-    pending: deque[Future[list[Any]]] = deque()
+    pending: deque[Future[_Done]] = deque()
     for chunk in chunks:
         pending.append(pool.submit(_run_chunk, chunk))
         if len(pending) >= pending_limit:
-            yield from pending.popleft().result()
+            yield from pending.popleft().result().values()
     while pending:
-        yield from pending.popleft().result()
+        yield from pending.popleft().result().values()
 
 
 def _chunks(values: Iterable[V], size: int) -> Iterator[list[V]]:
@@ -127,13 +150,30 @@ def _chunks(values: Iterable[V], size: int) -> Iterator[list[V]]:
         yield chunk
 
 
-_function: Callable[[Any], Any]  # a worker's own, set once when it starts
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a worker sends back; no exception, as not every one survives pickling."""
+
+    results: list[Any]
+    refusal: tuple[str, str, str] | None = None
+    fault: str = ""
+
+    def values(self) -> list[Any]:
+        if self.refusal is not None:
+            raise UserError(*self.refusal)
+        if self.fault:
+            raise RuntimeError(f"a worker process failed:\n{self.fault}")
+        return self.results
+
+
+_pickled_function: bytes  # a worker's own, set once when it starts
 
 
 def _start_worker(pickled_function: bytes) -> None:
-    global _function
-    _function = pickle.loads(pickled_function)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    global _pickled_function
+    _pickled_function = pickled_function
+    warnings.simplefilter("ignore")  # nothing can be done about a file with a damaged EXIF block
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
@@ -145,5 +185,16 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def _run_chunk(values: Sequence[Any]) -> list[Any]:
-    return [_function(value) for value in values]
+@cache
+def _function() -> Callable[[Any], Any]:
+    function: Callable[[Any], Any] = pickle.loads(_pickled_function)
+    return function
+
+
+def _run_chunk(values: Sequence[Any]) -> _Done:
+    try:
+        return _Done([_function()(value) for value in values])
+    except UserError as error:
+        return _Done([], refusal=(error.thing, error.reason, error.remedy))
+    except Exception:  # an outsider's data set may raise anything
+        return _Done([], fault=traceback.format_exc())

@@ -1,0 +1,139 @@
+"""How fast images are loaded: processes against threads, the main process and torch's DataLoader.
+
+    python benchmarks/bench_loader.py [--images 600] [--rounds 3] [--workers 2] [--size 256]
+
+Reads JPEG files of 500 × 375 px cut from the embedded photographs, by the canonical protocol, in
+batches of 32. The ways are timed in turn, A B C D A B C D, workers' start included; the table gives
+the best round and its ratio to the main process alone. ``--burden`` sleeps not but computes in the
+main process while batches come, as a model on the CPU would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from layton_bench.datasets.embedded import open_photos
+from layton_bench.datasets.folder import FileDataset, open_folder
+from layton_bench.images import decode_rgb
+from layton_bench.loader import Decoder, Loaded, Reader, batches, load
+from layton_bench.preprocess import PROTOCOLS
+
+CANONICAL = PROTOCOLS[0]
+BATCH = 32
+
+
+def make_images(folder: Path, count: int) -> FileDataset:
+    """``count`` crops of the photographs as JPEG files of quality 95."""
+    photos = [decode_rgb(open_photos().read(item)) for item in open_photos().items()]
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        photo = photos[number % len(photos)]
+        left = int(rng.integers(0, max(1, photo.width - 400)))
+        crop = photo.crop((left, 0, left + 400, 300)).resize((500, 375))
+        buffer = io.BytesIO()
+        crop.save(buffer, format="JPEG", quality=95)
+        (folder / f"{number:05d}.jpg").write_bytes(buffer.getvalue())
+    return open_folder(folder)
+
+
+class TorchDataset(torch.utils.data.Dataset[Loaded]):
+    """The same work inside torch's DataLoader."""
+
+    def __init__(self, dataset: FileDataset, size_px: int) -> None:
+        self.items = dataset.items()
+        self.reader = Reader(dataset, Decoder(CANONICAL, size_px))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return torch.from_numpy(self.reader(self.items[index]).pixels)
+
+
+def ours(dataset: FileDataset, size_px: int, num_workers: int) -> Iterator[torch.Tensor]:
+    """The package's loader."""
+    for batch in load(dataset, dataset.items(), CANONICAL, size_px, batch_size=BATCH,
+                      num_workers=num_workers):  # fmt: skip
+        yield batch.images
+
+
+def threads(dataset: FileDataset, size_px: int, num_workers: int) -> Iterator[torch.Tensor]:
+    """The same work on threads, two batches ahead."""
+    reader = Reader(dataset, Decoder(CANONICAL, size_px))
+    items = dataset.items()
+    with ThreadPoolExecutor(num_workers) as pool:
+        pending = [pool.submit(reader, item) for item in items[: 2 * BATCH]]
+
+        def results() -> Iterator[Loaded]:
+            for number in range(len(items)):
+                if number + 2 * BATCH < len(items):
+                    pending.append(pool.submit(reader, items[number + 2 * BATCH]))
+                yield pending[number].result()
+                pending[number] = None
+
+        for batch in batches(results(), batch_size=BATCH):
+            yield batch.images
+
+
+def dataloader(dataset: FileDataset, size_px: int, num_workers: int) -> Iterator[torch.Tensor]:
+    """The DataLoader of torch with spawned workers."""
+    yield from torch.utils.data.DataLoader(
+        TorchDataset(dataset, size_px), batch_size=BATCH, num_workers=num_workers,
+        multiprocessing_context="spawn",
+    )  # fmt: skip
+
+
+def seconds(way: Callable[[], Iterator[torch.Tensor]], burden: int) -> float:
+    """Time to use up a loader, with some work of the main process for each batch."""
+    weights = torch.randn(512, 512)
+    start = time.perf_counter()
+    total = 0
+    for images in way():
+        total += len(images)
+        for _ in range(burden):
+            weights = torch.tanh(weights @ weights)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Time all ways and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--burden", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = make_images(Path(folder), arguments.images)
+        ways = {
+            "main process": partial(ours, dataset, arguments.size, 0),
+            "processes": partial(ours, dataset, arguments.size, arguments.workers),
+            "threads": partial(threads, dataset, arguments.size, arguments.workers),
+            "torch DataLoader": partial(dataloader, dataset, arguments.size, arguments.workers),
+        }
+        times: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(arguments.rounds):
+            for name, way in ways.items():
+                times[name].append(seconds(way, arguments.burden))
+    base = min(times["main process"])
+    for name, taken in times.items():
+        rounds = " ".join(f"{t:.2f}" for t in taken)
+        print(f"{name:18} {arguments.images / min(taken):7.0f} images/s  "
+              f"×{base / min(taken):.2f}   rounds: {rounds} s")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
