@@ -104,9 +104,7 @@ class Inception:
             taps["logits"] = taps["pool3"] @ self._fc.T
             return taps
 
-    def _conv(
-        self, name: str, x: Tensor, *, stride: int = 1, padding: int | None = None
-    ) -> Tensor:
+    def _conv(self, name: str, x: Tensor, *, stride: int = 1, padding: int | None = None) -> Tensor:
         """Convolution, folded normalisation, ReLU; keeps the size unless told otherwise."""
         from torch.nn import functional as F
 
@@ -116,10 +114,11 @@ class Inception:
 
     def _heads(self, block: str, x: Tensor, widths: list[int]) -> list[Tensor]:
         """The block's 1 x 1 convolutions of its input, averaged where it is the pool's."""
+        import torch
         from torch.nn import functional as F
 
         weight, bias = self._convs[f"{block}.heads"]
-        parts = list(F.conv2d(x, weight, bias).split(widths, dim=1))
+        parts = list(torch.split(F.conv2d(x, weight, bias), widths, dim=1))
         if len(widths) == 4:
             parts[3] = F.avg_pool2d(parts[3], 3, 1, 1, count_include_pad=False)
         return [part.relu_() for part in parts]

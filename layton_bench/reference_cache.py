@@ -1,0 +1,135 @@
+"""Features of reference images, kept on disk from run to run.
+
+One safetensors file for each data fingerprint, preprocessing protocol, backbone, version, weights
+digest and tap: the rows, their keys, and a checksum. Files are written beside and moved into
+place, under a lock, with what another run has added meanwhile; one that is damaged is reported
+once, ignored and replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.float32]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Table:
+    """Rows by sample key: those read from disk, and those that are new."""
+
+    index: dict[str, int]
+    rows: Rows | None
+    fresh: dict[str, Rows] = field(default_factory=dict)
+
+
+class ReferenceCache:
+    """The features kept of one data set under one preprocessing protocol.
+
+    Args:
+        folder: where the files lie; created when first written to.
+        fingerprint: of the data set's contents.
+        protocol: name, version and size of the preprocessing (``canonical@1:256``).
+    """
+
+    def __init__(self, folder: Path, *, fingerprint: str, protocol: str) -> None:
+        self._folder = folder
+        self._data = (fingerprint, protocol)
+        self._tables: dict[tuple[str, ...], _Table] = {}
+
+    def get(self, key: tuple[str, ...], samples: Sequence[str]) -> Rows | None:
+        """Rows (n, D) of these samples, or None where one of them is not kept.
+
+        Args:
+            key: what the features are of: backbone, version, tap, weights digests.
+            samples: sample keys.
+        """
+        table = self._table(key)
+        if table.rows is None or any(sample not in table.index for sample in samples):
+            return None
+        kept: Rows = table.rows[[table.index[sample] for sample in samples]]
+        return kept
+
+    def put(self, key: tuple[str, ...], samples: Sequence[str], rows: Rows) -> None:
+        """Keep rows; they reach the disk with ``save``."""
+        self._table(key).fresh.update(zip(samples, rows, strict=True))
+
+    def save(self) -> None:
+        """Write what is new; a disk that cannot be written to is reported, not raised."""
+        for key, table in self._tables.items():
+            if not table.fresh:
+                continue
+            try:
+                self._write(key, table.fresh)
+            except OSError as error:
+                _log.warning("features of references are not kept: %s", error)
+                return
+            table.fresh = {}
+
+    def path(self, key: tuple[str, ...]) -> Path:
+        """The file of these features."""
+        name = hashlib.sha256("\n".join((*self._data, *key)).encode()).hexdigest()
+        return self._folder / f"{key[0]}-{name[:32]}.safetensors"
+
+    def _table(self, key: tuple[str, ...]) -> _Table:
+        if key not in self._tables:
+            index, rows = _read(self.path(key))
+            self._tables[key] = _Table(index=index, rows=rows)
+        return self._tables[key]
+
+    def _write(self, key: tuple[str, ...], fresh: dict[str, Rows]) -> None:
+        from filelock import FileLock
+        from safetensors.numpy import save
+
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            index, kept = _read(path)  # another run may have written since
+            table = {sample: kept[row] for sample, row in index.items() if kept is not None} | fresh
+            rows = np.stack([table[sample] for sample in table])
+            content = {
+                "samples": json.dumps(list(table)), "sha256": _checksum(list(table), rows),
+                "of": json.dumps([*self._data, *key]),
+            }  # fmt: skip
+            part = path.with_suffix(f".{os.getpid()}")
+            part.write_bytes(save({"rows": rows}, metadata=content))
+            part.replace(path)
+
+
+def _read(path: Path) -> tuple[dict[str, int], Rows | None]:
+    """Sample → row number, and the rows; nothing where there is no sound file."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return {}, None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            content: dict[str, Any] = file.metadata() or {}
+            rows: Rows = file.get_tensor("rows")
+        samples: list[str] = json.loads(content["samples"])
+        if content["sha256"] != _checksum(samples, rows):
+            raise ValueError("its checksum does not match")
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        _log.warning("features kept in %s are damaged (%s) and are computed again", path, error)
+        path.unlink(missing_ok=True)
+        return {}, None
+    return {sample: row for row, sample in enumerate(samples)}, rows
+
+
+def _checksum(samples: Sequence[str], rows: Rows) -> str:
+    digest = hashlib.sha256(json.dumps(list(samples)).encode())
+    digest.update(np.ascontiguousarray(rows).tobytes())
+    return digest.hexdigest()
