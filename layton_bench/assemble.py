@@ -182,7 +182,7 @@ def merge_into(
     existing: StoredRun, record: RunRecord, samples: pd.DataFrame, order: Iterable[str]
 ) -> tuple[RunRecord, pd.DataFrame]:
     """The existing run with the new metrics added; both passes must have seen the same samples."""
-    old = read_samples(existing.folder)
+    old = read_samples(existing.folder, existing.record)
     if record.completeness.failed != existing.record.completeness.failed:
         raise UserError(
             f"run {existing.record.run_id}",

@@ -106,7 +106,10 @@ def compare(
     a, b = baseline.record, now.record
     check_comparable(a, b)
     paired = pd.merge(
-        read_samples(baseline.folder), read_samples(now.folder), on="key", suffixes=("_a", "_b")
+        read_samples(baseline.folder, baseline.record),
+        read_samples(now.folder, now.record),
+        on="key",
+        suffixes=("_a", "_b"),
     )
     raw = [
         compare_metric(name, a.metrics[name], b.metrics[name], paired, alpha=alpha, seed=seed)

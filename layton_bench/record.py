@@ -1,4 +1,4 @@
-"""The run record: one folder a run, written atomically, read with its schema checked.
+"""The run record: one folder a run, written atomically, read with schema and digests checked.
 
 <run>/record.json       everything but the per-sample numbers
 <run>/samples.parquet   one row a sample
@@ -7,17 +7,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
 
 from layton_bench.errors import UserError
@@ -26,6 +25,9 @@ from layton_bench.models import ModelCard, OptionValue
 from layton_bench.provenance import Provenance
 from layton_bench.suite import Suite
 from layton_bench.types import Failure
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 1
 RECORD = "record.json"
@@ -156,7 +158,7 @@ class SavedImage(_Frozen):
 class RunRecord(_Frozen):
     """Everything about a run but its per-sample numbers."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     """Version of this schema."""
     run_id: str
     """UTC time and short hash; sorts by time."""
@@ -190,6 +192,10 @@ class RunRecord(_Frozen):
     """Versions and machine."""
     images: tuple[SavedImage, ...] = ()
     """Samples kept."""
+    samples_digest: str = ""
+    """SHA-256 of samples.parquet."""
+    digest: str = ""
+    """SHA-256 of all the other fields, as JSON with sorted keys and no white space."""
 
     @property
     def is_complete(self) -> bool:
@@ -214,17 +220,17 @@ def new_run_folder(final: Path) -> Iterator[Path]:
     A block that raises leaves nothing behind; a killed process leaves a ``.tmp-`` folder that no
     reader looks at. Raises UserError where the disk is full or not writable.
     """
+    temporary = final.with_name(f".tmp-{final.name}")
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=final.parent))
-        temporary.chmod(0o755)
+        temporary.mkdir(parents=True)
     except OSError as error:
         raise output_error(final.parent, error) from error
     try:
         yield temporary
-        for path in temporary.rglob("*"):
+        for path in (*temporary.rglob("*"), temporary):
             _sync(path)
         temporary.replace(final)
+        _sync(final.parent)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise output_error(final, error) from error
@@ -242,11 +248,22 @@ def output_error(path: Path, error: OSError) -> UserError:
     )
 
 
-def write_record(folder: Path, record: RunRecord, samples: pd.DataFrame) -> None:
-    """Write record.json and samples.parquet into an open run folder."""
+def write_record(folder: Path, record: RunRecord, samples: pd.DataFrame) -> RunRecord:
+    """Write samples.parquet and record.json into an open run folder; the record with digests."""
+    samples.to_parquet(folder / SAMPLES, index=False)
+    found = hashlib.sha256((folder / SAMPLES).read_bytes()).hexdigest()
+    record = record.model_copy(update={"samples_digest": found})
+    record = record.model_copy(update={"digest": _digest(json.loads(record.model_dump_json()))})
     text = record.model_dump_json(indent=2)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
-    samples.to_parquet(folder / SAMPLES, index=False)
+    return record
+
+
+def _digest(raw: dict[str, Any]) -> str:
+    """Digest of a record as JSON gives it, whatever its digest field says."""
+    held = {name: value for name, value in raw.items() if name != "digest"}
+    text = json.dumps(held, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -258,44 +275,55 @@ def read_record(folder: Path) -> RunRecord:
         raise UserError(
             f"run {folder}", f"it has no {RECORD}", "Name a folder that `layton-bench run` wrote."
         ) from None
+    except OSError as error:
+        raise UserError(
+            f"record {path}", f"cannot be read: {error.strerror}", "Check its permissions."
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"record {path}", f"not valid JSON: {error}", _RERUN) from None
+        raise UserError(f"record {path}", f"not valid JSON: {error}", _damaged(folder)) from None
     found = raw.get("schema_version") if isinstance(raw, dict) else None
     if found != SCHEMA_VERSION:
         raise UserError(
             f"record {path}",
             f"it has schema version {found}; this layton-bench reads version {SCHEMA_VERSION}",
-            "Read it with the version that wrote it, or run again.",
+            f"Read it with the version that wrote it, or delete {folder} and run again.",
         )
+    if raw.get("digest") != _digest(raw):
+        raise UserError(f"record {path}", "it is not what was written", _damaged(folder))
     try:
         return RunRecord.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise UserError(f"record {path}", f"{field}: {first['msg']}", _RERUN) from None
+        raise UserError(f"record {path}", f"{field}: {first['msg']}", _damaged(folder)) from None
 
 
-_RERUN = "It was edited or damaged: run again with --overwrite always."
+def _damaged(folder: Path) -> str:
+    return f"It was edited or damaged: delete {folder} and run again."
 
 
-def read_samples(folder: Path) -> pd.DataFrame:
-    """Read a run's per-sample table; raises UserError for one that is not whole."""
+def read_samples(folder: Path, record: RunRecord) -> pd.DataFrame:
+    """Read a run's per-sample table; raises UserError for one that is not what was written."""
+    import pandas as pd
+
     path = folder / SAMPLES
     try:
-        return pd.read_parquet(path)
-    except FileNotFoundError:
-        raise UserError(f"run {folder}", f"it has no {SAMPLES}", _RERUN) from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"table {path}", f"it cannot be read ({error})", _RERUN) from None
-
-
-def failures_frame(failures: tuple[Failure, ...]) -> pd.DataFrame:
-    """Failures as a table with columns key, stage, reason."""
-    return pd.DataFrame([asdict(f) for f in failures], columns=["key", "stage", "reason"])
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"table {path}", f"cannot be read: {error.strerror}", _damaged(folder)
+        ) from None
+    if hashlib.sha256(data).hexdigest() != record.samples_digest:
+        raise UserError(f"table {path}", "it is not what was written", _damaged(folder))
+    return pd.read_parquet(io.BytesIO(data))
 
 
 def _sync(path: Path) -> None:
-    """Force a file to disk, so that a crash after the rename cannot leave it empty."""
-    if path.is_file():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    """Force a file or folder to disk, so that a crash after the rename cannot leave it empty."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open folders
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

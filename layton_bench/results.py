@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any
 
 from layton_bench.errors import UserError
 from layton_bench.record import (
@@ -62,11 +61,15 @@ def model_folder(out: Path, suite: str, model: str) -> Path:
 
 
 def run_folders(out: Path, suite: str | None = None) -> Iterator[Path]:
-    """Folders with a record, oldest first within a model; unfinished ones are passed over."""
-    pattern = f"{safe_name(suite) if suite else '*'}/*/*/{RECORD}"
-    for path in sorted(out.glob(pattern)):
-        if not path.parent.name.startswith("."):
-            yield path.parent
+    """Folders with a record, by suite, model and time; unfinished ones are passed over."""
+    for models in sorted(out.glob(f"{safe_name(suite) if suite else '*'}/*")):
+        yield from _finished(models)
+
+
+def _finished(models: Path) -> list[Path]:
+    """The run folders of one model on one suite, oldest first."""
+    folders = (path.parent for path in models.glob(f"*/{RECORD}"))
+    return sorted(folder for folder in folders if not folder.name.startswith("."))
 
 
 def stored_runs(out: Path, suite: str | None = None) -> list[StoredRun]:
@@ -77,35 +80,42 @@ def stored_runs(out: Path, suite: str | None = None) -> list[StoredRun]:
 
 def find_existing(out: Path, suite: str, model: str, key: str) -> StoredRun | None:
     """The latest finished run of exactly these inputs."""
-    folder = model_folder(out, suite, model)
-    for path in sorted(folder.glob(f"*/{RECORD}"), reverse=True):
-        if path.parent.name.startswith("."):
-            continue
-        record = read_record(path.parent)
+    for folder in reversed(_finished(model_folder(out, suite, model))):
+        record = read_record(folder)
         if record.run_key == key and record.status != "interrupted":
-            return StoredRun(folder=path.parent, record=record)
+            return StoredRun(folder=folder, record=record)
     return None
 
 
 def latest(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """The newest run of each model, options, dtype and data; the whole beats the partial."""
+    """The newest run of each suite, model, options, dtype and data.
+
+    A complete run beats one with failures; partial runs of what also ran whole are left out.
+    """
     chosen: dict[tuple[str, ...], StoredRun] = {}
     for run in sorted(runs, key=lambda r: (r.record.is_complete, r.record.run_id)):
-        chosen[_identity(run.record)] = run
-    return sorted(chosen.values(), key=lambda r: (r.record.model.name, r.record.run_id))
+        chosen[(*_asked(run.record), run.record.data.fingerprint)] = run
+    whole = {_asked(run.record) for run in chosen.values() if run.record.is_complete}
+    kept = (r for r in chosen.values() if r.record.is_complete or _asked(r.record) not in whole)
+    return sorted(kept, key=lambda r: (r.record.model.name, r.record.run_id))
 
 
-def _identity(record: RunRecord) -> tuple[str, ...]:
+def _asked(record: RunRecord) -> tuple[str, ...]:
     options = json.dumps(record.model.options, sort_keys=True)
-    return (record.suite.name, record.model.name, options, record.model.dtype)
+    return (record.suite_digest, record.model.name, options, record.model.dtype)
 
 
 def find_run(out: Path, name: str) -> StoredRun:
-    """A run by its folder, its id or the start of it; raises UserError."""
+    """A run by its folder, its id or the start of it, or the newest of a model.
+
+    Raises:
+        UserError: there is none, or several ids begin so.
+    """
     path = Path(name)
     if (path / RECORD).is_file():
         return StoredRun(folder=path, record=read_record(path))
-    folders = [f for f in run_folders(out) if f.name.startswith(name) or f.parent.name == name]
+    model = safe_name(name)
+    folders = [f for f in run_folders(out) if f.name.startswith(name) or f.parent.name == model]
     if not folders:
         raise UserError(
             f"run '{name}'",
@@ -145,20 +155,20 @@ def store(
     try:
         with new_run_folder(final) as folder:
             record = record.model_copy(update={"images": save_images(folder)})
-            write_record(folder, record, samples)
+            record = write_record(folder, record, samples)
     except UserError as error:
         raise StorageError(error, record) from error
     if record.status != "interrupted":
-        for path in parent.glob(f"*/{RECORD}"):
-            if path.parent != final and _key_in(path) == record.run_key:
-                shutil.rmtree(path.parent)
+        for folder in _finished(parent):
+            if folder != final and _key_in(folder) == record.run_key:
+                shutil.rmtree(folder, ignore_errors=True)
     return StoredRun(folder=final, record=record)
 
 
-def _key_in(path: Path) -> str | None:
-    """The run key in a record of any state; None where it cannot be read."""
+def _key_in(folder: Path) -> str | None:
+    """The run key in a record of any schema; None where it cannot be read."""
     try:
-        key = json.loads(path.read_text(encoding="utf-8")).get("run_key")
+        key = json.loads((folder / RECORD).read_text(encoding="utf-8")).get("run_key")
     except (OSError, ValueError, AttributeError):
         return None
     return str(key)

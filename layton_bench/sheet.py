@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-
+from typing import TYPE_CHECKING
 
 from layton_bench.contact_sheet import SheetRow, contact_sheet
 from layton_bench.errors import ImageError, UserError
@@ -11,11 +11,10 @@ from layton_bench.images import decode_rgb
 from layton_bench.leaderboard import display_name
 from layton_bench.record import IMAGES, RunRecord, SavedImage, output_error, read_samples
 from layton_bench.results import StoredRun
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from PIL import Image
     import pandas as pd
+    from PIL import Image
 
 SHEET = "contact-sheet.png"
 
@@ -26,7 +25,7 @@ def write_contact_sheet(run: StoredRun) -> Path:
     Raises:
         UserError: an image of the run is missing, or the folder cannot be written.
     """
-    samples = read_samples(run.folder).set_index("key")
+    samples = read_samples(run.folder, run.record).set_index("key")
     rows = [_row(run, saved, samples) for saved in run.record.images]
     record = run.record
     path = run.folder / SHEET

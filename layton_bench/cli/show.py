@@ -32,7 +32,7 @@ def show(
         out.out(stored.record.model_dump_json(indent=2), highlight=False)
     else:
         out.print(Text(describe(stored.record)), soft_wrap=True)
-        chosen = extremes(stored.record, read_samples(stored.folder))
+        chosen = extremes(stored.record, read_samples(stored.folder, stored.record))
         table = Table(*chosen.columns, box=None, title="Worst and best samples")
         for row in chosen.itertuples(index=False, name=None):
             table.add_row(*(Text(f"{v:.3f}" if isinstance(v, float) else str(v)) for v in row))
