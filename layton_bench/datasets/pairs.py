@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +16,7 @@ class Pairs:
 
     Attributes:
         references, candidates: the paired files; the same keys in the same order.
-        unpaired_references, unpaired_candidates: files whose counterpart is not there.
+        unpaired_references, unpaired_candidates: files without a counterpart, or with several.
         ambiguous: files that share their name with another of their folder, but for the extension;
             none of them is used.
     """
@@ -49,15 +49,14 @@ def pair_folders(references: Path, candidates: Path) -> Pairs:
     right = open_folder(candidates)
     left_by_key, left_ambiguous = _by_key(left)
     right_by_key, right_ambiguous = _by_key(right)
-    ambiguous_keys = {_key(path) for path in (*left_ambiguous, *right_ambiguous)}
-    keys = [k for k in left_by_key if k in right_by_key and k not in ambiguous_keys]
+    keys = [key for key in left_by_key if key in right_by_key]
     if not keys:
         raise _nothing_pairs(left, right)
     return Pairs(
         references=_only(left, keys, left_by_key),
         candidates=_only(right, keys, right_by_key),
-        unpaired_references=_others(left_by_key, right_by_key, ambiguous_keys),
-        unpaired_candidates=_others(right_by_key, left_by_key, ambiguous_keys),
+        unpaired_references=tuple(p for key, p in left_by_key.items() if key not in right_by_key),
+        unpaired_candidates=tuple(p for key, p in right_by_key.items() if key not in left_by_key),
         ambiguous=tuple(
             f"{dataset.root.name}/{path}"
             for dataset, paths in ((left, left_ambiguous), (right, right_ambiguous))
@@ -71,23 +70,17 @@ def _key(path: str) -> str:
 
 
 def _by_key(dataset: FileDataset) -> tuple[dict[str, str], list[str]]:
-    """Path by key, and the paths that share their key."""
+    """Path by key, and the paths that share their key, which are in the first no more."""
     paths = [str(item.locator) for item in dataset.entries]
     twice = repeated(map(_key, paths))
-    return {_key(p): p for p in paths}, [p for p in paths if _key(p) in twice]
+    by_key = {_key(path): path for path in paths if _key(path) not in twice}
+    return by_key, [path for path in paths if _key(path) in twice]
 
 
 def _only(dataset: FileDataset, keys: Sequence[str], paths: dict[str, str]) -> FileDataset:
     by_path = {item.locator: item for item in dataset.entries}
     entries = tuple(replace(by_path[paths[key]], key=key) for key in keys)
     return replace(dataset, entries=entries, notes=())
-
-
-def _others(
-    these: dict[str, str], those: Iterable[str], ambiguous: Iterable[str]
-) -> tuple[str, ...]:
-    taken = {*those, *ambiguous}
-    return tuple(path for key, path in these.items() if key not in taken)
 
 
 def _nothing_pairs(left: FileDataset, right: FileDataset) -> UserError:

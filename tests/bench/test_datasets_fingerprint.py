@@ -1,0 +1,193 @@
+import hashlib
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from layton_bench.datasets.fingerprint import (
+    UNREADABLE,
+    cache_folder,
+    content_digests,
+    duplicates,
+    fingerprint,
+)
+from layton_bench.datasets.folder import FileDataset, open_folder
+from layton_bench.errors import ImageError
+from layton_bench.types import Item
+
+LONG_AGO = time.time() - 3600
+
+
+def put(path: Path, data: bytes, *, at: float = LONG_AGO) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    os.utime(path, (at, at))
+    return path
+
+
+class Counting:
+    """A data set that counts how often it is read."""
+
+    def __init__(self, inner: FileDataset) -> None:
+        self.name = inner.name
+        self.inner = inner
+        self.reads = 0
+
+    def items(self):
+        return self.inner.items()
+
+    def source(self, item: Item) -> Path:
+        return self.inner.source(item)
+
+    def read(self, item: Item) -> bytes:
+        self.reads += 1
+        return self.inner.read(item)
+
+
+def counting(root: Path) -> Counting:
+    return Counting(open_folder(root))
+
+
+def test_value_by_hand(tmp_path):
+    put(tmp_path / "a.png", b"one")
+    put(tmp_path / "b.png", b"two")
+    dataset = open_folder(tmp_path)
+    digests = sorted(hashlib.sha256(data).hexdigest() for data in (b"one", b"two"))
+    expected = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    assert fingerprint(dataset, dataset.items()) == expected
+
+
+def test_names_places_and_order_do_not_count_but_contents_and_number_do(tmp_path):
+    put(tmp_path / "x" / "a.png", b"one")
+    put(tmp_path / "x" / "b.png", b"two")
+    put(tmp_path / "y" / "deep" / "z.jpg", b"one")
+    put(tmp_path / "y" / "1.png", b"two")
+    first, second = open_folder(tmp_path / "x"), open_folder(tmp_path / "y")
+    whole = fingerprint(first, first.items())
+    assert fingerprint(second, second.items()) == whole
+    assert fingerprint(first, first.items()[::-1]) == whole
+    assert fingerprint(first, first.items()[:1]) != whole
+    put(tmp_path / "y" / "2.png", b"two")
+    third = open_folder(tmp_path / "y")
+    assert fingerprint(third, third.items()) != whole
+
+
+def test_second_time_nothing_is_read(tmp_path):
+    for i in range(20):
+        put(tmp_path / f"{i}.png", bytes([i]))
+    first, second = counting(tmp_path), counting(tmp_path)
+    value = fingerprint(first, first.items())
+    assert first.reads == 20
+    assert fingerprint(second, second.items()) == value
+    assert duplicates(second, second.items()) == ()
+    assert second.reads == 0
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    path = put(tmp_path / "a.png", b"one")
+    put(tmp_path / "b.png", b"two")
+    dataset = counting(tmp_path)
+    before = fingerprint(dataset, dataset.items())
+    put(path, b"uno", at=LONG_AGO + 1)  # same size, another time
+    assert fingerprint(dataset, dataset.items()) != before
+    assert dataset.reads == 3
+    put(path, b"three", at=LONG_AGO + 1)  # same time, another size
+    fingerprint(dataset, dataset.items())
+    assert dataset.reads == 4
+
+
+def test_a_file_of_just_now_is_not_trusted_to_show_its_next_change(tmp_path):
+    path = put(tmp_path / "a.png", b"one", at=time.time())
+    dataset = counting(tmp_path)
+    before = fingerprint(dataset, dataset.items())
+    stat = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert fingerprint(dataset, dataset.items()) != before
+
+
+def test_unreadable_and_empty_files_count_as_such(tmp_path):
+    put(tmp_path / "a.png", b"one")
+    put(tmp_path / "b.png", b"")
+    gone = put(tmp_path / "c.png", b"three")
+    dataset = open_folder(tmp_path)
+    gone.unlink()
+    found = content_digests(dataset, dataset.items())
+    empty = hashlib.sha256(b"").hexdigest()
+    assert found == (hashlib.sha256(b"one").hexdigest(), empty, UNREADABLE)
+    with_gap = fingerprint(dataset, dataset.items())
+    assert with_gap != fingerprint(dataset, dataset.items()[:2])
+    put(gone, b"three")
+    assert fingerprint(dataset, dataset.items()) != with_gap
+
+
+def test_duplicates_are_grouped_in_order_and_unreadable_ones_are_not(tmp_path):
+    for name, data in (
+        ("e", b"1"),
+        ("d", b"2"),
+        ("c", b"1"),
+        ("b", b"3"),
+        ("a", b"2"),
+        ("f", b"1"),
+    ):
+        put(tmp_path / f"{name}.png", data)
+    dataset = open_folder(tmp_path)
+    assert duplicates(dataset, dataset.items()) == (("a", "d"), ("c", "e", "f"))
+    missing = tuple(Item(key=str(i), locator=f"{i}.gone") for i in range(3))
+    assert duplicates(dataset, missing) == ()
+
+
+def test_a_data_set_without_files_is_read_each_time():
+    class InMemory:
+        name = "memory"
+
+        def items(self):
+            return [Item(key="a"), Item(key="b")]
+
+        def read(self, item):
+            if item.key == "b":
+                raise ImageError("no")
+            return b"one"
+
+    dataset = InMemory()
+    expected = (hashlib.sha256(b"one").hexdigest(), UNREADABLE)
+    assert content_digests(dataset, dataset.items()) == expected
+
+
+@pytest.mark.parametrize("fault", ["file in place of the folder", "no database", "other table"])
+def test_a_cache_that_cannot_be_used_changes_no_value(tmp_path, monkeypatch, caplog, fault):
+    put(tmp_path / "images" / "a.png", b"one")
+    dataset = counting(tmp_path / "images")
+    expected = fingerprint(dataset, dataset.items())
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("LAYTON_BENCH_CACHE", str(cache))
+    if fault == "file in place of the folder":
+        cache.write_bytes(b"")
+    else:
+        cache.mkdir()
+    if fault == "no database":
+        (cache / "digests.sqlite").write_bytes(b"rubbish" * 1000)
+    if fault == "other table":
+        connection = sqlite3.connect(cache / "digests.sqlite")
+        connection.execute("CREATE TABLE digests (a)")
+        connection.close()
+    for _ in range(2):
+        assert fingerprint(dataset, dataset.items()) == expected
+    assert dataset.reads == 3
+    assert "digests of images are not kept: " in caplog.text
+
+
+def test_where_the_cache_lies(monkeypatch, tmp_path):
+    monkeypatch.setenv("LAYTON_BENCH_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("LAYTON_BENCH_CACHE")
+    assert cache_folder().name == "layton-bench"
+
+
+def test_no_items(tmp_path):
+    put(tmp_path / "a.png", b"one")
+    dataset = open_folder(tmp_path)
+    assert fingerprint(dataset, ()) == hashlib.sha256(b"").hexdigest()
+    assert duplicates(dataset, ()) == ()
