@@ -1,0 +1,133 @@
+"""The colour of detected objects by CLIP ViT-L/14, zero-shot on masked crops, as GenEval does.
+
+A crop is the object's box with all that is outside its mask painted #999. A colour's text feature
+is the normalised mean of three normalised templates; the colour with the largest cosine wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+import torch
+from PIL import Image
+
+from layton_bench.backbones.pretrained import load_pretrained, require_files
+from layton_bench.metrics.geneval import COLORS, Instance
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+WEIGHTS: Final = "clip-vit-l-14"
+
+BACKGROUND: Final = (0x99, 0x99, 0x99)
+TEMPLATES: Final = (
+    "a photo of a {color} {name}",
+    "a photo of a {color}-colored {name}",
+    "a photo of a {color} object",
+)
+_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
+_STD: Final = (0.26862954, 0.26130258, 0.27577711)
+# Crops that go through the network at once.
+_BATCH: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """An object whose colour is asked: its class name and the masked crop."""
+
+    name: str
+    picture: Image.Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipColors:
+    """Names the colours of crops.
+
+    Attributes:
+        model: a ``CLIPModel`` in eval mode.
+        tokenizer: its ``CLIPTokenizer``.
+    """
+
+    model: Any
+    tokenizer: Any
+    _text_features: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "cpu") -> Self:
+        """Load model and tokenizer of a folder.
+
+        Raises:
+            MissingWeightsError: the folder holds no CLIP model with its tokenizer.
+        """
+        from transformers import CLIPModel, CLIPTokenizer
+
+        require_files(folder, ("vocab.json", "merges.txt"), name=WEIGHTS)
+        model = load_pretrained(CLIPModel, folder, name=WEIGHTS, device=device)
+        return cls(model, CLIPTokenizer.from_pretrained(folder, local_files_only=True))
+
+    @torch.inference_mode()
+    def __call__(self, crops: Sequence[Crop]) -> list[str]:
+        """The colour of each crop, one of GenEval's ten."""
+        colors: list[str] = []
+        for start in range(0, len(crops), _BATCH):
+            part = crops[start : start + _BATCH]
+            features = self._image_features([crop.picture for crop in part])
+            for crop, feature in zip(part, features, strict=True):
+                colors.append(COLORS[int((self._texts(crop.name) @ feature).argmax())])
+        return colors
+
+    def _image_features(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Normalised features (B, D) float32."""
+        size_px = self.model.config.vision_config.image_size
+        pixels = torch.stack([prepared(picture, size_px) for picture in pictures])
+        pooled = self.model.vision_model(pixels.to(self.model.device)).pooler_output
+        return _unit(self.model.visual_projection(pooled).float())
+
+    def _texts(self, name: str) -> Tensor:
+        """Features of the ten colours for a class, (10, D) float32; computed once a class."""
+        if name not in self._text_features:
+            texts = [t.format(color=color, name=name) for color in COLORS for t in TEMPLATES]
+            # the length CLIP was trained at; what follows the end token has no effect on it
+            tokens = self.tokenizer(
+                texts,
+                padding="max_length",
+                truncation=True,
+                max_length=self.model.config.text_config.max_position_embeddings,
+                return_tensors="pt",
+            )
+            pooled = self.model.text_model(tokens.input_ids.to(self.model.device)).pooler_output
+            features = _unit(self.model.text_projection(pooled).float())
+            means = features.reshape(len(COLORS), len(TEMPLATES), -1).mean(dim=1)
+            self._text_features[name] = _unit(means)
+        return self._text_features[name]
+
+
+def _unit(features: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(features, dim=-1)
+
+
+def masked_crop(image: NDArray[np.uint8], instance: Instance) -> Image.Image:
+    """The instance's box out of uint8 RGB (H, W, 3), all outside its mask painted #999."""
+    shown = image
+    if instance.mask is not None:
+        shown = np.where(instance.mask[..., None], image, np.array(BACKGROUND, np.uint8))
+    # Python's rounding, half to even, as Pillow rounds the corners of a crop
+    left, top, right, bottom = (round(float(side)) for side in instance.box)
+    return Image.fromarray(shown).crop((left, top, right, bottom))
+
+
+def prepared(picture: Image.Image, size_px: int) -> Tensor:
+    """CLIP's input, float32 (3, size_px, size_px): bicubic resize, centre crop, normalisation."""
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms import functional as transform
+
+    small = transform.resize(picture, [size_px], interpolation=InterpolationMode.BICUBIC)
+    square = transform.center_crop(small, [size_px, size_px])
+    tensor: Tensor = transform.normalize(transform.to_tensor(square), _MEAN, _STD)
+    return tensor

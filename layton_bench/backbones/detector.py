@@ -1,0 +1,202 @@
+"""Instance detection by Mask2Former with a Swin-S backbone, trained on COCO instances.
+
+Cheng et al., "Masked-attention mask transformer for universal image segmentation", 2022. The
+weights are the authors' own in the Hugging Face conversion. Pictures are prepared and outputs read
+as the authors' evaluation does (shorter side 800 px, longer at most 1,333; 100 best pairs of query
+and class); mmdetection, which GenEval's own script uses, reads outputs by the same rules but has
+weights of its own, so scores of the two are not the same metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from layton_bench.backbones.pretrained import load_pretrained, unusable
+from layton_bench.metrics.geneval import Instance
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+WEIGHTS: Final = "mask2former-swin-s-coco"
+
+_MEAN: Final = np.array([0.485, 0.456, 0.406], dtype=np.float32)
+_STD: Final = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+_DIVISOR: Final = 32
+_MAX_DETECTIONS: Final = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mask2FormerDetector:
+    """A Mask2Former with one output a class name.
+
+    Attributes:
+        model: a ``Mask2FormerForUniversalSegmentation`` in eval mode.
+        names: class names in the order of its outputs.
+        shorter_px, longer_px: the picture's shorter side is brought to the one unless its longer
+            side would exceed the other.
+    """
+
+    model: Any
+    names: tuple[str, ...]
+    shorter_px: int = 800
+    longer_px: int = 1333
+
+    @classmethod
+    def load(cls, folder: Path, names: Sequence[str], *, device: str = "cpu") -> Self:
+        """Load config.json and model.safetensors of a folder.
+
+        Raises:
+            MissingWeightsError: the folder holds no such model, or one with other classes.
+        """
+        from transformers import Mask2FormerForUniversalSegmentation
+
+        model = load_pretrained(
+            Mask2FormerForUniversalSegmentation, folder, name=WEIGHTS, device=device
+        )
+        if model.config.num_labels != len(names):
+            reason = f"it has {model.config.num_labels} classes instead of {len(names)}"
+            raise unusable(WEIGHTS, folder, reason)
+        return cls(model, tuple(names))
+
+    @torch.inference_mode()
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], *, min_score: float = 0.3
+    ) -> list[dict[str, list[Instance]]]:
+        """Detections of each picture by class name.
+
+        Args:
+            images: uint8 RGB (H, W, 3); pictures of one size run as one batch.
+            min_score: detections that cannot score above it are left out, which saves most of the
+                time that masks take.
+
+        Returns:
+            For each picture, class name → instances in no particular order, boxes in its pixels.
+        """
+        found: list[dict[str, list[Instance]]] = [{} for _ in images]
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for index, image in enumerate(images):
+            by_size.setdefault(image.shape, []).append(index)
+        for indices in by_size.values():
+            inputs = [self._prepared(images[index]) for index in indices]
+            output = self.model(pixel_values=_padded(inputs).to(self.model.device))
+            for row, index in enumerate(indices):
+                found[index] = self._instances(
+                    output.class_queries_logits[row].float(),
+                    output.masks_queries_logits[row].float(),
+                    (inputs[row].shape[1], inputs[row].shape[2]),
+                    (images[index].shape[0], images[index].shape[1]),
+                    min_score,
+                )
+        return found
+
+    def _prepared(self, image: NDArray[np.uint8]) -> Tensor:
+        """A picture resized and normalised, float32 (3, h, w)."""
+        size = resized(image.shape[0], image.shape[1], self.shorter_px, self.longer_px)
+        picture = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
+        pixels = (np.asarray(picture, np.float32) / 255 - _MEAN) / _STD
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+    def _instances(
+        self,
+        class_logits: Tensor,
+        mask_logits: Tensor,
+        input_size: tuple[int, int],
+        image_size: tuple[int, int],
+        min_score: float,
+    ) -> dict[str, list[Instance]]:
+        """Instances of one picture by class name."""
+        candidates = best_pairs(class_logits, min_score)
+        masks = upsampled(mask_logits[candidates.queries], input_size, image_size)
+        scores = (candidates.scores * mask_scores(masks)).cpu().numpy()
+        found: dict[str, list[Instance]] = {}
+        for label, score, mask in zip(
+            candidates.labels.tolist(), scores, (masks > 0).cpu().numpy(), strict=True
+        ):
+            if score > np.float32(min_score):
+                instance = Instance(box_of(mask), np.float32(score), mask)
+                found.setdefault(self.names[label], []).append(instance)
+        return found
+
+
+def resized(height: int, width: int, shorter_px: int, longer_px: int) -> tuple[int, int]:
+    """Height and width with the shorter side at ``shorter_px``, the longer at most ``longer_px``.
+
+    Rounded half up, as Detectron2 does.
+    """
+    scale = min(shorter_px / min(height, width), longer_px / max(height, width))
+    return int(height * scale + 0.5), int(width * scale + 0.5)
+
+
+def _padded(inputs: Sequence[Tensor]) -> Tensor:
+    """Pictures of one size as (B, 3, H, W), zeros added right and below to multiples of 32."""
+    batch = torch.stack(list(inputs))
+    height, width = batch.shape[-2:]
+    return F.pad(batch, (0, -width % _DIVISOR, 0, -height % _DIVISOR))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Queries read as classes: queries, labels (K,) int64; class scores (K,) float32."""
+
+    queries: Tensor
+    labels: Tensor
+    scores: Tensor
+
+
+def best_pairs(class_logits: Tensor, min_score: float) -> Pairs:
+    """The 100 best pairs of query and class, less those whose class score is too low already.
+
+    Args:
+        class_logits: (Q, classes + 1); the last is "no object".
+        min_score: a detection's score is its class score times a share, so a lower class score
+            can never exceed it.
+    """
+    probabilities = class_logits.softmax(dim=-1)[:, :-1]
+    num_classes = probabilities.shape[1]
+    scores, flat = probabilities.flatten().topk(min(_MAX_DETECTIONS, probabilities.numel()))
+    # a mean of shares can round to slightly above 1
+    kept = scores > min_score * (1 - 1e-4)
+    return Pairs(flat[kept] // num_classes, flat[kept] % num_classes, scores[kept])
+
+
+def upsampled(
+    mask_logits: Tensor, input_size: tuple[int, int], image_size: tuple[int, int]
+) -> Tensor:
+    """Mask logits (K, h, w) on the pixels of the picture (K, H, W): padding undone in between.
+
+    Args:
+        mask_logits: on the network's own grid, a quarter of its padded input.
+        input_size: height and width of the input before padding.
+        image_size: height and width of the picture.
+    """
+    if not len(mask_logits):
+        return mask_logits.new_zeros((0, *image_size))
+    padded = [side + -side % _DIVISOR for side in input_size]
+    on_input = F.interpolate(mask_logits[None], size=padded, mode="bilinear", align_corners=False)
+    cut = on_input[..., : input_size[0], : input_size[1]]
+    return F.interpolate(cut, size=image_size, mode="bilinear", align_corners=False)[0]
+
+
+def mask_scores(mask_logits: Tensor) -> Tensor:
+    """Mean probability inside each mask, (K,); 0 for an empty one."""
+    inside = (mask_logits > 0).float()
+    total = (mask_logits.sigmoid() * inside).sum(dim=(1, 2))
+    return total / (inside.sum(dim=(1, 2)) + 1e-6)
+
+
+def box_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """x1, y1, x2, y2 around a mask (H, W), the far sides one past its last pixel; float32 (4,)."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(columns):
+        return np.zeros(4, np.float32)
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
