@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from layton_bench.datasets import catalogue
 from layton_bench.datasets.base import DatasetSpec
 from layton_bench.hookspecs import hookimpl
-from layton_bench.metrics import codes, pixel, rate
+from layton_bench.metrics import codes, pixel, published, rate
 from layton_bench.metrics.base import MetricPattern, MetricSpec
 from layton_bench.preprocess import PROTOCOLS, Protocol
 
@@ -40,6 +40,6 @@ def layton_bench_register_protocols(register: Callable[[Protocol], None]) -> Non
 @hookimpl
 def layton_bench_register_metrics(register: Callable[[MetricSpec | MetricPattern], None]) -> None:
     """Every metric of ``metrics/``."""
-    for module in (pixel, rate, codes):
+    for module in (pixel, published, rate, codes):
         for spec in module.SPECS:
             register(spec)

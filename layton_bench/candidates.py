@@ -64,6 +64,7 @@ class Reconstruct:
                 references=batch.images,
                 candidates=to_uint8(decoded.float(), self._rounding).cpu(),
                 codes=codes,
+                memo={"decoded": decoded},  # for those who compare rounding rules
             )
 
 

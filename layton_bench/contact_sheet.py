@@ -18,6 +18,7 @@ TILE_PX = 256
 ERROR_CEILING = 64
 """Grey levels at the top of the error scale; larger errors have its last colour."""
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _GAP = 8
 _TEXT_PX = 15
 _LINE = 22
@@ -61,7 +62,8 @@ def contact_sheet(rows: Sequence[SheetRow], *, title: str) -> Image.Image:
 def error_map(reference: UInt8Array, candidate: UInt8Array) -> NDArray[np.float64]:
     """Mean absolute difference over the channels, in grey levels: float64 (H, W), 0..255."""
     difference = reference.astype(np.float64) - candidate.astype(np.float64)
-    return np.abs(difference).mean(axis=2)
+    mean: NDArray[np.float64] = np.abs(difference).mean(axis=2)
+    return mean
 
 
 def colourise(errors: NDArray[np.float64]) -> UInt8Array:
@@ -92,7 +94,7 @@ def _shrunk(image: Image.Image) -> Image.Image:
     return small
 
 
-def _draw_scale(sheet: Image.Image, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont) -> None:
+def _draw_scale(sheet: Image.Image, pen: ImageDraw.ImageDraw, font: Font) -> None:
     """The error scale above the third column, from 0 to the ceiling."""
     ramp = np.linspace(0, ERROR_CEILING, TILE_PX - 90)[None].repeat(_LINE - 8, axis=0)
     left, top = _left(2), 4 + 2 * _LINE
@@ -101,7 +103,7 @@ def _draw_scale(sheet: Image.Image, pen: ImageDraw.ImageDraw, font: ImageFont.Fr
     pen.text((left + TILE_PX - 70, top - 2), f"{ERROR_CEILING}+ of 255", _INK, font)
 
 
-def _fitted(text: str, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _fitted(text: str, pen: ImageDraw.ImageDraw, font: Font, width: int) -> str:
     """The text, cut with an ellipsis where it is too wide; line breaks become spaces."""
     line = " ".join(text.split())
     room = width - 2 * _GAP

@@ -183,7 +183,8 @@ def best(board: Board, column: Column) -> float | None:
     values = [v for r in board.records if (v := ranked_value(r, column)) is not None]
     if column.direction == "none" or len(values) < 2:
         return None
-    return round(min(values, key=lambda v: badness(v, column.direction)), column.digits)
+    top: float = min(values, key=lambda value: badness(value, column.direction))
+    return round(top, column.digits)
 
 
 def is_best(board: Board, column: Column, record: RunRecord) -> bool:

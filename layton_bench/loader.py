@@ -6,7 +6,7 @@ becomes a Failure of the batch it would have been in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -102,7 +102,7 @@ def load(
     *,
     batch_size: int,
     num_workers: int | None = None,
-) -> Iterator[ImageBatch]:
+) -> Generator[ImageBatch, None, None]:
     """Batches of preprocessed images, in the order of the items.
 
     All images of a batch have one size; under a protocol that keeps sizes a batch ends where the

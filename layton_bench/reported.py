@@ -52,6 +52,19 @@ def read_reported(results: Path, suite: str | None = None) -> list[Reported]:
     return [row for row in found if suite in (None, row.suite)]
 
 
+def reported_values(results: Path, suite: str, model: str) -> dict[str, float]:
+    """Metric → the first published number of a model on a suite; raises UserError for none."""
+    base = model.partition("@")[0]
+    rows = [row for row in read_reported(results, suite) if row.model in (model, base)]
+    if not rows:
+        raise UserError(
+            f"model '{model}' on suite '{suite}'",
+            f"no published number is kept in {results / REPORTED}",
+            "Give one with --reported METRIC=VALUE.",
+        )
+    return {row.metric: row.value for row in reversed(rows)}
+
+
 def _parse(path: Path, line: int, row: dict[str, str]) -> Reported:
     try:
         return Reported.model_validate(row)

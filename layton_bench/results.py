@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import secrets
 import shutil
@@ -27,6 +28,8 @@ from layton_bench.record import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,13 @@ def _finished(models: Path) -> list[Path]:
 
 
 def stored_runs(out: Path, suite: str | None = None) -> list[StoredRun]:
-    """Every run below ``out``, oldest first; raises UserError for a damaged record."""
-    runs = [StoredRun(folder=f, record=read_record(f)) for f in run_folders(out, suite)]
+    """Every run below ``out``, oldest first; one that cannot be read is named and left out."""
+    runs = []
+    for folder in run_folders(out, suite):
+        try:
+            runs.append(StoredRun(folder=folder, record=read_record(folder)))
+        except UserError as error:
+            _log.warning("left out: %s", error)
     return sorted(runs, key=lambda run: run.record.run_id)
 
 

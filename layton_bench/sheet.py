@@ -48,7 +48,7 @@ def _row(run: StoredRun, saved: SavedImage, samples: pd.DataFrame) -> SheetRow:
 def _caption(record: RunRecord, saved: SavedImage, samples: pd.DataFrame) -> str:
     """Rank, key, and the sample's first three metrics."""
     values = [
-        f"{result.label} {samples.at[saved.key, name]:.{result.digits}f}"
+        f"{result.label} {samples[name].map(float)[saved.key]:.{result.digits}f}"
         for name, result in record.metrics.items()
         if name in samples.columns
     ]

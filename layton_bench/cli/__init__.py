@@ -18,7 +18,18 @@ import typer
 from rich.logging import RichHandler
 
 from layton_bench import __version__
-from layton_bench.cli import doctor, generate, leaderboard, list_, run, schema, score, show, weights
+from layton_bench.cli import (
+    doctor,
+    explain_gap,
+    generate,
+    leaderboard,
+    list_,
+    run,
+    schema,
+    score,
+    show,
+    weights,
+)
 from layton_bench.cli.console import State, err
 from layton_bench.errors import UserError
 
@@ -54,7 +65,7 @@ def _common(
     context.obj = State(extra_plugins=tuple(plugin or ()))
 
 
-for module in (run, score, generate, list_, show, leaderboard, doctor, schema):
+for module in (run, score, generate, list_, show, leaderboard, explain_gap, doctor, schema):
     module.register(app)
 app.add_typer(weights.app, name="weights")
 

@@ -1,0 +1,100 @@
+"""`layton-bench explain-gap`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from layton_bench.cli.console import BarReporter, State, err, out
+from layton_bench.devices import parse_batch_size
+from layton_bench.errors import UserError
+from layton_bench.explain_gap import Explanation
+from layton_bench.explain_gap import explain_gap as explain
+from layton_bench.plan import RunOptions
+from layton_bench.reported import reported_values
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("explain-gap")(explain_gap)
+
+
+def explain_gap(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="A tokenizer.")],
+    suite: Annotated[str, typer.Option(help="Suite whose data and size to use.")],
+    reported: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC=VALUE",
+            help="A published number (ssim=0.675). Repeatable. [default: those in reported.csv]",
+        ),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="LAYTON_BENCH_DATA", help="Folder in which the data sets lie."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only N samples, evenly spaced.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the model. Repeatable."),
+    ] = None,
+    results: Annotated[Path, typer.Option("--out", help="Folder with reported.csv.")] = Path(
+        "results"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find the crop, rounding rule and metric variant under which a published number holds."""
+    state: State = context.obj
+    wanted = _parse(reported or ()) or reported_values(results, suite, model)
+    options = RunOptions(
+        data_root=data_root, limit=limit, device=device, dtype=dtype,
+        batch_size=parse_batch_size(batch_size),
+    )  # fmt: skip
+    found = explain(
+        state.plugins, suite, model, wanted, options, settings=setting or (), reporter=BarReporter()
+    )
+    if as_json:
+        out.out(json.dumps([asdict(e) for e in found], indent=2, ensure_ascii=False))
+        return
+    for explanation in found:
+        _print(explanation)
+    if limit is not None:
+        err.print(f"Over {limit} samples only: FID-like values are biased upwards.")
+
+
+def _parse(settings: Sequence[str]) -> dict[str, float]:
+    values = {}
+    for text in settings:
+        name, _, number = text.partition("=")
+        try:
+            values[name] = float(number)
+        except ValueError:
+            raise UserError(
+                f"--reported {text}", "not METRIC=VALUE", "Write ssim=0.675, say."
+            ) from None
+    return values
+
+
+def _print(explanation: Explanation) -> None:
+    title = f"{explanation.metric} reported as {explanation.reported:g}; {explanation.n:,} samples"
+    table = Table(title=Text(title), title_justify="left")
+    for heading in ("crop", "rounding", "metric", "value", "gap", "as in"):
+        table.add_column(heading, justify="right" if heading in ("value", "gap") else "left")
+    for c in explanation.combinations:
+        value = c.note or "n/a" if c.value is None else f"{c.value:.4f}"
+        gap = "" if c.gap is None else f"{c.gap:+.4f}"
+        table.add_row(
+            *map(Text, (c.protocol, c.rounding, c.metric, value, gap, ", ".join(c.scripts)))
+        )
+    out.print(table)
