@@ -149,7 +149,7 @@ def _timing(clock: Clock, total: float, batch_size: int) -> Timing:
         total_seconds=total,
         load_seconds=seconds["load"],
         encode_seconds=seconds["encode"],
-        decode_seconds=seconds["decode"],
+        decode_seconds=seconds["decode"] + seconds["generate"],
         metrics_seconds=seconds["metrics"],
         batch_size=batch_size,
     )

@@ -76,7 +76,7 @@ class Draw:
     Args:
         generator: the model.
         size_px: side of the square pictures it must return.
-        seed_of, rounding, clock: as for ``Reconstruct``; pictures count as decoding.
+        seed_of, rounding, clock: as for ``Reconstruct``.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Draw:
             for i in batch.items
         )
         with torch.inference_mode():
-            with self._clock.phase("decode"):
+            with self._clock.phase("generate"):
                 drawn = self._generator.generate(prompts, [self._seed_of(k) for k in batch.keys])
             check_images(drawn, (len(prompts), 3, self._size_px, self._size_px))
             return ScoredBatch(
@@ -116,6 +116,10 @@ class Draw:
 
 def check_images(images: Tensor, expected: tuple[int, ...]) -> None:
     """Raise ModelOutputError unless images are floating, finite, in range and of that shape."""
+    import torch
+
+    if not isinstance(images, torch.Tensor):
+        raise ModelOutputError(f"returned {type(images).__name__}, expected a torch tensor")
     if tuple(images.shape) != expected:
         raise ModelOutputError(f"returned shape {tuple(images.shape)}, expected {expected}")
     if not images.is_floating_point():
@@ -129,12 +133,15 @@ def check_images(images: Tensor, expected: tuple[int, ...]) -> None:
 
 def check_codes(codes: Codes, count: int) -> None:
     """Raise ModelOutputError unless there is one set of codes an image, all in the codebook."""
+    if not isinstance(codes, Codes):
+        raise ModelOutputError(f"encode returned {type(codes).__name__}, expected Codes")
     if len(codes) != count:
         raise ModelOutputError(f"returned codes of {len(codes)} images for {count}")
     if codes.codes is None or codes.codebook_size is None:
         return
-    if codes.codes.ndim != 2 or codes.codes.is_floating_point():
-        shape, dtype = tuple(codes.codes.shape), codes.codes.dtype
-        raise ModelOutputError(f"returned codes {dtype} {shape}, expected int64 (B, N)")
-    if bool(((codes.codes < 0) | (codes.codes >= codes.codebook_size)).any()):
+    values = codes.codes
+    if values.ndim != 2 or values.dtype.is_floating_point or str(values.dtype) == "torch.bool":
+        shape = tuple(values.shape)
+        raise ModelOutputError(f"returned codes {values.dtype} {shape}, expected int64 (B, N)")
+    if bool(((values < 0) | (values >= codes.codebook_size)).any()):
         raise ModelOutputError(f"returned codes outside [0, {codes.codebook_size})")

@@ -5,6 +5,7 @@ Nothing of a batch outlives it but each metric's own state, one row a sample and
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from layton_bench.types import Failure, FailureStage, ImageBatch, ScoredBatch
 if TYPE_CHECKING:
     from layton_bench.gallery import Gallery
     from layton_bench.metrics.base import Metric
+
+_log = logging.getLogger(__name__)
 
 # A model that has failed on this many samples and succeeded on none is stopped.
 _HOPELESS_AFTER = 8
@@ -82,7 +85,7 @@ def evaluate(
     with deferred_interrupt() as interrupted:
         for batch in _timed(batches, clock):
             _note_failures(done, batch.failures, strict=strict)
-            for scored in _split_on_failure(candidates, batch, done, strict=strict):
+            for scored in _split_on_failure(candidates, batch, done, clock, strict=strict):
                 with clock.phase("metrics"):
                     _update(metrics, scored, done, strict=strict)
                     gallery.offer(scored, metrics)
@@ -117,7 +120,7 @@ def _timed(batches: Iterable[ImageBatch], clock: Clock) -> Iterator[ImageBatch]:
 
 
 def _split_on_failure(
-    candidates: Candidates, batch: ImageBatch, done: Evaluation, *, strict: bool
+    candidates: Candidates, batch: ImageBatch, done: Evaluation, clock: Clock, *, strict: bool
 ) -> Iterator[ScoredBatch]:
     """Candidates of the batch; on failure its halves apart, down to the samples at fault."""
     pending = _parts(batch, done.largest_fitting) if batch.items else []
@@ -135,7 +138,7 @@ def _split_on_failure(
                     done.largest_fitting = half
                 pending += _parts(part, half)
                 continue
-            failure = Failure(key=part.keys[0], stage=_stage(error), reason=_describe(error))
+            failure = Failure(key=part.keys[0], stage=_stage(clock), reason=_describe(error))
             _note_failures(done, (failure,), strict=strict)
             _stop_if_hopeless(done)
         else:
@@ -160,6 +163,7 @@ def _update(
                     "Mend it, or leave it out with --metric.",
                 ) from error
             done.broken[name] = f"failed at '{scored.keys[0]}': {_describe(error)}"
+            _log.warning("metric '%s' %s", name, done.broken[name])
 
 
 def _parts(batch: ImageBatch, size: int | None) -> list[ImageBatch]:
@@ -183,16 +187,9 @@ def _release_memory(error: Exception) -> None:
         torch.cuda.empty_cache()
 
 
-def _stage(error: Exception) -> FailureStage:
-    """Where in the model: its own report, else the frame of ours that called it."""
-    trace = error.__traceback__
-    names = []
-    while trace is not None:
-        names.append(trace.tb_frame.f_code.co_name)
-        trace = trace.tb_next
-    if "encode" in names or "check_codes" in names:
-        return "encode"
-    return "generate" if "generate" in names else "decode"
+def _stage(clock: Clock) -> FailureStage:
+    """Where in the model: a batch that failed before its first phase failed on its way there."""
+    return clock.latest if clock.latest in ("encode", "decode", "generate") else "encode"
 
 
 def _describe(error: Exception) -> str:
