@@ -5,7 +5,8 @@ LaytonError                something the caller can put right (also a ValueError
 ├── CheckpointError        a file that cannot be read, or whose keys or shapes do not fit the model
 ├── MissingPartError       a part the model needs (U-Net, VAE, codebook ...) that no file supplied
 ├── ImageError             images of the wrong shape, size, dtype or range
-└── CodesError             codes out of range, of the wrong count or of the wrong dtype
+├── CodesError             codes out of range, of the wrong count or of the wrong dtype
+└── PromptError            an empty or over-long prompt, or a class that does not exist
 """
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ImageError",
     "LaytonError",
     "MissingPartError",
+    "PromptError",
 ]
 
 
@@ -55,3 +57,7 @@ class ImageError(LaytonError):
 
 class CodesError(LaytonError):
     """Codes are out of range, of the wrong count or of the wrong dtype."""
+
+
+class PromptError(LaytonError):
+    """A prompt is empty or too long, or a class does not exist."""

@@ -1,0 +1,230 @@
+"""Drawing image codes: one prefill, then a token a step for all images, over a static cache.
+
+The conditions are classes or texts; each image names its condition and its seed. A condition that
+several images share is run once, and so is the unconditional prefix of each prefix length. The
+noise of a draw depends on the image's seed, the step and the token alone (`sampling.gumbel_noise`).
+
+Axes: P conditions, B images, R cache rows (B conditional, then B unconditional), N image tokens,
+V codes.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from layton.errors import PromptError
+from layton.gpt import GPT, KVCache, Prefix
+from layton.gpt_config import GPTConfig, Guidance, Sampling
+from layton.gpt_layers import CaptionEmbedder
+from layton.sampling import choose, guide, gumbel_noise, seed_keys
+from layton.text import left_pad
+
+__all__ = ["CodeGenerator", "Conditions", "check_conditions"]
+
+Conditions = Tensor | Sequence[Tensor]
+"""Classes, int64 (P,); or the features of each text, P float tensors (n, text_dim)."""
+
+_NUM_LENGTHS = 2  # cache lengths that a compiled step is specialised for, each a compilation
+
+
+class _Step(Protocol):
+    def __call__(
+        self, tokens: Tensor, position: Tensor, cache: KVCache, num_slots: int
+    ) -> Tensor: ...
+
+
+class CodeGenerator:
+    """Draws codes with a transformer; keeps its cache from call to call.
+
+    Args:
+        model: in evaluation mode. On a CPU, `packed.pack_linears` makes it several times faster.
+        compiled: compile the decode step (with CUDA graphs on a GPU): minutes at the first call.
+            Batches smaller than the largest so far are then padded instead of compiled again.
+    """
+
+    def __init__(self, model: GPT, *, compiled: bool = False) -> None:
+        self.model = model
+        self.is_compiled = compiled
+        self._step: _Step = model.step
+        if compiled:
+            mode = "reduce-overhead" if model.output.weight.is_cuda else "default"
+            self._step = torch.compile(model.step, mode=mode, fullgraph=True, dynamic=False)
+        self._cache: KVCache | None = None
+        self._largest_batch = 0
+
+    def generate(
+        self,
+        conditions: Conditions,
+        *,
+        seeds: Sequence[int],
+        condition_of: Sequence[int] | None = None,
+        guidance: Guidance | None = None,
+        sampling: Sampling | None = None,
+    ) -> Tensor:
+        """Draw the codes of one image a seed.
+
+        Args:
+            conditions: P classes or texts.
+            seeds: one an image.
+            condition_of: the condition of each image; None means that image i has condition i.
+            guidance: None is off.
+            sampling: None samples from the distribution as it is.
+
+        Returns:
+            int64 (B, N), on the model's device.
+
+        Raises:
+            PromptError: a condition the model cannot take, or counts that do not agree.
+        """
+        owners = list(range(len(conditions)) if condition_of is None else condition_of)
+        check_conditions(conditions, self.model.config)
+        _check_owners(owners, len(seeds), len(conditions))
+        config = self.model.config
+        count = len(owners)
+        codes = torch.empty(count, config.num_tokens, dtype=torch.int64, device=self._device)
+        if not count:
+            return codes
+        weights = (guidance or Guidance()).weights(config.num_tokens)
+        if self.is_compiled:
+            self._largest_batch = max(self._largest_batch, count)
+            padding = self._largest_batch - count
+            owners, seeds = owners + owners[-1:] * padding, [*seeds, *[seeds[-1]] * padding]
+        with torch.inference_mode():
+            prefix = self._prefill(conditions, owners, is_guided=_last_guided(weights) >= 0)
+            keys = seed_keys(seeds, self._device)
+            self._decode(codes, prefix, keys, weights, sampling or Sampling())
+        return codes
+
+    @property
+    def _device(self) -> torch.device:
+        return self.model.tok_embeddings.weight.device
+
+    def _prefill(self, conditions: Conditions, owners: Sequence[int], *, is_guided: bool) -> Prefix:
+        """The prefix of each row: of the images' conditions, then, if guided, unconditional."""
+        if isinstance(conditions, Tensor):
+            return self._prefill_classes(conditions, owners, is_guided=is_guided)
+        return self._prefill_texts(conditions, owners, is_guided=is_guided)
+
+    def _prefill_classes(
+        self, classes: Tensor, owners: Sequence[int], *, is_guided: bool
+    ) -> Prefix:
+        null = classes.new_full((1,), self.model.config.num_classes)
+        embedded = self.model.cls_embedding(torch.cat((classes, null)).to(self._device))
+        rows = [*owners, *[len(classes)] * (len(owners) * is_guided)]
+        return self.model.prefill(embedded).select(rows)
+
+    def _prefill_texts(
+        self, texts: Sequence[Tensor], owners: Sequence[int], *, is_guided: bool
+    ) -> Prefix:
+        embedder = self.model.cls_embedding
+        assert isinstance(embedder, CaptionEmbedder)
+        # the published models hide the same positions from the null text as from the text
+        lengths = sorted({len(text) for text in texts}) if is_guided else []
+        nulls = [embedder.null(length) for length in lengths]
+        features, mask = left_pad([*(text.to(self._device) for text in texts), *nulls])
+        null_of = {length: len(texts) + i for i, length in enumerate(lengths)}
+        rows = [*owners, *(null_of[len(texts[owner])] for owner in owners if is_guided)]
+        return self.model.prefill(embedder(features), mask).select(rows)
+
+    def _decode(
+        self,
+        codes: Tensor,
+        prefix: Prefix,
+        keys: Tensor,
+        weights: Sequence[float],
+        sampling: Sampling,
+    ) -> None:
+        cache = self._cache_of(len(prefix.log_counts))
+        cache.fill(prefix)
+        batch, num_tokens = len(keys), codes.shape[1]
+        positions = torch.arange(num_tokens, device=codes.device)
+        last_guided = _last_guided(weights)
+        logits = prefix.logits
+        for i, weight in enumerate(weights):
+            guided = guide(logits[:batch], logits[batch:], weight) if weight != 1 else logits
+            noise = None if sampling.is_greedy else gumbel_noise(keys, i, logits.shape[-1])
+            tokens = choose(guided[:batch], sampling, noise)
+            codes[:, i] = tokens[: len(codes)]
+            if i + 1 == num_tokens:
+                return
+            if i >= last_guided and not self.is_compiled:
+                cache = cache.rows(batch)  # nobody asks for the unconditional half again
+            tokens = tokens.repeat(cache.num_rows // batch)
+            logits = self._step(tokens, positions[i : i + 1], cache, self._num_slots(i))
+
+    def _cache_of(self, num_rows: int) -> KVCache:
+        if self._cache is None or self._cache.num_rows != num_rows:
+            self._cache = self.model.new_cache(num_rows)
+            if self.is_compiled:  # CUDA graphs then write to it instead of copying it
+                for tensor in (self._cache.keys, self._cache.values, self._cache.bias):
+                    torch._dynamo.mark_static_address(tensor)
+        return self._cache
+
+    def _num_slots(self, position: int) -> int:
+        """Slots that the step at this position looks at."""
+        needed, total = position + 2, self.model.config.num_tokens
+        if not self.is_compiled:
+            return needed
+        length = -(-total // _NUM_LENGTHS)
+        return min(total, -(-needed // length) * length)
+
+
+def _last_guided(weights: Sequence[float]) -> int:
+    """The last step with w ≠ 1; −1 if there is none."""
+    return max((i for i, weight in enumerate(weights) if weight != 1), default=-1)
+
+
+def check_conditions(conditions: Conditions, config: GPTConfig) -> None:
+    """Refuse conditions the model cannot take.
+
+    Raises:
+        PromptError: the wrong kind, a class out of range, or features of the wrong size.
+    """
+    is_class = isinstance(conditions, Tensor)
+    if is_class != (config.condition == "class"):
+        kind = "a class index" if config.condition == "class" else "text features"
+        raise PromptError("conditions", f"the model takes {kind}", "Pass those.")
+    if isinstance(conditions, Tensor):
+        _check_classes(conditions, config)
+    else:
+        for i, features in enumerate(conditions):
+            _check_features(features, i, config)
+
+
+def _check_classes(classes: Tensor, config: GPTConfig) -> None:
+    if classes.ndim != 1 or classes.dtype != torch.int64:
+        raise PromptError(
+            "classes", f"shape {tuple(classes.shape)}, {classes.dtype}", "Pass int64 (P,)."
+        )
+    wrong = classes[(classes < 0) | (classes >= config.num_classes)].tolist()
+    if wrong:
+        raise PromptError(
+            f"class {wrong[0]}", "is out of range", f"Classes are 0 … {config.num_classes - 1}."
+        )
+
+
+def _check_features(features: Tensor, index: int, config: GPTConfig) -> None:
+    if features.ndim != 2 or features.shape[1] != config.text_dim:
+        raise PromptError(
+            f"prompt {index}",
+            f"features of shape {tuple(features.shape)}",
+            f"Pass (n, {config.text_dim}).",
+        )
+    if not 1 <= len(features) <= config.num_prefix_tokens:
+        raise PromptError(
+            f"prompt {index}",
+            f"{len(features)} text tokens",
+            f"The model takes 1 to {config.num_prefix_tokens}.",
+        )
+
+
+def _check_owners(owners: Sequence[int], num_seeds: int, num_conditions: int) -> None:
+    if len(owners) != num_seeds:
+        raise PromptError("seeds", f"{num_seeds} for {len(owners)} images", "Pass one an image.")
+    wrong = [owner for owner in owners if not 0 <= owner < num_conditions]
+    if wrong:
+        raise PromptError(
+            "condition_of", f"{wrong[0]} is no condition", f"There are {num_conditions}."
+        )

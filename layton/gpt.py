@@ -1,0 +1,215 @@
+"""The autoregressive transformer of LlamaGen and LaytonGen: image tokens behind a condition prefix.
+
+Axes: B sequences, T prefix positions, N image tokens, R rows of a decode step, D width,
+K key-value heads, E head width, L layers, S cache slots, V codes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from layton.errors import ConfigError
+from layton.gpt_config import GPTConfig
+from layton.gpt_layers import (
+    CaptionEmbedder,
+    ClassEmbedder,
+    RMSNorm,
+    TransformerBlock,
+    rotary_table,
+)
+
+__all__ = ["GPT", "KVCache", "Prefix"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prefix:
+    """All that image tokens need to know of their prefix.
+
+    Attributes:
+        values: mean value of each layer, (L, B, K·E).
+        log_counts: log of the number of valid positions, float32 (B,).
+        logits: of the first image token, float32 (B, V).
+    """
+
+    values: Tensor
+    log_counts: Tensor
+    logits: Tensor
+
+    def select(self, rows: Sequence[int]) -> "Prefix":
+        """The prefixes of these sequences, in this order; repeats are allowed."""
+        index = torch.tensor(rows, device=self.logits.device)
+        return Prefix(
+            values=self.values.index_select(1, index),
+            log_counts=self.log_counts.index_select(0, index),
+            logits=self.logits.index_select(0, index),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KVCache:
+    """Static memory of R sequences: slot 0 is the prefix, slot i + 1 image token i.
+
+    Attributes:
+        keys, values: (L, R, K, S, E).
+        bias: added to the scores, float32 (R, 1, 1, S): log n, then 0 for seen slots, else −∞.
+        angles: cosine and sine of every position, float32 (N, E/2, 2).
+    """
+
+    keys: Tensor
+    values: Tensor
+    bias: Tensor
+    angles: Tensor
+
+    @property
+    def num_rows(self) -> int:
+        """R."""
+        return self.bias.shape[0]
+
+    def rows(self, count: int) -> "KVCache":
+        """The first `count` rows, sharing memory."""
+        return KVCache(
+            keys=self.keys[:, :count],
+            values=self.values[:, :count],
+            bias=self.bias[:count],
+            angles=self.angles,
+        )
+
+    def fill(self, prefix: Prefix) -> None:
+        """Forget everything and put the prefixes, one a row, into slot 0."""
+        self.keys[:, :, :, 0] = 0
+        self.values[:, :, :, 0] = prefix.values.unflatten(-1, (-1, self.values.shape[-1]))
+        self.bias.fill_(-torch.inf)
+        self.bias[:, 0, 0, 0] = prefix.log_counts
+
+
+class GPT(nn.Module):
+    """Next-token prediction over the image codes of one image, row by row.
+
+    Args:
+        config: the sizes. Weights start as the published models' did: normal, the output layer 0.
+
+    Raises:
+        ConfigError: sizes that contradict each other.
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        if config.problem:
+            raise ConfigError("GPTConfig", config.problem, "Correct the configuration.")
+        self.config = config
+        is_class = config.condition == "class"
+        self.cls_embedding = ClassEmbedder(config) if is_class else CaptionEmbedder(config)
+        self.tok_embeddings = nn.Embedding(config.codebook_size, config.dim)
+        self.dropout = nn.Dropout(config.token_dropout)
+        self.layers = nn.ModuleList(TransformerBlock(config) for _ in range(config.num_layers))
+        self.norm = RMSNorm(config.dim, config.norm_eps)
+        self.output = nn.Linear(config.dim, config.codebook_size, bias=False)
+        self._initialize()
+
+    def _initialize(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(self.output.weight)
+
+    def forward(
+        self,
+        condition: Tensor,
+        codes: Tensor,
+        *,
+        mask: Tensor | None = None,
+        dropped: Tensor | None = None,
+    ) -> Tensor:
+        """Logits of every image token given those before it (teacher forcing).
+
+        Args:
+            condition: classes int64 (B,), or left-padded text features (B, T, text_dim).
+            codes: int64 (B, M) with M < N: the tokens before the last one to predict.
+            mask: bool (B, T), True where the features hold text; None means everywhere.
+            dropped: bool (B,), True where the condition is replaced by the null condition.
+
+        Returns:
+            float32 (B, M + 1, V): logits of the tokens 0 … M.
+        """
+        prefix = self.cls_embedding(condition, dropped)
+        x = torch.cat((prefix, self.tok_embeddings(codes)), 1)
+        first = prefix.shape[1] - 1
+        hidden, _ = self._run(self.dropout(x), _valid(prefix, mask))
+        logits: Tensor = self.output(self.norm(hidden[:, first:]))
+        return logits.float()
+
+    def prefill(self, embedded: Tensor, mask: Tensor | None = None) -> Prefix:
+        """Run the prefixes.
+
+        Args:
+            embedded: output of `cls_embedding`, left-padded, (B, T, D).
+            mask: bool (B, T), True where a position holds something; None means everywhere.
+        """
+        valid = _valid(embedded, mask)
+        hidden, values = self._run(embedded, valid)
+        return Prefix(
+            values=torch.stack(values),
+            log_counts=valid.sum((1, 2)).log(),
+            logits=self.output(self.norm(hidden[:, -1])).float(),
+        )
+
+    def _run(self, x: Tensor, valid: Tensor) -> tuple[Tensor, list[Tensor]]:
+        count = x.shape[1] - valid.shape[1]
+        angles = rotary_table(self.config)[:count, None].to(x.device)
+        bias = _causal_bias(valid, count)
+        values = []
+        for layer in self.layers:
+            x, value = layer(x, valid, angles, bias)
+            values.append(value)
+        return x, values
+
+    def new_cache(self, num_rows: int) -> KVCache:
+        """Memory for `num_rows` sequences, in the dtype and on the device of the weights."""
+        config, like = self.config, self.tok_embeddings.weight
+        shape = (config.num_layers, num_rows, config.kv_heads, config.num_tokens, config.head_dim)
+        bias = torch.empty(num_rows, 1, 1, config.num_tokens, device=like.device)
+        return KVCache(
+            keys=like.new_zeros(shape),
+            values=like.new_zeros(shape),
+            bias=bias,
+            angles=rotary_table(config).to(like.device),
+        )
+
+    def step(self, tokens: Tensor, position: Tensor, cache: KVCache, num_slots: int) -> Tensor:
+        """Feed one token a row; logits of the next ones.
+
+        Args:
+            tokens: int64 (R,), the image tokens at `position`.
+            position: int64 (1,).
+            cache: of R rows; slot `position + 1` is written.
+            num_slots: slots to look at, more than `position + 1`; those after it are masked.
+
+        Returns:
+            float32 (R, V).
+        """
+        slot = position + 1
+        cache.bias.index_fill_(3, slot, 0.0)
+        bias = cache.bias[..., :num_slots]
+        angles = cache.angles.index_select(0, position)
+        x: Tensor = self.tok_embeddings(tokens)
+        for i, layer in enumerate(self.layers):
+            assert isinstance(layer, TransformerBlock)
+            x = layer.step(x, cache.keys[i], cache.values[i], bias, angles, slot)
+        logits: Tensor = self.output(self.norm(x))
+        return logits.float()
+
+
+def _valid(embedded: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return torch.ones(*embedded.shape[:2], 1, device=embedded.device)
+    return mask[..., None].float()
+
+
+def _causal_bias(valid: Tensor, count: int) -> Tensor:
+    """Scores' bias of `count` image tokens over slot 0 and themselves, (B, 1, N, 1 + N)."""
+    shape = (valid.shape[0], 1, count, count + 1)
+    bias = torch.full(shape, -torch.inf, device=valid.device).triu(2)
+    bias[..., 0] = valid.sum((1, 2)).log()[:, None, None]
+    return bias

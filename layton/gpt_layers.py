@@ -1,0 +1,272 @@
+"""The layers of the autoregressive transformer: attention over a prefix without positions.
+
+Module names are those of the published checkpoints, so that their state dicts load as they are.
+
+The published models give the prefix an all-zero rotary table. Its queries and keys are therefore
+zero vectors, and every score with one of them is 0, which has two exact consequences used here:
+
+- a prefix position attends evenly to what it sees: its attention output is the running mean of the
+  values so far, with no scores to compute;
+- to an image token the n prefix positions are n keys of score 0: one key of score log n whose
+  value is their mean. So each layer keeps one vector of the whole prefix, whatever its length.
+
+Axes: B sequences, T prefix positions, N image tokens, R rows of a decode step, D width, H heads,
+K key-value heads, G = H/K queries a key-value head, E head width, S cache slots.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from layton.gpt_config import GPTConfig
+
+__all__ = [
+    "CaptionEmbedder",
+    "ClassEmbedder",
+    "RMSNorm",
+    "TransformerBlock",
+    "rotary_table",
+    "rotate",
+]
+
+
+def rotary_table(config: GPTConfig) -> Tensor:
+    """Cosine and sine of the 2-D rotary positions, float32 (N, E/2, 2), row by row over the grid.
+
+    The first half of the angles turns with the row, the second with the column (RoPE, arXiv
+    2104.09864, over two axes).
+    """
+    half = config.head_dim // 2
+    frequencies = config.rope_base ** -(torch.arange(0, half, 2, dtype=torch.float32) / half)
+    angles = torch.outer(torch.arange(config.grid_side, dtype=torch.float32), frequencies)
+    side = config.grid_side
+    rows = angles[:, None].expand(side, side, -1)
+    columns = angles[None].expand(side, side, -1)
+    grid = torch.cat((rows, columns), -1).flatten(0, 1)
+    return torch.stack((grid.cos(), grid.sin()), -1)
+
+
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Turn each pair (2i, 2i+1) of the last axis by angle i.
+
+    Args:
+        x: (…, E).
+        angles: cosine and sine, float32 (…, E/2, 2), broadcasting against the pairs of x.
+    """
+    pairs = x.float().unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():  # no complex numbers in generated code
+        (a, b), (cos, sin) = pairs.unbind(-1), angles.unbind(-1)
+        turned = torch.stack((a * cos - b * sin, b * cos + a * sin), -1)
+    else:  # the same product as one kernel
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(angles))
+    return turned.flatten(-2).type_as(x)
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation (arXiv 1910.07467)."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, D) → (…, D)."""
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU (arXiv 2002.05202)."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.w1 = nn.Linear(config.dim, config.hidden_dim, bias=False)
+        self.w3 = nn.Linear(config.dim, config.hidden_dim, bias=False)
+        self.w2 = nn.Linear(config.hidden_dim, config.dim, bias=False)
+        self.dropout = nn.Dropout(config.feed_forward_dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, D) → (…, D)."""
+        out: Tensor = self.dropout(self.w2(F.silu(self.w1(x)) * self.w3(x)))
+        return out
+
+
+class Attention(nn.Module):
+    """Causal attention with shared key-value heads over a prefix without positions."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        kv_dim = config.kv_heads * config.head_dim
+        self.wqkv = nn.Linear(config.dim, config.dim + 2 * kv_dim, bias=False)
+        self.wo = nn.Linear(config.dim, config.dim, bias=False)
+        self.dropout = nn.Dropout(config.residual_dropout)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(…, D) → queries with keys (…, H + K, E), values (…, K·E) and the same by head."""
+        config = self.config
+        kv_dim = config.kv_heads * config.head_dim
+        qk, v = self.wqkv(x).split((config.dim + kv_dim, kv_dim), -1)
+        return (
+            qk.unflatten(-1, (-1, config.head_dim)),
+            v,
+            v.unflatten(-1, (-1, config.head_dim)),
+        )
+
+    def forward(
+        self, x: Tensor, valid: Tensor, angles: Tensor, bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Attend over prefix and image tokens at once.
+
+        Args:
+            x: (B, T + N, D).
+            valid: float32 (B, T, 1), 1 where the prefix holds something.
+            angles: cosine and sine, float32 (N, 1, E/2, 2).
+            bias: added to the scores of image tokens, float32 (B, 1, N, 1 + N).
+
+        Returns:
+            the attended (B, T + N, D), and the mean value of the prefix (B, K·E).
+        """
+        num_prefix = valid.shape[1]
+        qk, v, v_heads = self._project(x)
+        means = _running_mean(v[:, :num_prefix], valid)
+        out = _repeat_heads(means, self.config)
+        if bias.shape[-2]:
+            image = self._attend(qk[:, num_prefix:], v_heads[:, num_prefix:], means, angles, bias)
+            out = torch.cat((out, image), 1)
+        out = self.dropout(self.wo(out))
+        return out, means[:, -1]
+
+    def _attend(self, qk: Tensor, v: Tensor, means: Tensor, angles: Tensor, bias: Tensor) -> Tensor:
+        heads = self.config.num_heads
+        q, k = rotate(qk, angles).transpose(1, 2).split((heads, qk.shape[2] - heads), 1)
+        prefix_value = means[:, -1].view(v.shape[0], -1, 1, v.shape[-1])
+        k = torch.cat((torch.zeros_like(prefix_value), k), 2)
+        v = torch.cat((prefix_value, v.transpose(1, 2)), 2)
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=bias.type_as(q), enable_gqa=heads != k.shape[1]
+        )
+        return out.transpose(1, 2).flatten(2)
+
+    def step(
+        self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor, angles: Tensor, slot: Tensor
+    ) -> Tensor:
+        """Attend with one new token a row.
+
+        Args:
+            x: (R, D).
+            keys: the layer's cache, (R, K, S, E); the token is written to `slot`.
+            values: likewise.
+            bias: float32 (R, 1, 1, S'): slots from S' on are not looked at.
+            angles: cosine and sine of the token's position, float32 (1, E/2, 2).
+            slot: int64 (1,).
+        """
+        qk, _, v = self._project(x)
+        q, k = rotate(qk, angles).split((self.config.num_heads, self.config.kv_heads), 1)
+        keys.index_copy_(2, slot, k[:, :, None])
+        values.index_copy_(2, slot, v[:, :, None])
+        seen = bias.shape[-1]
+        # the G queries that share a key-value head stand where a sequence of queries would
+        out = F.scaled_dot_product_attention(
+            q.unflatten(1, (self.config.kv_heads, -1)),
+            keys[:, :, :seen],
+            values[:, :, :seen],
+            attn_mask=bias.type_as(q),
+        )
+        attended: Tensor = self.wo(out.flatten(1))
+        return attended
+
+
+def _running_mean(values: Tensor, valid: Tensor) -> Tensor:
+    """Mean over the valid positions so far, (B, T, K·E) → (B, T, K·E); 0 before the first."""
+    counts = valid.cumsum(1).clamp(min=1)
+    return ((values.float() * valid).cumsum(1) / counts).type_as(values)
+
+
+def _repeat_heads(values: Tensor, config: GPTConfig) -> Tensor:
+    """(B, T, K·E) → (B, T, D): each key-value head serves G query heads."""
+    groups = config.num_heads // config.kv_heads
+    by_head = values.unflatten(-1, (-1, config.head_dim))
+    return by_head.repeat_interleave(groups, -2).flatten(-2) if groups > 1 else values
+
+
+class TransformerBlock(nn.Module):
+    """Attention and feed-forward, each on the normalised stream and added to it."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.attention = Attention(config)
+        self.feed_forward = FeedForward(config)
+        self.attention_norm = RMSNorm(config.dim, config.norm_eps)
+        self.ffn_norm = RMSNorm(config.dim, config.norm_eps)
+
+    def forward(
+        self, x: Tensor, valid: Tensor, angles: Tensor, bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `Attention.forward`."""
+        attended, prefix_value = self.attention(self.attention_norm(x), valid, angles, bias)
+        x = x + attended
+        return x + self.feed_forward(self.ffn_norm(x)), prefix_value
+
+    def step(
+        self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor, angles: Tensor, slot: Tensor
+    ) -> Tensor:
+        """See `Attention.step`."""
+        x = x + self.attention.step(self.attention_norm(x), keys, values, bias, angles, slot)
+        out: Tensor = x + self.feed_forward(self.ffn_norm(x))
+        return out
+
+
+class ClassEmbedder(nn.Module):
+    """One prefix token a class; the null class is the last."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.embedding_table = nn.Embedding(config.num_classes + 1, config.dim)
+
+    def forward(self, classes: Tensor, dropped: Tensor | None = None) -> Tensor:
+        """int64 (B,), bool (B,) → (B, 1, D); dropped ones get the null class."""
+        if dropped is not None:
+            null = self.embedding_table.num_embeddings - 1
+            classes = classes.masked_fill(dropped, null)
+        out: Tensor = self.embedding_table(classes)[:, None]
+        return out
+
+
+class Projection(nn.Module):
+    """Text features to the width of the transformer: linear, GELU (tanh form), linear."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(config.text_dim, config.dim, bias=False)
+        self.fc2 = nn.Linear(config.dim, config.dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, text_dim) → (B, T, D)."""
+        out: Tensor = self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+        return out
+
+
+class CaptionEmbedder(nn.Module):
+    """Projected text features; the null text is a learned row of features for each position."""
+
+    uncond_embedding: Tensor
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.cap_proj = Projection(config)
+        null = torch.randn(config.num_prefix_tokens, config.text_dim) / config.text_dim**0.5
+        self.register_buffer("uncond_embedding", null)
+
+    def null(self, count: int) -> Tensor:
+        """Features of the null text behind `count` valid positions: the last ones."""
+        return self.uncond_embedding[self.uncond_embedding.shape[0] - count :]
+
+    def forward(self, features: Tensor, dropped: Tensor | None = None) -> Tensor:
+        """(B, T, text_dim), bool (B,) → (B, T, D); dropped rows get the null text."""
+        features = features.type_as(self.uncond_embedding)
+        if dropped is not None:
+            null = self.null(features.shape[1])
+            features = torch.where(dropped[:, None, None], null, features)
+        out: Tensor = self.cap_proj(features)
+        return out

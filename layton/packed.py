@@ -1,0 +1,62 @@
+"""Linear layers with weights laid out once for the CPU, for few rows at a time.
+
+A matrix product with a handful of rows spends its time fetching weights. Row-major weights are
+re-ordered by the library at every call; here oneDNN does it once (the operators that torch.compile
+uses for frozen weights). Such products also give a row the same bits whatever the number of rows
+beside it, from two rows on, which keeps an image independent of its batch.
+"""
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["PackedLinear", "can_pack", "pack_linears"]
+
+
+def can_pack(weight: Tensor) -> bool:
+    """Whether this weight can be packed on this machine."""
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
+        return False
+    if weight.dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return weight.dtype == torch.float32
+
+
+class PackedLinear(nn.Module):
+    """A linear layer that can only be applied: no gradient, no state dict.
+
+    Args:
+        linear: the layer to pack; its weight must pass `can_pack`.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features = linear.in_features
+        self.bias = None if linear.bias is None else linear.bias.detach()
+        weight = linear.weight.detach().contiguous()
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, in_features) → (…, out_features)."""
+        rows = x.reshape(-1, self.in_features)
+        # a single row would take another kernel, with other rounding
+        pair = rows.expand(2, -1) if len(rows) == 1 else rows
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(
+            pair, self._weight, self.bias, "none", [], ""
+        )
+        return out[: len(rows)].view(*x.shape[:-1], -1)
+
+
+def pack_linears(model: nn.Module) -> int:
+    """Replace, in place, every linear layer that can be packed; the number replaced.
+
+    Each weight is let go as its packed form is made. Afterwards the model can only be run.
+    """
+    packed = 0
+    for module in model.modules():
+        for name, child in list(module.named_children()):
+            if type(child) is nn.Linear and can_pack(child.weight):
+                setattr(module, name, PackedLinear(child))
+                packed += 1
+    return packed

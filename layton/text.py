@@ -1,0 +1,132 @@
+"""Texts → features for a text-conditional transformer.
+
+Axes: P texts, n tokens of one text, T longest text.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from layton.captions import clean_caption
+from layton.errors import CheckpointError, PromptError
+
+__all__ = ["T5TextEncoder", "TextEncoder", "left_pad"]
+
+_MAX_CHARACTERS = 5000
+
+
+class TextEncoder(Protocol):
+    """Turns texts into features."""
+
+    def encode(self, texts: Sequence[str]) -> list[Tensor]:
+        """Features of each text, (n, text_dim); PromptError for one that cannot be used."""
+
+
+def left_pad(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Stack texts of different lengths so that all end at the last position.
+
+    Args:
+        features: P tensors (n, text_dim).
+
+    Returns:
+        the features with zeros before them, (P, T, text_dim); and a bool mask, (P, T), True where
+        a position holds text.
+    """
+    longest = max(len(text) for text in features)
+    padded = features[0].new_zeros(len(features), longest, features[0].shape[1])
+    mask = torch.zeros(len(features), longest, dtype=torch.bool, device=padded.device)
+    for i, text in enumerate(features):
+        padded[i, longest - len(text) :] = text
+        mask[i, longest - len(text) :] = True
+    return padded, mask
+
+
+class T5TextEncoder:
+    """The encoder of a T5 model (the published generators use flan-T5-XL) over cleaned captions.
+
+    Each text is run by itself, without padding: its features are then the same bits in any batch.
+
+    Args:
+        model: a transformers T5EncoderModel in evaluation mode.
+        tokenizer: its tokenizer.
+        max_tokens: a longer text, end token included, is refused.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, max_tokens: int = 120) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: Path | str = "google/flan-t5-xl",
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        max_tokens: int = 120,
+    ) -> "T5TextEncoder":
+        """Load encoder and tokenizer from a folder, or from a hub by its id.
+
+        Raises:
+            CheckpointError: nothing usable is there.
+        """
+        from transformers import AutoTokenizer, T5EncoderModel
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name)
+            model: Any = T5EncoderModel.from_pretrained(name)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                str(name), f"no T5 encoder can be loaded ({error})", "Pass a folder that holds one."
+            ) from None
+        return cls(model.to(device, dtype).eval(), tokenizer, max_tokens=max_tokens)
+
+    def encode(self, texts: Sequence[str]) -> list[Tensor]:
+        """Features of each text, (n, text_dim) in the model's dtype.
+
+        Raises:
+            PromptError: a text of which cleaning leaves nothing, or one that is too long.
+        """
+        tokens = [self._tokens(text) for text in texts]
+        return [self._features(ids) for ids in tokens]
+
+    def _tokens(self, text: str) -> Tensor:
+        _check_text(text)
+        cleaned = clean_caption(text)
+        if not cleaned:
+            raise PromptError(
+                f"prompt {text!r}", "is empty after cleaning", "Describe the picture in words."
+            )
+        ids: Tensor = self.tokenizer(cleaned, return_tensors="pt").input_ids
+        if ids.shape[1] > self.max_tokens:
+            raise PromptError(
+                f"prompt {_shortened(text)!r}",
+                f"{ids.shape[1]} tokens, the model takes {self.max_tokens}",
+                "Shorten it.",
+            )
+        return ids
+
+    @torch.inference_mode()
+    def _features(self, ids: Tensor) -> Tensor:
+        features: Tensor = self.model(input_ids=ids.to(self.model.device)).last_hidden_state[0]
+        return features
+
+
+def _check_text(text: str) -> None:
+    # the cleaning rules take quadratic time on some texts
+    if len(text) > _MAX_CHARACTERS:
+        raise PromptError(f"prompt {_shortened(text)!r}", f"{len(text)} characters", "Shorten it.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PromptError(
+            f"prompt {_shortened(text)!r}", "is not valid Unicode", "Re-encode it as UTF-8."
+        ) from None
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
