@@ -1,0 +1,130 @@
+"""The accumulator of every metric that compares two sets of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import numpy as np
+
+from layton_bench.features import FeatureChunk, FeatureRows
+from layton_bench.types import MetricValue
+
+if TYPE_CHECKING:
+    from layton_bench.features import Features
+    from layton_bench.metrics.base import MetricContext, State
+    from layton_bench.types import ScoredBatch
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSets:
+    """What a metric is computed from; the same rows give the same chunk to every metric.
+
+    Attributes:
+        candidates, references: rows of both sets, sorted by key.
+        seed: of random draws.
+    """
+
+    candidates: FeatureChunk
+    references: FeatureChunk
+    seed: int
+    _features: Features
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether row i of both sets belongs to the same sample."""
+        return self.candidates.keys == self.references.keys
+
+    def once(self, name: Hashable, compute: Callable[[], T]) -> T:
+        """What ``compute`` makes of these sets, computed once for all metrics."""
+        sets = [FeatureRows([self.candidates]), FeatureRows([self.references])]
+        return self._features.once(name, sets, compute)
+
+
+class FeatureSetMetric:
+    """Collects features by sample; computes a value from the sets at the end.
+
+    Args:
+        context: where features come from.
+        backbone, tap: which features.
+        value: the metric, a pure function of the two sets.
+        min_samples: fewer in either set give no value but a reason.
+        with_references: False where the metric looks at the candidates alone.
+    """
+
+    def __init__(
+        self,
+        context: MetricContext,
+        *,
+        backbone: str,
+        tap: str,
+        value: Callable[[FeatureSets], MetricValue],
+        min_samples: int = 2,
+        with_references: bool = True,
+    ) -> None:
+        self._context = context
+        self._of = (backbone, tap)
+        self._value = value
+        self._min_samples = min_samples
+        self._with_references = with_references
+        self._candidates = FeatureRows()
+        self._references = FeatureRows()
+
+    def update(self, batch: ScoredBatch) -> None:
+        """Take a batch in; raises ModelOutputError where a feature is not finite."""
+        features = self._context.features
+        self._candidates.add(features.candidates(batch, *self._of))
+        if self._with_references and batch.references is not None:
+            self._references.add(features.references(batch, *self._of))
+
+    def merge(self, other: Self) -> None:
+        """Take in another accumulator's samples."""
+        self._candidates.merge(other._candidates)
+        self._references.merge(other._references)
+
+    def state(self) -> State:
+        """Keys and rows of both sets; metrics of the same features return the same arrays."""
+        state: State = {}
+        for name, rows in (("candidates", self._candidates), ("references", self._references)):
+            chunk = self._collected(rows)
+            state |= {f"{name}_keys": np.array(chunk.keys, dtype=np.str_), name: chunk.rows}
+        return state
+
+    def load_state(self, state: State) -> None:
+        """Replace the samples."""
+        loaded = (_chunk(state[f"{name}_keys"], state[name]) for name in _SIDES)
+        self._candidates, self._references = (FeatureRows([chunk]) for chunk in loaded)
+
+    def compute(self) -> MetricValue:
+        """The value over both sets, or the reason why there is none."""
+        candidates = self._collected(self._candidates)
+        references = candidates
+        if self._with_references:
+            references = self._collected(self._references)
+            if not references.keys:
+                references = self._collected(self._context.features.reference_set(*self._of))
+        fewest = min(len(candidates.keys), len(references.keys))
+        if fewest < self._min_samples:
+            return MetricValue(
+                value=None, n=len(candidates.keys),
+                note=f"needs {self._min_samples} samples, has {fewest}",
+            )  # fmt: skip
+        sets = FeatureSets(candidates, references, self._context.seed, self._context.features)
+        return self._value(sets)
+
+    def per_sample(self) -> Mapping[str, Mapping[str, float]]:
+        """None: the value is one of sets."""
+        return {}
+
+    def _collected(self, rows: FeatureRows) -> FeatureChunk:
+        return self._context.features.once("collected", (rows,), rows.collect)
+
+
+_SIDES = ("candidates", "references")
+
+
+def _chunk(keys: np.ndarray, rows: np.ndarray) -> FeatureChunk:
+    return FeatureChunk(keys=tuple(map(str, keys)), rows=rows.astype(np.float32))
