@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from layton_bench.images import UInt8Array
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +22,8 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _GAP = 8
 _TEXT_PX = 15
 _LINE = 22
+_ROW_HEIGHT = _LINE + TILE_PX + _GAP
+_STRIP_WIDTH = 3 * TILE_PX + 4 * _GAP
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
@@ -40,23 +42,34 @@ class SheetRow:
     reference: Image.Image | None = None
 
 
-def contact_sheet(rows: Sequence[SheetRow], *, title: str) -> Image.Image:
-    """Draw the sheet, RGB; pictures are shrunk to tiles, errors are computed at full size."""
-    height = _LINE * 3 + sum(_LINE + TILE_PX + _GAP for _ in rows)
-    width = 3 * TILE_PX + 4 * _GAP
-    sheet = Image.new("RGB", (width, height), _PAPER)
-    pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(_TEXT_PX)
+def contact_sheet(strips: Sequence[Sequence[SheetRow]], *, title: str) -> Image.Image:
+    """Draw strips of rows side by side under a title, RGB; empty strips are left out.
+
+    Pictures are shrunk to tiles; errors are computed at full size.
+    """
+    drawn = [_strip(rows) for rows in strips if rows]
+    width = max(_STRIP_WIDTH, sum(strip.width for strip in drawn))
+    sheet = Image.new("RGB", (width, _LINE + max((s.height for s in drawn), default=0)), _PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT_PX)
     pen.text((_GAP, 4), _fitted(title, pen, font, width), _INK, font)
-    for column, heading in enumerate(("original", "reconstruction", "error")):
-        pen.text((_left(column), 4 + _LINE), heading, _INK, font)
-    _draw_scale(sheet, pen, font)
-    top = _LINE * 3
-    for row in rows:
-        pen.text((_GAP, top + 2), _fitted(row.caption, pen, font, width), _INK, font)
-        _draw_row(sheet, row, top + _LINE)
-        top += _LINE + TILE_PX + _GAP
+    for number, strip in enumerate(drawn):
+        sheet.paste(strip, (number * _STRIP_WIDTH, _LINE))
     return sheet
+
+
+def _strip(rows: Sequence[SheetRow]) -> Image.Image:
+    """Rows below each other, under the headings of their three columns and the error scale."""
+    height = 2 * _LINE + len(rows) * _ROW_HEIGHT
+    strip = Image.new("RGB", (_STRIP_WIDTH, height), _PAPER)
+    pen, font = ImageDraw.Draw(strip), ImageFont.load_default(_TEXT_PX)
+    for column, heading in enumerate(("original", "reconstruction", "error")):
+        pen.text((_left(column), 4), heading, _INK, font)
+    _draw_scale(strip, pen, font)
+    for number, row in enumerate(rows):
+        top = 2 * _LINE + number * _ROW_HEIGHT
+        pen.text((_GAP, top + 2), _fitted(row.caption, pen, font, _STRIP_WIDTH), _INK, font)
+        _draw_row(strip, row, top + _LINE)
+    return strip
 
 
 def error_map(reference: UInt8Array, candidate: UInt8Array) -> NDArray[np.float64]:
@@ -97,7 +110,7 @@ def _shrunk(image: Image.Image) -> Image.Image:
 def _draw_scale(sheet: Image.Image, pen: ImageDraw.ImageDraw, font: Font) -> None:
     """The error scale above the third column, from 0 to the ceiling."""
     ramp = np.linspace(0, ERROR_CEILING, TILE_PX - 90)[None].repeat(_LINE - 8, axis=0)
-    left, top = _left(2), 4 + 2 * _LINE
+    left, top = _left(2), 4 + _LINE
     pen.text((left, top - 2), "0", _INK, font)
     sheet.paste(Image.fromarray(colourise(ramp)), (left + 14, top))
     pen.text((left + TILE_PX - 70, top - 2), f"{ERROR_CEILING}+ of 255", _INK, font)

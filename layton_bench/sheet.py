@@ -26,11 +26,14 @@ def write_contact_sheet(run: StoredRun) -> Path:
         UserError: an image of the run is missing, or the folder cannot be written.
     """
     samples = read_samples(run.folder, run.record).set_index("key")
-    rows = [_row(run, saved, samples) for saved in run.record.images]
     record = run.record
+    strips = [
+        [_row(run, saved, samples) for saved in record.images if saved.rank.startswith(end)]
+        for end in ("worst", "best")
+    ]
     path = run.folder / SHEET
     try:
-        contact_sheet(rows, title=f"{display_name(record)} on {record.suite.name}").save(path)
+        contact_sheet(strips, title=f"{display_name(record)} on {record.suite.name}").save(path)
     except OSError as error:
         raise output_error(path, error) from error
     return path
