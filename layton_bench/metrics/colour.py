@@ -136,17 +136,33 @@ def _hue_difference(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor, product: Ten
 def _mean_hue(
     a1: Tensor, b1: Tensor, chroma1: Tensor, a2: Tensor, b2: Tensor, chroma2: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the mean hue h̄' (eq. 14): of the other colour's hue where one is grey."""
+    """Cosine and sine of the mean hue h̄' (eq. 14)."""
     import torch
 
     x, y = a1 * chroma2 + a2 * chroma1, b1 * chroma2 + b2 * chroma1
-    is_grey = (chroma1 == 0) | (chroma2 == 0)
-    if is_grey.any():
-        x, y = torch.where(is_grey, a1 + a2, x), torch.where(is_grey, b1 + b2, y)
-        # two greys: hue 0, as atan2(0, 0)
-        x = torch.where((x == 0) & (y == 0), 1.0, x)
     length = torch.hypot(x, y)
+    # the sum has no direction where a colour is grey or the hues are opposite
+    is_lost = length <= 1e-12 * chroma1 * chroma2
+    if is_lost.any():
+        x[is_lost], y[is_lost] = _mean_hue_without_sum(*(v[is_lost] for v in (a1, b1, a2, b2)))
+        length = torch.hypot(x, y)
     return x / length, y / length
+
+
+def _mean_hue_without_sum(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor) -> tuple[Tensor, Tensor]:
+    """Direction of h̄' for greys, whose hue counts as 0, and for opposite hues.
+
+    Beside a grey the other colour's hue is the mean; of two greys it is 0. Opposite hues have the
+    mean of their angles in [0°, 360°): a right angle on from the smaller one.
+    """
+    import torch
+
+    is_grey = ((a1 == 0) & (b1 == 0)) | ((a2 == 0) & (b2 == 0))
+    is_smaller = (b1 > 0) | ((b1 == 0) & (a1 > 0))
+    sign = torch.where(is_smaller, 1.0, -1.0)
+    x = torch.where(is_grey, a1 + a2, -sign * b1)
+    y = torch.where(is_grey, b1 + b2, sign * a1)
+    return torch.where((x == 0) & (y == 0), 1.0, x), y
 
 
 def _hue_weight(cos: Tensor, sin: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ def ssim_cropped(batch: ScoredBatch) -> Sequence[float]:
 
 
 def ms_ssim(batch: ScoredBatch) -> Sequence[float]:
-    """MS-SSIM of each image; NaN below 161 px."""
+    """MS-SSIM of each image; NaN below 176 px."""
     if _shorter_side(batch) < ssim.MS_MIN_SIDE_PX:
         return [math.nan] * len(batch)
     pair = batch.candidates, batch.paired_references()

@@ -35,8 +35,8 @@ MIN_SIDE_PX = WINDOW
 LEVEL_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales (Wang, Simoncelli and Bovik 2003)."""
 
-MS_MIN_SIDE_PX = (WINDOW - 1) * 2 ** (len(LEVEL_WEIGHTS) - 1) + 1
-"""Below 161 px the coarsest scale is smaller than the window."""
+MS_MIN_SIDE_PX = WINDOW * 2 ** (len(LEVEL_WEIGHTS) - 1)
+"""Below 176 px the coarsest scale is smaller than the window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def similarity(x: Tensor, y: Tensor) -> Similarity:
 
 
 def multi_scale(x: Tensor, y: Tensor, finest: Similarity) -> Tensor:
-    """MS-SSIM of images (B, 3, H, W) in 0..255, sides of 161 px or more; float64 (B,).
+    """MS-SSIM of images (B, 3, H, W) in 0..255, sides of 176 px or more; float64 (B,).
 
     Args:
         x: one set of images.
@@ -142,18 +142,23 @@ def _inside(plane: Tensor) -> Tensor:
 
 def _windowed(plane: Tensor) -> Tensor:
     """Gaussian mean around each pixel of a plane (H, W) float64, borders reflected."""
+    # OpenCV's separable filter is 2 to 3 times faster on CPU than torch's convolution
+    return _windowed_by_opencv(plane) if plane.is_cpu else _windowed_by_torch(plane)
+
+
+def _windowed_by_opencv(plane: Tensor) -> Tensor:
+    import cv2
+    import numpy as np
     import torch
 
-    if plane.device.type == "cpu":
-        import cv2
-        import numpy as np
+    taps = np.array(_KERNEL)
+    filtered = cv2.sepFilter2D(plane.numpy(), -1, taps, taps, borderType=cv2.BORDER_REFLECT_101)
+    return torch.from_numpy(filtered)
 
-        taps = np.array(_KERNEL)
-        # OpenCV's separable filter is 2 to 3 times faster here than torch's convolution.
-        filtered = cv2.sepFilter2D(plane.numpy(), -1, taps, taps, borderType=cv2.BORDER_REFLECT_101)
-        return torch.from_numpy(filtered)
+
+def _windowed_by_torch(plane: Tensor) -> Tensor:
     from torch.nn.functional import conv2d, pad
 
-    taps_row = plane.new_tensor(_KERNEL).view(1, 1, 1, WINDOW)
+    row = plane.new_tensor(_KERNEL).view(1, 1, 1, WINDOW)
     padded = pad(plane[None, None], [_BORDER] * 4, mode="reflect")
-    return conv2d(conv2d(padded, taps_row), taps_row.transpose(2, 3))[0, 0]
+    return conv2d(conv2d(padded, row), row.transpose(2, 3))[0, 0]
