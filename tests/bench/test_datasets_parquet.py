@@ -21,7 +21,7 @@ def write(path: Path, row_group_size: int = 3, **columns: list) -> Path:
 
 def test_hugging_face_image_column(tmp_path):
     images = [{"bytes": d, "path": f"x/img{i}.jpg"} for i, d in enumerate(IMAGES)]
-    path = write(tmp_path / "a.parquet", image=images, label=list(range(6)) + [-1])
+    path = write(tmp_path / "a.parquet", image=images, label=[*range(6), -1])
     dataset = pickle.loads(pickle.dumps(open_parquet([path], name="p")))
     assert [(i.key, i.label) for i in dataset.items()] == [
         *((f"img{i}", i) for i in range(6)),
