@@ -1,4 +1,4 @@
-"""What the metrics see: a tokenizer's reconstructions or a generator's pictures, checked, as uint8."""
+"""What the metrics see: reconstructions or drawn pictures, checked, as uint8."""
 
 from __future__ import annotations
 
@@ -25,26 +25,29 @@ class Reconstruct:
 
     Args:
         tokenizer: the model.
-        seed_of: sample key → seed of its decoder.
+        seed_of: (sample key, number of the decode seed) → seed of its decoder.
         rounding: the suite's rule from float to uint8.
         clock: takes encode and decode times.
         device: where the model runs.
+        decode_seeds: how often each image is decoded; ``redecoded`` gives all but the first.
     """
 
     def __init__(
         self,
         tokenizer: Tokenizer,
         *,
-        seed_of: Callable[[str], int],
+        seed_of: Callable[[str, int], int],
         rounding: RoundingRule,
         clock: Clock,
         device: str,
+        decode_seeds: int = 1,
     ) -> None:
         self._tokenizer = tokenizer
         self._seed_of = seed_of
         self._rounding = rounding
         self._clock = clock
         self._device = device
+        self._decode_seeds = decode_seeds
 
     def __call__(self, batch: ImageBatch) -> ScoredBatch:
         """Reconstruct; raises ModelOutputError, or whatever the model raises."""
@@ -52,20 +55,33 @@ class Reconstruct:
 
         with torch.inference_mode():
             images = to_signed(batch.images.to(self._device))
-            with self._clock.phase("encode"):
+            with self._clock.phase("encode", images=len(batch.items)):
                 codes = self._tokenizer.encode(images)
             check_codes(codes, len(batch.items))
-            seeds = [self._seed_of(key) for key in batch.keys]
-            with self._clock.phase("decode"):
-                decoded = self._tokenizer.decode(codes, seeds)
-            check_images(decoded, tuple(images.shape))
-            return ScoredBatch(
-                keys=batch.keys,
-                references=batch.images,
-                candidates=to_uint8(decoded.float(), self._rounding).cpu(),
-                codes=codes,
-                memo={"decoded": decoded},  # for those who compare rounding rules
+            scored, *others = (
+                self._decode(batch, codes, number) for number in range(self._decode_seeds)
             )
+            scored.memo["redecoded"] = others
+            return scored
+
+    def _decode(self, batch: ImageBatch, codes: Codes, number: int) -> ScoredBatch:
+        seeds = [self._seed_of(key, number) for key in batch.keys]
+        with self._clock.phase("decode", images=len(batch.items)):
+            decoded = self._tokenizer.decode(codes, seeds)
+        check_images(decoded, tuple(batch.images.shape))
+        return ScoredBatch(
+            keys=batch.keys,
+            references=batch.images,
+            candidates=to_uint8(decoded.float(), self._rounding).cpu(),
+            codes=codes,
+            memo={"decoded": decoded},  # for those who compare rounding rules
+        )
+
+
+def redecoded(number: int, batch: ScoredBatch) -> ScoredBatch:
+    """The batch as decoded with decode seed ``number``, 1 or more."""
+    others: list[ScoredBatch] = batch.memo["redecoded"]
+    return others[number - 1]
 
 
 class Draw:
@@ -76,7 +92,9 @@ class Draw:
     Args:
         generator: the model.
         size_px: side of the square pictures it must return.
-        seed_of, rounding, clock: as for ``Reconstruct``.
+        seed_of: sample key → seed.
+        rounding: the suite's rule from float to uint8.
+        clock: takes the time.
     """
 
     def __init__(
@@ -103,7 +121,7 @@ class Draw:
             for i in batch.items
         )
         with torch.inference_mode():
-            with self._clock.phase("generate"):
+            with self._clock.phase("generate", images=len(prompts)):
                 drawn = self._generator.generate(prompts, [self._seed_of(k) for k in batch.keys])
             check_images(drawn, (len(prompts), 3, self._size_px, self._size_px))
             return ScoredBatch(
