@@ -15,6 +15,7 @@ from PIL import Image
 
 from layton_bench.errors import ImageError
 from layton_bench.images import MAX_PIXELS, UInt8Array
+from layton_bench.opencv_bilinear import resize_opencv_bilinear
 
 BICUBIC = Image.Resampling.BICUBIC
 BOX = Image.Resampling.BOX
@@ -76,6 +77,19 @@ def adm_center_crop(image: Image.Image, size_px: int) -> UInt8Array:
     return _crop(image, left, top, size_px)
 
 
+def taming_center_crop(image: Image.Image, size_px: int) -> UInt8Array:
+    """Shorter side by OpenCV's bilinear filter, which is not antialiased, then centre crop.
+
+    Source: taming-transformers, whose data loader resizes by albumentations' SmallestMaxSize.
+    """
+    scale = size_px / min(image.size)
+    width, height = (round(side * scale) for side in image.size)
+    _refuse_ribbon(image, width, height)
+    left, top = (width - size_px) // 2, (height - size_px) // 2
+    pixels = resize_opencv_bilinear(np.asarray(image), width, height)
+    return pixels[top : top + size_px, left : left + size_px]
+
+
 def square_resize(image: Image.Image, size_px: int) -> UInt8Array:
     """Bicubic, antialiased, to a square; the aspect ratio is not kept."""
     return np.asarray(image.resize((size_px, size_px), BICUBIC))
@@ -87,11 +101,15 @@ def native(image: Image.Image, size_px: int) -> UInt8Array:  # noqa: ARG001, a p
 
 
 def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
-    # a picture of 1 × 5,000 pixels would need 10^9 of them before the crop
+    _refuse_ribbon(image, width, height)
+    return image.resize((width, height), BICUBIC)
+
+
+def _refuse_ribbon(image: Image.Image, width: int, height: int) -> None:
+    # a picture of 1 × 5,000 pixels would need 3 · 10^8 of them before the crop
     if width * height > MAX_PIXELS:
         size = f"{image.width} × {image.height}"
         raise ImageError(f"too elongated to be cropped to a square: {size} pixels")
-    return image.resize((width, height), BICUBIC)
 
 
 def _crop(image: Image.Image, left: int, top: int, size_px: int) -> UInt8Array:
@@ -112,6 +130,13 @@ PROTOCOLS = (
         summary="halved by a box filter while twice too large, then bicubic, centre crop",
         apply=adm_center_crop,
         used_by=("ADM", "DiT", "LlamaGen"),
+    ),
+    Protocol(
+        name="taming-center-crop",
+        version=1,
+        summary="shorter side to the size, bilinear and not antialiased (OpenCV), centre crop",
+        apply=taming_center_crop,
+        used_by=("VQGAN (taming-transformers)",),
     ),
     Protocol(
         name="square-resize",

@@ -6,7 +6,15 @@ from conftest import picture
 from PIL import Image
 
 from layton_bench.errors import ImageError
-from layton_bench.preprocess import PROTOCOLS, adm_center_crop, canonical, native, square_resize
+from layton_bench.opencv_bilinear import resize_opencv_bilinear
+from layton_bench.preprocess import (
+    PROTOCOLS,
+    adm_center_crop,
+    canonical,
+    native,
+    square_resize,
+    taming_center_crop,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "preprocess.npz"
 BY_NAME = {protocol.name: protocol for protocol in PROTOCOLS}
@@ -17,6 +25,7 @@ def test_names_and_versions():
     assert [p.id for p in PROTOCOLS] == [
         "canonical@1",
         "adm-center-crop@1",
+        "taming-center-crop@1",
         "square-resize@1",
         "native@1",
     ]
@@ -67,7 +76,7 @@ def test_the_picture_itself_is_not_changed(protocol):
     assert (np.asarray(image) == before).all()
 
 
-@pytest.mark.parametrize("crop", [canonical, adm_center_crop])
+@pytest.mark.parametrize("crop", [canonical, adm_center_crop, taming_center_crop])
 def test_the_centre_is_what_is_kept(crop):
     wide = np.zeros((64, 192, 3), np.uint8)
     wide[:, 64:128] = 200
@@ -96,7 +105,44 @@ def test_what_counts_as_upscaled():
     assert not BY_NAME["native"].is_upscaled((8, 8), 256)
 
 
-@pytest.mark.parametrize("crop", [canonical, adm_center_crop])
+@pytest.mark.parametrize("crop", [canonical, adm_center_crop, taming_center_crop])
 def test_a_ribbon_is_refused_rather_than_filling_the_memory(crop):
     with pytest.raises(ImageError, match="too elongated to be cropped to a square: 5000 × 1 pix"):
         crop(Image.new("RGB", (5000, 1)), 256)
+
+
+def test_taming_crop_is_not_antialiased():
+    """At a quarter of the size, each pixel is the mean of the middle 2 × 2 of 4 × 4."""
+    pixels = np.asarray(picture(6, (128, 128)))
+    blocks = pixels.reshape(32, 4, 32, 4, 3)[:, 1:3, :, 1:3].astype(int)
+    total = blocks.sum(axis=(1, 3))
+    found = taming_center_crop(Image.fromarray(pixels), 32)
+    assert np.abs(found - total / 4).max() <= 0.5
+    assert np.abs(found.astype(int) - canonical(Image.fromarray(pixels), 32)).max() > 10
+
+
+def test_taming_crop_rounds_the_longer_side_and_floors_the_offset():
+    columns = np.arange(101, dtype=np.uint8)
+    image = Image.fromarray(np.broadcast_to(columns[None, :, None], (32, 101, 3)).copy())
+    found = taming_center_crop(image, 32)  # nothing is resized; offset (101 - 32) // 2 = 34
+    assert (found == columns[34:66][None, :, None]).all()
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ((375, 500), (256, 341)),
+        ((500, 333), (384, 256)),
+        ((100, 80), (320, 256)),
+        ((61, 97), (61, 97)),
+        ((1, 1), (5, 7)),
+        ((3, 200), (17, 33)),
+        ((512, 512), (256, 256)),
+    ],
+)
+def test_bilinear_equals_opencv(source, target):
+    cv2 = pytest.importorskip("cv2")
+    pixels = np.random.default_rng(0).integers(0, 256, (*source, 3), dtype=np.uint8)
+    size = (target[1], target[0])
+    expected = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
+    assert (resize_opencv_bilinear(pixels, *size) == expected).all()
