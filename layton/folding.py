@@ -15,6 +15,7 @@ All of it holds to rounding in any dtype. Axes: B batch, C channels, H W, N = HÂ
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -156,13 +157,28 @@ def fold_unet(half: nn.Module) -> list[FoldedResnet]:
 
 def fold_vae(vae: Any) -> None:
     """Fold an AutoencoderKL's decoder in place and drop its encoder."""
-    _replace(vae.decoder, lambda m: _folded_upsample(m) if _is_upsample(m) else None)
+    fold_upsampling(vae.decoder)
     vae.encoder = vae.quant_conv = None
 
 
 def fold_upsampling(root: nn.Module) -> None:
-    """Fold the `layton.vq.Upsample` modules below `root` in place."""
-    _replace(root, lambda m: FoldedUpsample(m.conv) if isinstance(m, Upsample) else None)
+    """Fold nearest doublings in place: those of `layton.vq`, of AutoencoderKL and -Tiny."""
+    _replace(root, _fold_doubling)
+
+
+def _fold_doubling(module: nn.Module) -> nn.Module | None:
+    if isinstance(module, Upsample):
+        return FoldedUpsample(module.conv)
+    if isinstance(module, nn.Sequential):
+        # a bare doubling before a bare convolution, as in AutoencoderTiny's decoder
+        for i, (first, second) in enumerate(pairwise(module)):
+            if _doubles(first) and isinstance(second, nn.Conv2d) and second.kernel_size == (3, 3):
+                module[i], module[i + 1] = FoldedUpsample(second), nn.Identity()
+    return _folded_upsample(module) if _is_upsample(module) else None
+
+
+def _doubles(module: nn.Module) -> bool:
+    return isinstance(module, nn.Upsample) and (module.scale_factor, module.mode) == (2, "nearest")
 
 
 def _replace(root: nn.Module, fold: Callable[[nn.Module], nn.Module | None]) -> None:

@@ -129,6 +129,7 @@ def _load(name: str, context: LoadContext) -> GridTokenizer:
     config = VQ_16 if factor == 16 else VQ_8
     with as_user_error(LaytonError):
         model = load_model(lambda: VQModel(config), context.weights(name))
+    model.to(context.device, dtype)
     fold_upsampling(model)
-    model.to(context.device, dtype).to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)
     return GridTokenizer(model, codebook_size=_CODEBOOK_SIZE, downsample_factor=factor, dtype=dtype)

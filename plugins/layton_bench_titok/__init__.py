@@ -198,9 +198,10 @@ def _load(name: str, context: LoadContext) -> TiTokTokenizer:
     config, dtype = VARIANTS[name], torch_dtype(context.dtype)
     with as_user_error(LaytonError):
         model = load_model(lambda: TiTok(config), context.weights(name))
+    model.to(context.device, dtype)
     if config.pixel is not None:
         model.pixel_decoder.fold_upsampling()
-    model.to(context.device, dtype).to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)
     text = _text(config, context)
     return TiTokTokenizer(model, None if text is None else text.to(context.device, dtype))
 

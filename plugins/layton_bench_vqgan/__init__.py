@@ -146,8 +146,9 @@ def _load(name: str, context: LoadContext) -> GridTokenizer:
     with as_user_error(LaytonError):
         # training's losses and discriminator lie beside the model
         model = load_model(lambda: VQGAN(config), context.weights(name), ignore=("loss.",))
+    model.to(context.device, dtype)
     fold_upsampling(model)
-    model.to(context.device, dtype).to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)
     return GridTokenizer(
         model,
         codebook_size=config.codebook_size,

@@ -8,18 +8,23 @@ import numpy as np
 import torch
 
 
-def fill_by_name(module):
-    """Give every parameter numbers seeded by its name, scaled by 1/sqrt(fan in); eval mode.
+def drawn_for(key, shape):
+    """Numbers for the parameter of that name: normal, scaled by 1/sqrt(fan in), norms around 1.
 
     numpy's RandomState stream never changes, so other code with the same keys gets the same model.
     """
+    drawn = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(tuple(shape))
+    if len(shape) > 1:
+        drawn /= np.sqrt(np.prod(shape[1:]))
+    else:
+        drawn = 0.1 * drawn + (1 if key.endswith("weight") else 0)
+    return torch.from_numpy(drawn).float()
+
+
+def fill_by_name(module):
+    """Give every parameter the numbers of its name; eval mode."""
     for key, tensor in module.named_parameters():
-        drawn = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(tensor.shape)
-        if tensor.ndim > 1:
-            drawn /= np.sqrt(np.prod(tensor.shape[1:]))
-        else:
-            drawn = 0.1 * drawn + (1 if key.endswith("weight") else 0)
-        tensor.data.copy_(torch.from_numpy(drawn))
+        tensor.data.copy_(drawn_for(key, tensor.shape))
     return module.eval()
 
 
