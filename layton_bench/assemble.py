@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from layton_bench import provenance
+from layton_bench.availability import seed_name
 from layton_bench.clock import Clock
 from layton_bench.datasets.fingerprint import duplicates
 from layton_bench.engine import Evaluation
 from layton_bench.errors import UserError
-from layton_bench.metrics.base import Metric, MetricSpec
+from layton_bench.metrics.base import Explains, Metric, MetricSpec
+from layton_bench.metrics.views import Viewed
 from layton_bench.plan import Plan
 from layton_bench.record import (
     Completeness,
@@ -23,6 +27,7 @@ from layton_bench.record import (
     MetricResult,
     ModelInfo,
     RunRecord,
+    SeedSpread,
     Status,
     Timing,
     read_samples,
@@ -45,6 +50,7 @@ def run_inputs(plan: Plan, data: DataInfo, model: ModelInfo) -> dict[str, Any]:
         "dtype": model.dtype,
         "weights": model.weights,
         "seed": plan.options.seed,
+        "decode_seeds": plan.options.decode_seeds,
     }
 
 
@@ -103,8 +109,35 @@ def _results(
             digits=spec.digits, value=value.value, low=value.low, high=value.high, std=value.std,
             n=value.n, note=value.note, unavailable=reason,
             signature=signature(spec, plan.suite, value.n),
+            decode_seeds=_seed_spread(name, value, metrics, plan.options.decode_seeds),
         )  # fmt: skip
     return results
+
+
+def _seed_spread(
+    name: str, first: MetricValue, metrics: Mapping[str, Metric], decode_seeds: int
+) -> SeedSpread | None:
+    """The metric's value under each decode seed, and how far single images move."""
+    others = [metrics.get(seed_name(name, number)) for number in range(1, decode_seeds)]
+    if not others or None in others:
+        return None
+    made = [first, *(_compute(metric)[0] for metric in others if metric is not None)]
+    values = [value.value for value in made if value.value is not None]
+    if len(values) < decode_seeds:
+        return None
+    columns = [metrics[name].per_sample().get(name, {})]
+    columns += [m.metric.per_sample().get(name, {}) for m in others if isinstance(m, Viewed)]
+    variances = [
+        float(np.var([column[key] for column in columns], ddof=1))
+        for key in columns[0]
+        if all(math.isfinite(column.get(key, math.nan)) for column in columns)
+    ]
+    return SeedSpread(
+        values=tuple(values),
+        mean=float(np.mean(values)),
+        std=float(np.std(values, ddof=1)),
+        image_variance=float(np.mean(variances)) if variances else None,
+    )
 
 
 def _applies(spec: MetricSpec, done: Evaluation) -> bool:
@@ -152,6 +185,8 @@ def _timing(clock: Clock, total: float, batch_size: int) -> Timing:
         decode_seconds=seconds["decode"] + seconds["generate"],
         metrics_seconds=seconds["metrics"],
         batch_size=batch_size,
+        encode_flops_per_image=clock.flops.get("encode") or None,
+        decode_flops_per_image=clock.flops.get("decode") or clock.flops.get("generate") or None,
     )
 
 
@@ -164,10 +199,11 @@ def samples_frame(
     items: Sequence[Item], metrics: Mapping[str, Metric], done: Evaluation
 ) -> pd.DataFrame:
     """One row a sample in data-set order: metric columns, bits, and the failure where one is."""
-    columns: dict[str, Mapping[str, float]] = {}
+    columns: dict[str, Mapping[str, float] | Mapping[str, str]] = {}
     for name, metric in metrics.items():
         if name not in done.broken:
             columns.update(metric.per_sample())
+            columns.update(metric.per_sample_texts() if isinstance(metric, Explains) else {})
     failed = {failure.key: f"{failure.stage}: {failure.reason}" for failure in done.failures}
     frame = pd.DataFrame({"key": [item.key for item in items]})
     for name, values in columns.items():

@@ -15,7 +15,12 @@ from typing import Protocol
 
 from layton_bench import models
 from layton_bench.assemble import assemble, merge_into, run_inputs, samples_frame
-from layton_bench.availability import build_metrics, metric_specs, ranking_metric
+from layton_bench.availability import (
+    build_metrics,
+    metric_specs,
+    ranking_metric,
+    under_decode_seeds,
+)
 from layton_bench.candidates import Draw, Reconstruct
 from layton_bench.clock import Clock
 from layton_bench.datasets.fingerprint import cache_folder, fingerprint
@@ -116,11 +121,18 @@ def run(
         seed_of = partial(sample_seed, suite.name, user_seed=options.seed)
         if isinstance(model, Tokenizer):
             return Reconstruct(
-                model, seed_of=seed_of, rounding=suite.rounding, clock=clock, device=device
-            )
-        size = suite.size_px or 0
+                model, seed_of=seed_of, rounding=suite.rounding, clock=clock, device=device,
+                decode_seeds=options.decode_seeds,
+            )  # fmt: skip
+        size = suite.size_px or next(iter(spec.card.sizes_px), 0)
         return Draw(model, size_px=size, seed_of=seed_of, rounding=suite.rounding, clock=clock)
 
+    if options.decode_seeds > 1 and not spec.card.is_stochastic:
+        raise UserError(
+            f"--decode-seeds {options.decode_seeds}",
+            f"the decoder of '{model_name}' draws no noise, every seed gives the same",
+            "Leave it out.",
+        )
     plan = Plan(
         suite=suite, model_name=spec.card.name, spec=spec, model_options=model_options,
         dataset=dataset, has_images=data.has_images, items=select(dataset.items(), options.limit),
@@ -143,6 +155,9 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     data = DataInfo(name=plan.dataset.name, fingerprint=fingerprint(plan.dataset, plan.items))
     model = ModelInfo(
         name=plan.model_name, card=plan.spec.card, options=plan.model_options,
+        changed_options=tuple(
+            name for name, value in plan.model_options.items() if value != plan.spec.options[name]
+        ),
         dtype=plan.options.dtype, weights=dict(plan.weights),
     )  # fmt: skip
     key = run_key(run_inputs(plan, data, model))
@@ -156,9 +171,10 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
             return Outcome(run=existing, is_reused=True, lacking=tuple(wanted))
 
     started, clock = datetime.now(UTC), Clock(device=plan.device)
+    find_weights = WeightsStore(plugins.weights.entries).find
     features = FeatureRunner(
         plugins.backbones.entries,
-        WeightsStore(plugins.weights.entries).find,
+        find_weights,
         device=plan.device,
         cache=ReferenceCache(
             cache_folder() / "features",
@@ -166,8 +182,11 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
             protocol=f"{plan.suite.protocol}:{plan.suite.size_px}",
         ),
     )
-    context = MetricContext(features=features, device=plan.device, seed=plan.options.seed)
+    context = MetricContext(
+        features=features, device=plan.device, seed=plan.options.seed, weights=find_weights
+    )
     metrics, unavailable = build_metrics(plugins, wanted, context, strict=plan.options.strict)
+    metrics |= under_decode_seeds(wanted, metrics, context, plan.options.decode_seeds)
     gallery = Gallery(*ranking_metric(metrics, plan.metrics))
     begin = time.perf_counter()
     done = _evaluate(plugins, plan, metrics, clock, gallery, reporter)

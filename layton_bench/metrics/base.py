@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from layton_bench.errors import MissingWeightsError
 from layton_bench.intervals import bootstrap_mean
 from layton_bench.types import MetricValue, ScoredBatch
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 Direction = Literal["higher", "lower", "zero", "none"]
 Need = Literal["reference", "codes", "codebook", "prompt"]
 """``codes`` of any kind, or ``codebook``: integer codes into a codebook."""
+
 
 def badness(value: float, direction: Direction) -> float:
     """Smaller is better, whatever the metric's direction."""
@@ -60,6 +63,18 @@ class Metric(Protocol):
         """Column name → sample key → value; empty for metrics of whole sets."""
 
 
+def _no_weights(name: str) -> Path:
+    raise MissingWeightsError(f"weights '{name}'", "none can be found here", "Run the harness.")
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A metric that has words for each sample, beside its values."""
+
+    def per_sample_texts(self) -> Mapping[str, Mapping[str, str]]:
+        """Column name → sample key → text."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricContext:
     """What an accumulator may need to be built.
@@ -68,11 +83,14 @@ class MetricContext:
         features: runs backbones and keeps the references' features.
         device: where a network of the metric's own runs, as torch writes it.
         seed: of every random draw in ``compute``.
+        weights: finds installed weights by registry name, for networks that are no backbone;
+            raises MissingWeightsError.
     """
 
     features: Features
     device: str = "cpu"
     seed: int = 0
+    weights: Callable[[str], Path] = _no_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,8 +140,8 @@ def summarise(results: Sequence[ImageResult]) -> GenevalSummary:
     by_task: dict[str, list[ImageResult]] = defaultdict(list)
     for result in results:
         by_task[result.tag].append(result)
-    tasks = {tag: _task_score(group) for tag, group in by_task.items()}
-    overall, low, high = _mean_of_tasks(list(tasks.values()))
+    tasks = {tag: task_score(_by_prompt(group)) for tag, group in by_task.items()}
+    overall, low, high = mean_of_tasks(list(tasks.values()))
     prompts = _by_prompt(results)
     return GenevalSummary(
         overall=overall,
@@ -164,8 +164,8 @@ def _by_prompt(results: Iterable[ImageResult]) -> list[tuple[int, int]]:
     return [(correct, total) for correct, total in counts.values()]
 
 
-def _task_score(results: Sequence[ImageResult]) -> TaskScore:
-    clusters = _by_prompt(results)
+def task_score(clusters: Sequence[tuple[int, int]]) -> TaskScore:
+    """A task's score from (correct images, images) of each of its prompts."""
     correct, total = sum(c for c, _ in clusters), sum(n for _, n in clusters)
     low, high = clustered_wilson(clusters)
     return TaskScore(
@@ -200,7 +200,7 @@ def clustered_wilson(clusters: Sequence[tuple[int, int]]) -> tuple[float, float]
     return wilson(p * effective, effective)
 
 
-def _mean_of_tasks(tasks: Sequence[TaskScore]) -> tuple[float, float, float]:
+def mean_of_tasks(tasks: Sequence[TaskScore]) -> tuple[float, float, float]:
     """Mean of independent proportions, and its interval from theirs.
 
     low = θ − √Σ cᵢ² (θᵢ − lowᵢ)², high likewise (Zou and Donner 2008, MOVER), cᵢ = 1 / tasks.

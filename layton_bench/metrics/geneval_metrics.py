@@ -1,0 +1,186 @@
+"""GenEval as metrics of a run: overall and by task, judged by Mask2Former and CLIP.
+
+The detector is named in every signature: its values are never those of the published script, which
+uses mmdetection's weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+from layton_bench.datasets.geneval import object_names, official_prompts
+from layton_bench.errors import UserError
+from layton_bench.metrics.base import MetricContext, MetricSpec
+from layton_bench.metrics.geneval import (
+    TASKS,
+    Instance,
+    Judgement,
+    Rules,
+    ScenePrompt,
+    judge,
+)
+from layton_bench.metrics.geneval_summary import image_result
+from layton_bench.metrics.judged import TaskAccuracy, Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from layton_bench.backbones.color_classifier import Crop
+    from layton_bench.types import ScoredBatch
+
+FAMILY: Final = "geneval"
+DEMANDS: Final = "geneval-demands"
+"""Name in a batch's memo under which the prompts' demands are kept, where it brings its own."""
+
+DETECTOR: Final = "m2f-swin-s-hf"
+DETECTOR_WEIGHTS: Final = "mask2former-swin-s-coco"
+COLOR_WEIGHTS: Final = "clip-vit-l-14"
+
+
+class Detector(Protocol):
+    """Finds objects in pictures."""
+
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], *, min_score: float
+    ) -> list[dict[str, list[Instance]]]:
+        """Class name → instances of each picture, uint8 RGB (H, W, 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenevalJudge:
+    """Detects, names colours and judges.
+
+    Attributes:
+        detector: finds the objects.
+        colors: crops → the colour of each.
+        rules: thresholds.
+    """
+
+    detector: Detector
+    colors: Callable[[Sequence[Crop]], Sequence[str]]
+    rules: Rules = field(default_factory=Rules)
+
+    def __call__(self, batch: ScoredBatch) -> list[Verdict]:
+        """A verdict on each picture of a batch."""
+        images = [image.permute(1, 2, 0).contiguous().numpy() for image in batch.candidates]
+        prompts = demands_of(batch)
+        found = self.detector(images, min_score=self.rules.threshold)
+        colors = self._colors_asked(images, prompts, found)
+        return [
+            verdict(
+                key, prompt, judge(prompt, detections, partial(_look_up, colors), rules=self.rules)
+            )
+            for key, prompt, detections in zip(batch.keys, prompts, found, strict=True)
+        ]
+
+    def _colors_asked(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        prompts: Sequence[ScenePrompt],
+        found: Sequence[Mapping[str, Sequence[Instance]]],
+    ) -> dict[int, str]:
+        """The colours that judging will ask for, by id of instance; all crops in one pass.
+
+        Which objects' colours are asked does not depend on the colours, so judging once with no
+        answers finds them.
+        """
+        from layton_bench.backbones.color_classifier import Crop, masked_crop
+
+        crops: dict[int, Crop] = {}
+        for image, prompt, detections in zip(images, prompts, found, strict=True):
+
+            def note(
+                name: str, asked: Sequence[Instance], image: NDArray[np.uint8] = image
+            ) -> list[str]:
+                crops.update((id(i), Crop(name, masked_crop(image, i))) for i in asked)
+                return [""] * len(asked)
+
+            judge(prompt, detections, note, rules=self.rules)
+        return dict(zip(crops, self.colors(list(crops.values())), strict=True))
+
+
+def _look_up(colors: Mapping[int, str], _: str, asked: Sequence[Instance]) -> list[str]:
+    return [colors[id(instance)] for instance in asked]
+
+
+def demands_of(batch: ScoredBatch) -> Sequence[ScenePrompt]:
+    """The prompts of a batch: its own, or the official ones by number, in the words drawn.
+
+    Raises:
+        UserError: the samples are not of GenEval's prompts.
+    """
+    own: Sequence[ScenePrompt] = batch.memo.get(DEMANDS, ())
+    return own or [
+        _official(key, drawn.text) for key, drawn in zip(batch.keys, batch.prompts, strict=True)
+    ]
+
+
+def _official(key: str, text: str | None) -> ScenePrompt:
+    number = key.partition("#")[0]
+    prompts = official_prompts()
+    if not number.isdecimal() or int(number) >= len(prompts) or text is None:
+        raise UserError(
+            f"sample '{key}'", "it is none of GenEval's prompts", "Run the suite 'geneval'."
+        )
+    prompt = prompts[int(number)]
+    return prompt if text == prompt.prompt else prompt.model_copy(update={"prompt": text})
+
+
+def verdict(key: str, prompt: ScenePrompt, judgement: Judgement) -> Verdict:
+    """A judgement as a row of the run's table."""
+    result = image_result(key, prompt, judgement)
+    return Verdict(
+        task=result.tag,
+        correct=result.correct,
+        reason=result.reason,
+        metadata=result.metadata,
+        details=result.details,
+    )
+
+
+def _load(context: MetricContext) -> GenevalJudge:
+    """The judge with its two networks; loaded once a run, however many metrics use it."""
+    from layton_bench.backbones.color_classifier import ClipColors
+    from layton_bench.backbones.detector import Mask2FormerDetector
+
+    def load() -> GenevalJudge:
+        return GenevalJudge(
+            detector=Mask2FormerDetector.load(
+                context.weights(DETECTOR_WEIGHTS), object_names(), device=context.device
+            ),
+            colors=ClipColors.load(context.weights(COLOR_WEIGHTS), device=context.device),
+        )
+
+    return context.features.once((FAMILY, "judge"), (), load)
+
+
+def _spec(name: str, label: str, summary: str, tasks: Sequence[str]) -> MetricSpec:
+    def make(context: MetricContext) -> TaskAccuracy:
+        judge_batch = _load(context)
+        return TaskAccuracy(name, FAMILY, judge_batch, tasks, explains=name == FAMILY)
+
+    return MetricSpec(
+        name=name, label=label, direction="higher", summary=summary, make=make, digits=3,
+        weights=(DETECTOR_WEIGHTS, COLOR_WEIGHTS), needs=frozenset({"prompt"}),
+        signature={"detector": DETECTOR, "colors": "clip-vit-l-14", "thr": "0.3-0.9"},
+    )  # fmt: skip
+
+
+SPECS: Final = (
+    _spec(
+        FAMILY, f"GenEval[{DETECTOR}]", "GenEval: mean of the six tasks' shares of right pictures",
+        TASKS,
+    ),
+    *(
+        _spec(
+            f"{FAMILY}-{task.replace('_', '-')}", task.replace("_", " "),
+            f"GenEval's task {task.replace('_', ' ')}: share of right pictures", (task,),
+        )
+        for task in TASKS
+    ),
+)  # fmt: skip
+"""The overall score and the six tasks'."""
