@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 
+from layton_bench.candidates import redecoded
 from layton_bench.errors import UserError
 from layton_bench.metrics.base import Direction, Metric, MetricContext, MetricSpec
+from layton_bench.metrics.views import Viewed
 from layton_bench.plugin_manager import Plugins
 from layton_bench.suite import Suite
 from layton_bench.weights import WeightsStore
@@ -68,6 +71,26 @@ def _make(plugins: Plugins, spec: MetricSpec, context: MetricContext) -> Metric 
         return spec.make(context)
     except Exception as error:  # a plugin's metric may raise anything
         return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+
+
+def under_decode_seeds(
+    specs: Mapping[str, MetricSpec],
+    metrics: Mapping[str, Metric],
+    context: MetricContext,
+    decode_seeds: int,
+) -> dict[str, Metric]:
+    """For each metric, one more accumulator a decode seed after the first, see ``seed_name``."""
+    return {
+        seed_name(name, number): Viewed(specs[name].make(context), partial(redecoded, number))
+        for number in range(1, decode_seeds)
+        for name in metrics
+        if not specs[name].needs & {"codes", "codebook"}
+    }
+
+
+def seed_name(metric: str, number: int) -> str:
+    """Name of a metric's accumulator under decode seed ``number``; the first has its own name."""
+    return f"{metric} seed {number}" if number else metric
 
 
 def ranking_metric(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from layton_bench.clock import Clock
 from layton_bench.errors import ModelOutputError
@@ -20,12 +19,19 @@ if TYPE_CHECKING:
 _RANGE_BOUND = 8.0
 
 
+class SeedOf(Protocol):
+    """Where seeds come from."""
+
+    def __call__(self, key: str, *, repeat: int = 0) -> int:
+        """Seed of a sample; ``repeat`` is the number of the decode seed."""
+
+
 class Reconstruct:
     """Encodes, decodes and rounds a batch, and checks what the model returns.
 
     Args:
         tokenizer: the model.
-        seed_of: (sample key, number of the decode seed) → seed of its decoder.
+        seed_of: sample key and number of the decode seed → seed of its decoder.
         rounding: the suite's rule from float to uint8.
         clock: takes encode and decode times.
         device: where the model runs.
@@ -36,7 +42,7 @@ class Reconstruct:
         self,
         tokenizer: Tokenizer,
         *,
-        seed_of: Callable[[str, int], int],
+        seed_of: SeedOf,
         rounding: RoundingRule,
         clock: Clock,
         device: str,
@@ -65,7 +71,7 @@ class Reconstruct:
             return scored
 
     def _decode(self, batch: ImageBatch, codes: Codes, number: int) -> ScoredBatch:
-        seeds = [self._seed_of(key, number) for key in batch.keys]
+        seeds = [self._seed_of(key, repeat=number) for key in batch.keys]
         with self._clock.phase("decode", images=len(batch.items)):
             decoded = self._tokenizer.decode(codes, seeds)
         check_images(decoded, tuple(batch.images.shape))
@@ -102,7 +108,7 @@ class Draw:
         generator: Generator,
         *,
         size_px: int,
-        seed_of: Callable[[str], int],
+        seed_of: SeedOf,
         rounding: RoundingRule,
         clock: Clock,
     ) -> None:

@@ -1,9 +1,9 @@
-"""Wall time by phase."""
+"""Wall time and floating-point operations by phase."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -20,22 +20,39 @@ class Clock:
         device: whose queue.
         seconds: wall time of each phase.
         latest: the phase that was entered last, which is where an error arose.
+        flops: operations an image of each phase that said how many images it had, counted once by
+            torch's own counter (a multiply-add is two); 0 for work outside torch.
     """
 
     device: str = "cpu"
     seconds: dict[Phase, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     latest: Phase = "load"
+    flops: dict[Phase, float] = field(default_factory=dict)
 
     @contextmanager
-    def phase(self, name: Phase) -> Iterator[None]:
-        """Add the block's wall time to a phase."""
+    def phase(self, name: Phase, *, images: int = 0) -> Iterator[None]:
+        """Add the block's wall time to a phase; with ``images``, count its operations once."""
         self.latest = name
         start = time.perf_counter()
         try:
-            yield
+            if images and name not in self.flops:
+                with counted_flops() as counted:
+                    yield
+                self.flops[name] = counted() / images
+            else:
+                yield
         finally:
             synchronize(self.device)
             self.seconds[name] += time.perf_counter() - start
+
+
+@contextmanager
+def counted_flops() -> Iterator[Callable[[], int]]:
+    """Count the block's floating-point operations; yields a function that tells them."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        yield counter.get_total_flops
 
 
 def synchronize(device: str) -> None:

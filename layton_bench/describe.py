@@ -42,9 +42,20 @@ def _metrics(record: RunRecord) -> Iterator[str]:
             yield f"    unavailable: {result.unavailable}"
         if result.note:
             yield f"    {result.note}"
+        if result.decode_seeds is not None:
+            yield f"    {_spread(result)}"
         if result.value is not None:
             yield f"    {result.signature}"
         del name
+
+
+def _spread(result: MetricResult) -> str:
+    assert result.decode_seeds is not None
+    spread, digits = result.decode_seeds, result.digits + 1
+    text = f"{len(spread.values)} decode seeds: {spread.mean:.{digits}f} ± {spread.std:.{digits}f}"
+    if spread.image_variance is not None:
+        text += f", variance of an image {spread.image_variance:.{digits}f}"
+    return text
 
 
 def _heading(result: MetricResult) -> str:
@@ -71,6 +82,15 @@ def _machine(record: RunRecord) -> Iterator[str]:
         f" encode {time.encode_seconds:.1f}, decode {time.decode_seconds:.1f},"
         f" metrics {time.metrics_seconds:.1f}), up to {time.batch_size} images a batch"
     )
+    flops = [
+        f"{name} {count / 1e9:,.1f} GFLOPs"
+        for name, count in (
+            ("encode", time.encode_flops_per_image), ("decode", time.decode_flops_per_image)
+        )
+        if count is not None
+    ]  # fmt: skip
+    if flops:
+        yield f"Operations an image: {', '.join(flops)}"
     commit = origin.git_commit[:12] if origin.git_commit else "no checkout"
     dirty = ", with uncommitted changes" if origin.git_dirty else ""
     yield f"Machine: {origin.device_name} ({origin.device}, {record.model.dtype})"

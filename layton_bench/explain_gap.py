@@ -24,7 +24,8 @@ from layton_bench.features import FeatureRunner
 from layton_bench.gallery import Gallery
 from layton_bench.images import ROUNDING_RULES, RoundingRule, to_uint8
 from layton_bench.loader import load
-from layton_bench.metrics.base import Metric, MetricContext, State
+from layton_bench.metrics.base import Metric, MetricContext
+from layton_bench.metrics.views import Viewed
 from layton_bench.models import Tokenizer
 from layton_bench.plan import RunOptions, select
 from layton_bench.reference_cache import ReferenceCache
@@ -192,45 +193,19 @@ def _combination(
     )  # fmt: skip
 
 
-class Rerounded:
-    """A metric that sees the decoder's floats through another rounding rule than the suite's."""
+def rerounded(rounding: RoundingRule, batch: ScoredBatch) -> ScoredBatch:
+    """The batch with the decoder's floats rounded by another rule; once a batch and rule."""
 
-    def __init__(self, metric: Metric, rounding: RoundingRule) -> None:
-        self._metric = metric
-        self._rounding = rounding
-
-    def update(self, batch: ScoredBatch) -> None:
-        """Round anew, once a batch and rule, and score."""
-        self._metric.update(batch.shared(("rounded", self._rounding), partial(self._round, batch)))
-
-    def _round(self, batch: ScoredBatch) -> ScoredBatch:
+    def make() -> ScoredBatch:
         decoded = cast("Tensor", batch.memo["decoded"])
         return ScoredBatch(
             keys=batch.keys,
             references=batch.references,
-            candidates=to_uint8(decoded.float(), self._rounding).cpu(),
+            candidates=to_uint8(decoded.float(), rounding).cpu(),
             codes=batch.codes,
         )
 
-    def merge(self, other: Rerounded) -> None:
-        """Merge the metrics."""
-        self._metric.merge(other._metric)
-
-    def state(self) -> State:
-        """The metric's state."""
-        return self._metric.state()
-
-    def load_state(self, state: State) -> None:
-        """Replace the metric's state."""
-        self._metric.load_state(state)
-
-    def compute(self) -> MetricValue:
-        """The metric's value."""
-        return self._metric.compute()
-
-    def per_sample(self) -> Mapping[str, Mapping[str, float]]:
-        """Nothing: the columns of several rules would have one name."""
-        return {}
+    return batch.shared(("rounded", rounding), make)
 
 
 class _Passes:
@@ -299,7 +274,7 @@ class _Passes:
             if (reason := unavailable_reason(self._plugins, spec))
         }
         metrics: dict[str, Metric] = {
-            f"{rule} {name}": Rerounded(spec.make(context), rule)
+            f"{rule} {name}": Viewed(spec.make(context), partial(rerounded, rule))
             for name, spec in self._specs.items()
             for rule in ROUNDING_RULES
             if name not in missing

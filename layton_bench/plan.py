@@ -32,6 +32,7 @@ class RunOptions:
         dtype: of the model.
         batch_size: None finds one.
         num_workers: processes that decode images; None chooses.
+        decode_seeds: how often each image is decoded, by a decoder that draws noise.
         overwrite: what to do about a run that exists already.
         strict: stop at the first failed sample or unavailable metric.
         metrics: in place of the suite's.
@@ -46,6 +47,7 @@ class RunOptions:
     dtype: str = "float32"
     batch_size: int | None = None
     num_workers: int | None = None
+    decode_seeds: int = 1
     overwrite: Overwrite = "never"
     strict: bool = False
     metrics: tuple[str, ...] = ()

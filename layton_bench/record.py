@@ -51,6 +51,19 @@ Value = Annotated[
 """A number, or the infinity that an exact reconstruction's PSNR is."""
 
 
+class SeedSpread(_Frozen):
+    """A metric over several decode seeds of a decoder that draws noise."""
+
+    values: tuple[float, ...]
+    """The value under each seed; the first is the metric's own."""
+    mean: float
+    """Their mean."""
+    std: float
+    """Their standard deviation, of a sample."""
+    image_variance: float | None = None
+    """Variance over seeds of each image's value, mean over images; None for metrics of sets."""
+
+
 class MetricResult(_Frozen):
     """One metric's value with all that a table needs to show it."""
 
@@ -78,6 +91,8 @@ class MetricResult(_Frozen):
     """Why the metric was not computed at all."""
     signature: str
     """All that decides the value; two values are comparable exactly if these agree."""
+    decode_seeds: SeedSpread | None = None
+    """Spread over decode seeds, where ``--decode-seeds`` asked for it."""
 
 
 class Completeness(_Frozen):
@@ -119,6 +134,8 @@ class ModelInfo(_Frozen):
     """Its card."""
     options: dict[str, OptionValue] = {}
     """Options in force."""
+    changed_options: tuple[str, ...] = ()
+    """Those that are not the model's defaults."""
     dtype: str
     """dtype it ran in."""
     weights: dict[str, str] = {}
@@ -139,7 +156,11 @@ class Timing(_Frozen):
     metrics_seconds: float
     """In the metrics."""
     batch_size: int
-    """Images a batch at the end of the run."""
+    """Images in the largest batch that fitted."""
+    encode_flops_per_image: float | None = None
+    """Floating-point operations of the encoder by torch's counter; None where it sees none."""
+    decode_flops_per_image: float | None = None
+    """Likewise of the decoder or generator."""
 
 
 class SavedImage(_Frozen):

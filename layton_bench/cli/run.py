@@ -54,6 +54,10 @@ def run(
     num_workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that decode images. [default: chosen]")
     ] = None,
+    decode_seeds: Annotated[
+        int,
+        typer.Option(min=1, help="Decode each image N times and report the spread over seeds."),
+    ] = 1,
     overwrite: Annotated[
         Overwrite,
         typer.Option(
@@ -74,6 +78,7 @@ def run(
     options = RunOptions(
         out=results, data_root=data_root, limit=limit, seed=seed, device=device, dtype=dtype,
         batch_size=parse_batch_size(batch_size), num_workers=num_workers, overwrite=overwrite,
+        decode_seeds=decode_seeds,
         strict=strict, metrics=tuple(metric or ()), command=tuple(sys.argv),
     )  # fmt: skip
     finished, failed = [], []
