@@ -71,11 +71,12 @@ def smallest_budget(form: Format) -> int:
     """Bytes below which the format's own overhead leaves no room for any picture.
 
     The largest file, at the lowest level, of one pixel in any corner or the middle of the RGB
-    cube: every picture fits into that many bytes if it is made small enough.
+    cube: every picture fits into that many bytes if it is made small enough. Encoders that aim at
+    a budget are given an ample one, and so no reason to leave anything of the pixel out.
     """
     corners = [(r, g, b) for r, g, b in product((0, 255), repeat=3)]
     pixels = [Image.new("RGB", (1, 1), colour) for colour in (*corners, (128, 128, 128))]
-    return max(len(encode_at_level(pixel, form, form.levels[0], 1)) for pixel in pixels)
+    return max(len(encode_at_level(pixel, form, form.levels[0], 10**6)) for pixel in pixels)
 
 
 def _save(picture: Image.Image, form: Format, options: SaveOptions) -> bytes:
