@@ -1,8 +1,8 @@
 """Records → tables. Values of different signatures are never ranked together.
 
-Runs are first divided into boards: one for each combination of suite, data contents, samples and
-dtype of the data path. Inside a board, a cell whose metric signature differs from its column's
-is shown with a dagger and takes no part in the ranking.
+Runs are first divided into boards: one for each combination of suite, data contents and samples
+that are in the numbers. Inside a board, a cell whose metric signature differs from its column's is
+shown with a dagger and takes no part in the ranking.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Literal
 
 from layton_bench.errors import UserError
+from layton_bench.markdown import code, escape, table
 from layton_bench.metrics.base import Direction, badness
 from layton_bench.record import MetricResult, RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Format = Literal["md", "csv", "json"]
 
@@ -59,18 +61,26 @@ def boards(records: Iterable[RunRecord], *, sort_by: str | None = None) -> list[
     Raises:
         UserError: ``sort_by`` names a metric that no record has.
     """
-    groups: dict[tuple[str, str, int], list[RunRecord]] = {}
+    groups: dict[Hashable, list[RunRecord]] = {}
     for record in records:
         groups.setdefault(_comparable(record), []).append(record)
     if sort_by is not None:
         _check_sort(sort_by, groups.values())
     made = [_board(group, sort_by) for group in groups.values()]
-    return sorted(made, key=lambda b: (-b.records[0].completeness.effective, b.title))
+    return sorted(
+        made,
+        key=lambda b: (
+            -b.records[0].completeness.effective, b.title, b.records[0].suite_digest,
+            b.records[0].model.name,
+        ),
+    )  # fmt: skip
 
 
-def _comparable(record: RunRecord) -> tuple[str, str, int]:
+def _comparable(record: RunRecord) -> Hashable:
     """What must agree for two runs to stand in one table."""
-    return record.suite_digest, record.data.fingerprint, record.completeness.effective
+    done = record.completeness
+    failed = tuple(sorted(failure.key for failure in done.failed))
+    return record.suite_digest, record.data.fingerprint, done.effective, failed
 
 
 def _check_sort(name: str, groups: Iterable[Sequence[RunRecord]]) -> None:
@@ -133,7 +143,7 @@ def _title(record: RunRecord) -> str:
     data = record.data.fingerprint[:12]
     return (
         f"{record.suite.name} v{record.suite.version}: {done.effective:,}{part} images,"
-        f" {record.suite.protocol}, data {data}"
+        f" {record.suite.protocol}, rounding {record.suite.rounding}, data {data}"
     )
 
 
@@ -152,7 +162,7 @@ def marks(record: RunRecord) -> list[str]:
 def display_name(record: RunRecord) -> str:
     """The model's title, with the options and dtype that are not its defaults."""
     info = record.model
-    extras = [f"{key}={value}" for key, value in info.options.items()]
+    extras = [f"{key}={info.options[key]}" for key in info.changed_options]
     extras += [info.dtype] if info.dtype != "float32" else []
     shown = info.card.title or info.name
     return f"{shown} ({', '.join(extras)})" if extras else shown
@@ -164,10 +174,16 @@ def format_value(result: MetricResult | None, *, with_interval: bool = True) -> 
         return ""
     if result.value is None:
         return "n/a"
-    text = f"{result.value:.{result.digits}f}"
+    text = _decimal(result.value, result.digits)
     if with_interval and _has_width(result):
-        text += f" [{result.low:.{result.digits}f}, {result.high:.{result.digits}f}]"
+        low, high = (_decimal(end or 0.0, result.digits) for end in (result.low, result.high))
+        text += f" [{low}, {high}]"
     return text
+
+
+def _decimal(value: float, digits: int) -> str:
+    # adding 0 to a rounded value turns -0.0 into 0.0
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _has_width(result: MetricResult) -> bool:
@@ -178,19 +194,17 @@ def _has_width(result: MetricResult) -> bool:
     return round(low, result.digits) != round(high, result.digits)
 
 
-def best(board: Board, column: Column) -> float | None:
-    """The best ranked value of a column as it is shown; None where nothing is ranked."""
-    values = [v for r in board.records if (v := ranked_value(r, column)) is not None]
-    if column.direction == "none" or len(values) < 2:
-        return None
-    top: float = min(values, key=lambda value: badness(value, column.direction))
-    return round(top, column.digits)
-
-
 def is_best(board: Board, column: Column, record: RunRecord) -> bool:
-    """Whether a cell shows the column's best value; ties are all best."""
-    value, top = ranked_value(record, column), best(board, column)
-    return value is not None and top is not None and round(value, column.digits) == top
+    """Whether a cell shows the best of several ranked values; what looks equal is equally good."""
+    value = ranked_value(record, column)
+    others = [v for r in board.records if (v := ranked_value(r, column)) is not None]
+    if value is None or column.direction == "none" or len(others) < 2:
+        return False
+    return _shown(value, column) == min(_shown(other, column) for other in others)
+
+
+def _shown(value: float, column: Column) -> float:
+    return badness(round(value, column.digits), column.direction)
 
 
 def cells(
@@ -203,30 +217,20 @@ def cells(
         emphasis: wraps the best value of each column.
         with_intervals: whether each value has its interval behind it.
     """
+
+    def cell(record: RunRecord, column: Column) -> str:
+        result = record.metrics.get(column.name)
+        text = format_value(result, with_interval=with_intervals)
+        if result is not None and result.value is not None and result.signature != column.signature:
+            text += OTHER_SIGNATURE
+        return emphasis(text) if is_best(board, column, record) else text
+
     rows = []
     for record in board.records:
         name = display_name(record) + "".join(f" ⚠ {mark}" for mark in marks(record))
         bits = "" if record.bits_per_image is None else f"{record.bits_per_image:,.0f}"
-        rows.append(
-            [
-                name,
-                bits,
-                *(_cell(board, c, record, emphasis, with_intervals) for c in board.columns),
-            ]
-        )
+        rows.append([name, bits, *(cell(record, column) for column in board.columns)])
     return rows
-
-
-def _cell(
-    board: Board, column: Column, record: RunRecord, emphasis: Callable[[str], str], interval: bool
-) -> str:
-    result = record.metrics.get(column.name)
-    text = format_value(result, with_interval=interval)
-    if result is None or result.value is None:
-        return text
-    if result.signature != column.signature:
-        text += OTHER_SIGNATURE
-    return emphasis(text) if is_best(board, column, record) else text
 
 
 def headings(board: Board) -> list[str]:
@@ -234,9 +238,14 @@ def headings(board: Board) -> list[str]:
     return ["Model", BITS, *(column.heading for column in board.columns)]
 
 
+def signatures(board: Board) -> list[str]:
+    """The signature of each column's ranked values."""
+    return [column.signature for column in board.columns if column.signature]
+
+
 def notes(board: Board) -> list[str]:
-    """What stands below the table: signatures, other signatures, notes, unavailable metrics."""
-    lines = [f"`{c.signature}`" for c in board.columns if c.signature]
+    """What must be read with the values: other signatures, notes, unavailable metrics."""
+    lines = []
     for record in board.records:
         for column in board.columns:
             result = record.metrics.get(column.name)
@@ -244,7 +253,7 @@ def notes(board: Board) -> list[str]:
                 continue
             where = f"{display_name(record)}, {result.label}"
             if result.value is not None and result.signature != column.signature:
-                lines.append(f"{OTHER_SIGNATURE} {where}: not ranked, `{result.signature}`")
+                lines.append(f"{OTHER_SIGNATURE} {where}: not ranked, {result.signature}")
             if result.note:
                 lines.append(f"{where}: {result.note}")
             if result.unavailable:
@@ -258,26 +267,28 @@ def to_markdown(made: Sequence[Board]) -> str:
 
 
 def _markdown(board: Board) -> str:
-    frame = pd.DataFrame(
-        [[_escape(c) for c in row] for row in cells(board, lambda text: f"**{text}**")],
-        columns=headings(board),
-    )
-    alignment = "|:---|" + "---:|" * (len(frame.columns) - 1)
-    lines = [f"### {_escape(board.title)}", "", _row(frame.columns), alignment]
-    lines += [_row(row) for row in frame.itertuples(index=False, name=None)]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes(board))])
-
-
-def _row(values: Iterable[Any]) -> str:
-    return "| " + " | ".join(map(str, values)) + " |"
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    rows = cells(board, lambda text: f"**{text}**")
+    parts = [
+        f"### {escape(board.title)}",
+        table(
+            [escape(heading) for heading in headings(board)],
+            [[escape(name), *values] for name, *values in rows],
+            texts=1,
+        ),
+        "\n".join(
+            [
+                *(f"- {code(signature)}" for signature in signatures(board)),
+                *(f"- {escape(note)}" for note in notes(board)),
+            ]
+        ),
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
 def to_frame(made: Sequence[Board]) -> pd.DataFrame:
     """One row for each model and metric, with everything that a script may want."""
+    import pandas as pd
+
     rows = [
         {
             "suite": record.suite.name,
@@ -292,24 +303,40 @@ def to_frame(made: Sequence[Board]) -> pd.DataFrame:
             "direction": result.direction,
             "bits_per_image": record.bits_per_image,
             "status": record.status,
+            "expected": record.completeness.expected,
             "failed": len(record.completeness.failed),
             "data": record.data.fingerprint,
             "signature": result.signature,
-            "note": result.unavailable and f"unavailable: {result.unavailable}" or result.note,
+            "note": f"unavailable: {result.unavailable}" if result.unavailable else result.note,
             "run": record.run_id,
         }
         for board in made
         for record in board.records
         for name, result in record.metrics.items()
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_FIELDS)
+
+
+_FIELDS = (
+    "suite", "model", "options", "dtype", "metric", "value", "low", "high", "n", "direction",
+    "bits_per_image", "status", "expected", "failed", "data", "signature", "note", "run",
+)  # fmt: skip
 
 
 def render(made: Sequence[Board], form: Format) -> str:
-    """The boards in one of the formats."""
+    """The boards in one of the formats; in JSON an infinite value is the string "Infinity"."""
     if form == "md":
         return to_markdown(made)
     frame = to_frame(made)
     if form == "csv":
         return str(frame.to_csv(index=False))
-    return str(frame.to_json(orient="records", indent=2, force_ascii=False)) + "\n"
+    rows = [{k: _json(v) for k, v in row.items()} for row in frame.to_dict(orient="records")]
+    return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _json(value: object) -> object:
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    if math.isnan(value):
+        return None
+    return "Infinity" if value > 0 else "-Infinity"

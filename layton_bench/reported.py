@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from layton_bench.errors import UserError
+from layton_bench.markdown import escape, table
 
 REPORTED = "reported.csv"
 
@@ -80,17 +81,12 @@ def reported_markdown(rows: list[Reported]) -> str:
     """A table of its own, headed as not measured here; empty without rows."""
     if not rows:
         return ""
-    lines = [
-        "### Reported elsewhere, not measured here",
-        "",
-        "| Suite | Model | Metric | Value | Source | Protocol | Note |",
-        "|:---|:---|:---|---:|:---|:---|:---|",
+    headings = ("Suite", "Model", "Metric", "Source", "Protocol", "Note", "Value")
+    cells = [
+        [
+            *map(escape, (row.suite, row.model, row.metric, row.source, row.protocol, row.note)),
+            f"{row.value:g}",
+        ]
+        for row in rows
     ]
-    for row in rows:
-        texts = (row.suite, row.model, row.metric, f"{row.value:g}", row.source, row.protocol)
-        lines.append("| " + " | ".join(map(_escape, (*texts, row.note))) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return f"### Reported elsewhere, not measured here\n\n{table(headings, cells, texts=6)}\n"

@@ -95,5 +95,4 @@ def print_boards(boards: Sequence[Board]) -> None:
             table.add_row(*(Text(t, style=s) for t, s in zip(row, styles, strict=True)))
         out.print(table)
         for note in notes(board):
-            if not note.startswith("`"):
-                out.print(Text(f"  {note}"), soft_wrap=True)
+            out.print(Text(f"  {note}"), soft_wrap=True)

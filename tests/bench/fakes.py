@@ -139,7 +139,8 @@ def record(model: str = "fake", *, number: int = 1, **changes: Any) -> RunRecord
         name=model,
         card=card(model, **changes.pop("card", {})),
         dtype=changes.pop("dtype", "float32"),
-        options=changes.pop("options", {}),
+        options=changes.get("options", {}),
+        changed_options=tuple(changes.pop("options", {})),
     )
     done: dict[str, Any] = {"expected": 10, "selected": 10, "effective": 10}
     known: dict[str, Any] = {
