@@ -54,7 +54,7 @@ def _spread(result: MetricResult) -> str:
     spread, digits = result.decode_seeds, result.digits + 1
     text = f"{len(spread.values)} decode seeds: {spread.mean:.{digits}f} ± {spread.std:.{digits}f}"
     if spread.image_variance is not None:
-        text += f", variance of an image {spread.image_variance:.{digits}f}"
+        text += f", variance of an image {spread.image_variance:.3g}"
     return text
 
 

@@ -28,6 +28,7 @@ from layton_bench.cli import (
     schema,
     score,
     show,
+    sweep,
     weights,
 )
 from layton_bench.cli.console import State, err
@@ -65,7 +66,7 @@ def _common(
     context.obj = State(extra_plugins=tuple(plugin or ()))
 
 
-for module in (run, score, generate, list_, show, leaderboard, explain_gap, doctor, schema):
+for module in (run, score, generate, sweep, list_, show, leaderboard, explain_gap, doctor, schema):
     module.register(app)
 app.add_typer(weights.app, name="weights")
 

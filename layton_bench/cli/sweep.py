@@ -1,0 +1,75 @@
+"""`layton-bench sweep`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from layton_bench.cli.console import BarReporter, State, err, out, print_boards
+from layton_bench.cli.run import say
+from layton_bench.devices import parse_batch_size
+from layton_bench.leaderboard import boards
+from layton_bench.plan import Overwrite, RunOptions
+from layton_bench.results import model_folder
+from layton_bench.sweep import draw_curves, table
+from layton_bench.sweep import sweep as sweep_model
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(sweep)
+
+
+def sweep(
+    context: typer.Context,
+    suite: Annotated[str, typer.Option(help="Suite to run.")],
+    model: Annotated[str, typer.Option(help="Model to run.")],
+    setting: Annotated[
+        list[str],
+        typer.Option("--set", metavar="NAME=V1,V2,…", help="Values of an option. Repeatable."),
+    ],
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="LAYTON_BENCH_DATA", help="Folder in which the data sets lie."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only N samples, evenly spaced.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    metric: Annotated[
+        list[str] | None, typer.Option(help="In place of the suite's metrics. Repeatable.")
+    ] = None,
+    overwrite: Annotated[Overwrite, typer.Option(help="What to do about a run that exists.")] = (
+        "never"
+    ),
+    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
+) -> None:
+    """Run a model for every value of an option; a table and curves of quality, steps and time."""
+    state: State = context.obj
+    options = RunOptions(
+        out=results, data_root=data_root, limit=limit, seed=seed, device=device, dtype=dtype,
+        batch_size=parse_batch_size(batch_size), overwrite=overwrite,
+        metrics=tuple(metric or ()), command=tuple(sys.argv),
+    )  # fmt: skip
+    records = []
+    for outcome in sweep_model(
+        state.plugins, suite, model, setting, options, reporter=BarReporter()
+    ):
+        say(outcome)
+        records.append(outcome.run.record)
+        if outcome.run.record.status == "interrupted":
+            break
+    if as_csv:
+        out.out(table(records).to_csv(index=False), end="")
+    else:
+        print_boards(boards(records))
+    folder = model_folder(results, suite, records[0].model.name)
+    draw_curves(records, folder / "sweep.png")
+    err.print(f"Curves: {folder / 'sweep.png'}", markup=False, soft_wrap=True)
+    if records[-1].status == "interrupted":
+        raise typer.Exit(130)
