@@ -66,16 +66,20 @@ def decode(payload: bytes, form: Format) -> Image.Image:
         return picture.convert("RGB")
 
 
+# Neutral 225 is what JPEG 2000 needs most bit planes for; the other formats peak at a corner.
+_PIXEL_LEVELS = (0, 75, 150, 225, 255)
+
+
 @cache
 def smallest_budget(form: Format) -> int:
     """Bytes below which the format's own overhead leaves no room for any picture.
 
-    The largest file, at the lowest level, of one pixel in any corner or the middle of the RGB
-    cube: every picture fits into that many bytes if it is made small enough. Encoders that aim at
-    a budget are given an ample one, and so no reason to leave anything of the pixel out.
+    The largest file, at the lowest level, of one pixel of any colour on a grid: every picture fits
+    into that many bytes if it is made small enough. Encoders that aim at a budget are given an
+    ample one, and so no reason to leave anything of the pixel out.
     """
-    corners = [(r, g, b) for r, g, b in product((0, 255), repeat=3)]
-    pixels = [Image.new("RGB", (1, 1), colour) for colour in (*corners, (128, 128, 128))]
+    colours = [(r, g, b) for r, g, b in product(_PIXEL_LEVELS, repeat=3)]
+    pixels = (Image.new("RGB", (1, 1), colour) for colour in colours)
     return max(len(encode_at_level(pixel, form, form.levels[0], 10**6)) for pixel in pixels)
 
 
