@@ -185,6 +185,10 @@ def _timing(clock: Clock, total: float, batch_size: int) -> Timing:
         decode_seconds=seconds["decode"] + seconds["generate"],
         metrics_seconds=seconds["metrics"],
         batch_size=batch_size,
+        encode_seconds_per_image=clock.seconds_per_image("encode"),
+        decode_seconds_per_image=(
+            clock.seconds_per_image("decode") or clock.seconds_per_image("generate")
+        ),
         encode_flops_per_image=clock.flops.get("encode") or None,
         decode_flops_per_image=clock.flops.get("decode") or clock.flops.get("generate") or None,
     )

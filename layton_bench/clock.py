@@ -28,6 +28,7 @@ class Clock:
     seconds: dict[Phase, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     latest: Phase = "load"
     flops: dict[Phase, float] = field(default_factory=dict)
+    _blocks: dict[Phase, list[tuple[int, float]]] = field(default_factory=dict)
 
     @contextmanager
     def phase(self, name: Phase, *, images: int = 0) -> Iterator[None]:
@@ -43,7 +44,25 @@ class Clock:
                 yield
         finally:
             synchronize(self.device)
-            self.seconds[name] += time.perf_counter() - start
+            spent = time.perf_counter() - start
+            self.seconds[name] += spent
+            if images:
+                self._note(name, images, spent)
+
+    def seconds_per_image(self, name: Phase) -> float | None:
+        """Of a phase that said its images, without its first block, which warms up; None for none.
+
+        A phase of one block alone has that block's time.
+        """
+        (first_images, first), (images, seconds) = self._blocks.get(name, [(0, 0.0), (0, 0.0)])
+        if images > first_images:
+            return (seconds - first) / (images - first_images)
+        return seconds / images if images else None
+
+    def _note(self, name: Phase, images: int, spent: float) -> None:
+        """Keep the first block and the sum of all."""
+        first, (count, seconds) = self._blocks.get(name, [(images, spent), (0, 0.0)])
+        self._blocks[name] = [first, (count + images, seconds + spent)]
 
 
 @contextmanager

@@ -82,6 +82,9 @@ def _machine(record: RunRecord) -> Iterator[str]:
         f" encode {time.encode_seconds:.1f}, decode {time.decode_seconds:.1f},"
         f" metrics {time.metrics_seconds:.1f}), up to {time.batch_size} images a batch"
     )
+    if time.decode_seconds_per_image is not None:
+        encode = f"encode {time.encode_seconds_per_image or 0:.3g} s, "
+        yield f"An image: {encode}decode {time.decode_seconds_per_image:.3g} s"
     flops = [
         f"{name} {count / 1e9:,.1f} GFLOPs"
         for name, count in (

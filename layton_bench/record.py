@@ -157,6 +157,10 @@ class Timing(_Frozen):
     """In the metrics."""
     batch_size: int
     """Images in the largest batch that fitted."""
+    encode_seconds_per_image: float | None = None
+    """In the encoder, without the first batch, which warms up."""
+    decode_seconds_per_image: float | None = None
+    """Likewise in the decoder or generator."""
     encode_flops_per_image: float | None = None
     """Floating-point operations of the encoder by torch's counter; None where it sees none."""
     decode_flops_per_image: float | None = None
