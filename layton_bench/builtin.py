@@ -6,12 +6,15 @@ from collections.abc import Callable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from layton_bench.datasets import catalogue
+from layton_bench.datasets import catalogue, geneval
 from layton_bench.datasets.base import DatasetSpec
 from layton_bench.hookspecs import hookimpl
-from layton_bench.metrics import codes, pixel, published, rate
+from layton_bench.metrics import codes, geneval_metrics, pixel, published, rate
 from layton_bench.metrics.base import MetricPattern, MetricSpec
+from layton_bench.models import ModelPattern, ModelSpec
 from layton_bench.preprocess import PROTOCOLS, Protocol
+from layton_bench.scenes import generators, metrics, prompt_set
+from layton_bench.weights import WeightsEntry
 
 
 @hookimpl
@@ -26,7 +29,7 @@ def layton_bench_register_suites(register: Callable[[Traversable], None]) -> Non
 @hookimpl
 def layton_bench_register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     """The data sets of the built-in suites."""
-    for spec in catalogue.SPECS:
+    for spec in (*catalogue.SPECS, geneval.SPEC, prompt_set.SPEC):
         register(spec)
 
 
@@ -39,7 +42,21 @@ def layton_bench_register_protocols(register: Callable[[Protocol], None]) -> Non
 
 @hookimpl
 def layton_bench_register_metrics(register: Callable[[MetricSpec | MetricPattern], None]) -> None:
-    """Every metric of ``metrics/``."""
-    for module in (pixel, published, rate, codes):
+    """Every metric of ``metrics/``, and the scenes' own."""
+    for module in (pixel, published, rate, codes, geneval_metrics, metrics):
         for spec in module.SPECS:
             register(spec)
+
+
+@hookimpl
+def layton_bench_register_models(register: Callable[[ModelSpec | ModelPattern], None]) -> None:
+    """The scenes' renderer, by which other generators are measured."""
+    for spec in generators.SPECS:
+        register(spec)
+
+
+@hookimpl
+def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
+    """The networks of the harness's own metrics."""
+    for entry in geneval_metrics.WEIGHTS:
+        register(entry)

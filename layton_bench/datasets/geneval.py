@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
+from layton_bench.datasets.base import DatasetSpec
+from layton_bench.datasets.prompts import PromptDataset
 from layton_bench.errors import MissingDataError, UserError
 from layton_bench.metrics.geneval import ScenePrompt
+from layton_bench.types import Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+NAME = "geneval-prompts"
 IMAGES_PER_PROMPT = 4
 Variant = Literal["original", "rewritten", "other"]
 
@@ -39,6 +43,24 @@ def official_prompts() -> tuple[ScenePrompt, ...]:
 def object_names() -> tuple[str, ...]:
     """GenEval's names of the 80 COCO classes, in the order of a detector's outputs."""
     return tuple(_packaged("object_names.txt").splitlines())
+
+
+def open_official(_root: Path | None = None) -> PromptDataset:
+    """The official prompts as a data set, keyed by number as GenEval's folders are (00000 …)."""
+    entries = (
+        Item(key=f"{number:05d}", captions=(prompt.prompt,))
+        for number, prompt in enumerate(official_prompts())
+    )
+    return PromptDataset(name=NAME, entries=tuple(entries))
+
+
+SPEC = DatasetSpec(
+    name=NAME,
+    summary="GenEval's 553 prompts; no download",
+    num_items=553,
+    open=open_official,
+    has_images=False,
+)
 
 
 def _packaged(name: str) -> str:

@@ -24,6 +24,7 @@ from layton_bench.metrics.geneval import (
 )
 from layton_bench.metrics.geneval_summary import image_result
 from layton_bench.metrics.judged import TaskAccuracy, Verdict
+from layton_bench.weights import WeightsEntry, hub_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,11 +131,13 @@ def _official(key: str, text: str | None) -> ScenePrompt:
     return prompt if text == prompt.prompt else prompt.model_copy(update={"prompt": text})
 
 
-def verdict(key: str, prompt: ScenePrompt, judgement: Judgement) -> Verdict:
-    """A judgement as a row of the run's table."""
+def verdict(
+    key: str, prompt: ScenePrompt, judgement: Judgement, *, task: str | None = None
+) -> Verdict:
+    """A judgement as a row of the run's table, of the prompt's own task unless told."""
     result = image_result(key, prompt, judgement)
     return Verdict(
-        task=result.tag,
+        task=task or result.tag,
         correct=result.correct,
         reason=result.reason,
         metadata=result.metadata,
@@ -169,6 +172,30 @@ def _spec(name: str, label: str, summary: str, tasks: Sequence[str]) -> MetricSp
         signature={"detector": DETECTOR, "colors": "clip-vit-l-14", "thr": "0.3-0.9"},
     )  # fmt: skip
 
+
+WEIGHTS: Final = (
+    WeightsEntry(
+        name=DETECTOR_WEIGHTS,
+        files=tuple(
+            hub_file("facebook/mask2former-swin-small-coco-instance", path)
+            for path in ("config.json", "model.safetensors")
+        ),
+        licence="other",
+        used_by=(FAMILY,),
+        summary="Mask2Former Swin-S, COCO instances: GenEval's detector",
+    ),
+    WeightsEntry(
+        name=COLOR_WEIGHTS,
+        files=tuple(
+            hub_file("openai/clip-vit-large-patch14", path)
+            for path in ("config.json", "model.safetensors", "vocab.json", "merges.txt")
+        ),
+        licence="MIT",
+        used_by=(FAMILY,),
+        summary="CLIP ViT-L/14: GenEval's colours",
+    ),
+)
+"""What the judge needs installed."""
 
 SPECS: Final = (
     _spec(

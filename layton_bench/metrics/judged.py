@@ -112,8 +112,7 @@ class TaskAccuracy:
             for clusters in counts.values()
         ]
         mean, low, high = mean_of_tasks(scores)
-        num_prompts = sum(score.num_prompts for score in scores)
-        return MetricValue(value=mean, low=low, high=high, n=n, note=f"{num_prompts:,} prompts")
+        return MetricValue(value=mean, low=low, high=high, n=n)
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """1 where right, 0 where wrong."""

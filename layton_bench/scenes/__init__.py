@@ -4,7 +4,8 @@
 
 The grammar has GenEval's six tasks over ten shapes and ten colours, with pairs of shape and colour
 held out from training; ``write_folder`` and ``write_shards`` render captioned training data to
-disk. docs/scenes.md shows pictures and how the judge was validated.
+disk. docs/scenes.md shows pictures and how the judge was validated. The judge is imported from its
+own module, since it takes scipy along.
 """
 
 from layton_bench.scenes.clutter import draw_clutter
@@ -17,7 +18,6 @@ from layton_bench.scenes.grammar import (
     sample_caption,
     sample_prompts,
 )
-from layton_bench.scenes.judge import judge_image
 from layton_bench.scenes.layout import Scene, Thing, compose
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "compose",
     "draw_clutter",
     "draw_sample",
-    "judge_image",
     "render",
     "sample_caption",
     "sample_prompts",

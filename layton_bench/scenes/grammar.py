@@ -7,11 +7,13 @@ composed what it never saw together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 
+from layton_bench.errors import UserError
 from layton_bench.metrics.geneval import COLORS, Clause, Color, Relation, ScenePrompt
 from layton_bench.scenes.chance import pick
 from layton_bench.scenes.shapes import SHAPES, Shape
@@ -187,6 +189,56 @@ def _placed(rng: Generator, target: Clause, subject: Clause) -> Drawn:
     subject = subject.model_copy(update={"position": (relation, 0)})
     text = f"{noun(subject)} {pick(_RELATION_WORDS[relation], rng)} {noun(target)}"
     return (target, subject), text
+
+
+_COUNTS: Final = {"a": 1, "an": 1, **{word: count for count, word in COUNT_WORDS.items()}}
+_SHAPES: Final = {form: s for s in SHAPES for form in (s, _PLURALS.get(s, s + "s"))}
+_NOUN: Final = (
+    f"({'|'.join(_COUNTS)}) (?:({'|'.join(COLORS)}) )?({'|'.join(sorted(_SHAPES, reverse=True))})"
+)
+_RELATIONS: Final = {words: r for r, forms in _RELATION_WORDS.items() for words in forms}
+_PROMPT: Final = re.compile(
+    f"(?:{'|'.join(filter(None, _OPENINGS))})?{_NOUN}"
+    f"(?: (and|{'|'.join(sorted(_RELATIONS, reverse=True))}) {_NOUN})?"
+)
+
+
+def parse(text: str) -> ScenePrompt:
+    """The demands of a prompt in the grammar's words; what ``sample_prompt`` wrote comes back.
+
+    Raises:
+        UserError: the text is none of the grammar's.
+    """
+    match = _PROMPT.fullmatch(" ".join(text.lower().split()).rstrip("."))
+    if match is None:
+        remedy = "Say it like 'a red circle left of a blue square', 'three stars', 'a green arrow'."
+        raise UserError(f"prompt '{text}'", "it is none of the scenes' grammar", remedy)
+    first, link, second = _read(match.groups()[:3]), match[4], match.groups()[4:]
+    if link is None:
+        return _single(first, text)
+    other = _read(second)
+    if link == "and":
+        tag = "color_attr" if first.color and other.color else "two_object"
+        return ScenePrompt(tag=tag, include=(first, other), prompt=text)
+    placed = first.model_copy(update={"position": (_RELATIONS[link], 0)})
+    tag = "color_position" if first.color and other.color else "position"
+    return ScenePrompt(tag=tag, include=(other, placed), prompt=text)
+
+
+def _read(groups: Sequence[str | None]) -> Clause:
+    count, color, shape = groups
+    return Clause.model_validate(
+        {"class": _SHAPES[shape or ""], "count": _COUNTS[count or ""], "color": color}
+    )
+
+
+def _single(clause: Clause, text: str) -> ScenePrompt:
+    if clause.count == 1:
+        tag = "colors" if clause.color else "single_object"
+        return ScenePrompt(tag=tag, include=(clause,), prompt=text)
+    tag = "color_counting" if clause.color else "counting"
+    more = Clause(class_name=clause.class_name, count=clause.count + 1)
+    return ScenePrompt(tag=tag, include=(clause,), exclude=(more,), prompt=text)
 
 
 def noun(clause: Clause) -> str:

@@ -10,7 +10,8 @@ from PIL import Image
 
 from layton_bench.errors import UserError
 from layton_bench.metrics.geneval import ScenePrompt
-from layton_bench.scenes import HELD_OUT_PAIRS, TRAIN_PAIRS, judge_image, write_folder, write_shards
+from layton_bench.scenes import HELD_OUT_PAIRS, TRAIN_PAIRS, write_folder, write_shards
+from layton_bench.scenes.judge import judge_image
 
 
 def rows(metadata):

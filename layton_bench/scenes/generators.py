@@ -1,0 +1,85 @@
+"""Two generators that bound every other: the renderer itself, and one that ignores its prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from layton_bench.errors import UserError
+from layton_bench.models import LoadContext, ModelCard, ModelSpec
+from layton_bench.scenes.draw import render
+from layton_bench.scenes.grammar import parse, sample_caption
+from layton_bench.scenes.layout import compose
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from layton_bench.metrics.geneval import ScenePrompt
+    from layton_bench.types import Prompt
+
+SIZE_PX: Final = 256
+Choice = Callable[["Prompt", np.random.Generator], "ScenePrompt"]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneGenerator:
+    """Renders a scene for each prompt.
+
+    Attributes:
+        choose: prompt and generator → what to draw.
+        size_px: side of the pictures.
+    """
+
+    choose: Choice
+    size_px: int
+
+    def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
+        """Draw float32 images in [-1, 1], (B, 3, H, W)."""
+        import torch
+
+        from layton_bench.images import to_signed
+
+        drawn = [self._draw(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+        return to_signed(torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2))
+
+    def _draw(self, prompt: Prompt, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        rng = np.random.default_rng(seed)
+        return render(compose(self.choose(prompt, rng), rng), size_px=self.size_px)
+
+
+def as_asked(prompt: Prompt, _: np.random.Generator) -> ScenePrompt:
+    """What the prompt says; raises UserError where it is none of the grammar's."""
+    if prompt.text is None:
+        raise UserError("the scenes' renderer", "it draws no classes", "Give it a prompt.")
+    return parse(prompt.text)
+
+
+def whatever(_: Prompt, rng: np.random.Generator) -> ScenePrompt:
+    """Any caption of the grammar."""
+    return sample_caption(rng)
+
+
+def _spec(name: str, summary: str, choose: Choice, notes: str) -> ModelSpec:
+    def load(context: LoadContext) -> SceneGenerator:
+        return SceneGenerator(choose, int(context.options["size_px"]))
+
+    card = ModelCard(
+        name=name, kind="generator", family="scenes", summary=summary, sizes_px=(SIZE_PX,),
+        licence="MIT", is_stochastic=True, notes=notes,
+    )  # fmt: skip
+    return ModelSpec(card=card, load=load, options={"size_px": SIZE_PX})
+
+
+SPECS: Final = (
+    _spec(
+        "scenes-oracle", "The scenes' renderer, drawing what the prompt asks", as_asked,
+        "no model: the upper bound, and the check of the judge",
+    ),
+    _spec(
+        "scenes-random", "The scenes' renderer, drawing a random scene whatever the prompt",
+        whatever, "no model: the level of chance",
+    ),
+)  # fmt: skip

@@ -1,0 +1,66 @@
+"""The scenes' judge as metrics of a run: overall, by task, and over held-out pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from layton_bench.errors import UserError
+from layton_bench.metrics.base import MetricContext, MetricSpec
+from layton_bench.metrics.geneval import TASKS
+from layton_bench.metrics.geneval_metrics import verdict
+from layton_bench.metrics.judged import TaskAccuracy, Verdict
+from layton_bench.scenes.grammar import SCENE_TASKS
+from layton_bench.scenes.prompt_set import HELD_OUT_TASKS, suite_prompts
+
+if TYPE_CHECKING:
+    from layton_bench.types import ScoredBatch
+
+FAMILY: Final = "scenes"
+JUDGE_VERSION: Final = 1
+"""Raised whenever the same picture may be judged otherwise."""
+
+
+def judge_batch(batch: ScoredBatch) -> list[Verdict]:
+    """A verdict on each picture of the suite scenes-gen; raises UserError for other samples."""
+    from layton_bench.scenes.judge import judge_image
+
+    prompts = suite_prompts()
+    verdicts = []
+    for key, image in zip(batch.keys, batch.candidates, strict=True):
+        known = prompts.get(key.partition("#")[0])
+        if known is None:
+            reason = "it is none of the scenes' prompts"
+            raise UserError(f"sample '{key}'", reason, "Run the suite 'scenes-gen'.")
+        task, prompt = known
+        judgement = judge_image(image.permute(1, 2, 0).contiguous().numpy(), prompt)
+        verdicts.append(verdict(key, prompt, judgement, task=task))
+    return verdicts
+
+
+def _spec(name: str, label: str, summary: str, tasks: Sequence[str]) -> MetricSpec:
+    def make(_: MetricContext) -> TaskAccuracy:
+        return TaskAccuracy(name, FAMILY, judge_batch, tasks, explains=name == FAMILY)
+
+    return MetricSpec(
+        name=name, label=label, direction="higher", summary=summary, make=make, digits=3,
+        needs=frozenset({"prompt"}), signature={"judge": f"scenes@{JUDGE_VERSION}"},
+    )  # fmt: skip
+
+
+SPECS: Final = (
+    _spec(FAMILY, "Scenes", "Scenes: mean of GenEval's six tasks on coloured shapes", TASKS),
+    *(
+        _spec(
+            f"{FAMILY}-{task.replace('_', '-')}", task.replace("_", " "),
+            f"Scenes' task {task.replace('_', ' ')}: share of right pictures", (task,),
+        )
+        for task in SCENE_TASKS
+    ),
+    _spec(
+        f"{FAMILY}-held-out", "held-out pairs",
+        "Scenes: mean of four tasks over pairs of shape and colour kept out of training",
+        HELD_OUT_TASKS,
+    ),
+)  # fmt: skip
+"""Overall, the eight tasks, and the held-out pairs."""
