@@ -34,7 +34,7 @@ from layton_bench.record import (
 )
 from layton_bench.results import StoredRun, new_run_id
 from layton_bench.signature import metric_label, signature
-from layton_bench.types import Item, MetricValue
+from layton_bench.types import Failure, Item, MetricValue
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ def assemble(
         seed=plan.options.seed,
         completeness=_completeness(plan, done),
         metrics=results,
+        not_applicable=tuple(name for name in wanted if name not in results),
         bits_per_image=_mean(done.bits.values()),
         timing=_timing(clock, time.perf_counter() - begin, done.batch_size),
         provenance=provenance.collect(plan.device),
@@ -164,6 +165,7 @@ def _status(plan: Plan, done: Evaluation) -> Status:
 
 def _completeness(plan: Plan, done: Evaluation) -> Completeness:
     available = len(plan.dataset.items()) * plan.suite.images_per_prompt
+    position = {item.key: index for index, item in enumerate(plan.samples())}
     return Completeness(
         expected=plan.expected(),
         selected=len(plan.samples()),
@@ -171,7 +173,7 @@ def _completeness(plan: Plan, done: Evaluation) -> Completeness:
         limit=plan.options.limit,
         missing=max(0, plan.expected() - available),
         upscaled=done.upscaled,
-        failed=(*plan.left_out, *done.failures),
+        failed=(*plan.left_out, *sorted(done.failures, key=lambda f: position[f.key])),
         duplicates=duplicates(plan.dataset, plan.items),
     )
 
@@ -221,15 +223,43 @@ def samples_frame(
 def merge_into(
     existing: StoredRun, record: RunRecord, samples: pd.DataFrame, order: Iterable[str]
 ) -> tuple[RunRecord, pd.DataFrame]:
-    """The existing run with the new metrics added; both passes must have seen the same samples."""
-    old = read_samples(existing.folder, existing.record)
-    if record.completeness.failed != existing.record.completeness.failed:
+    """The existing run with the new metrics added.
+
+    Raises:
+        UserError: the two passes have not seen the same samples.
+    """
+    before = existing.record
+    old = read_samples(existing.folder, before)
+    if _keys(record.completeness.failed) != _keys(before.completeness.failed):
         raise UserError(
-            f"run {existing.record.run_id}",
+            f"run {before.run_id}",
             "other samples failed this time, so its values and the new ones do not fit together",
             "Run with --overwrite always.",
         )
-    metrics = {**existing.record.metrics, **record.metrics}
+    _tell_changes(before, record)
+    metrics = {**before.metrics, **record.metrics}
     ordered = {name: metrics[name] for name in (*order, *metrics) if name in metrics}
+    not_applicable = dict.fromkeys((*before.not_applicable, *record.not_applicable))
     fresh = samples.drop(columns=[c for c in samples if c in old and c != "key"])
-    return record.model_copy(update={"metrics": ordered}), old.merge(fresh, on="key", how="left")
+    changes = {"metrics": ordered, "not_applicable": tuple(not_applicable)}
+    return record.model_copy(update=changes), old.merge(fresh, on="key", how="left")
+
+
+def _keys(failures: Iterable[Failure]) -> set[str]:
+    return {failure.key for failure in failures}
+
+
+def _tell_changes(before: RunRecord, now: RunRecord) -> None:
+    """Name what may keep the values of two passes from fitting together."""
+    then, today = before.provenance, now.provenance
+    names = {**then.packages, **today.packages}
+    changed = [n for n in names if then.packages.get(n) != today.packages.get(n)]
+    if then.device_name != today.device_name:
+        changed.append(f"the device ({then.device_name})")
+    if changed:
+        _log.warning(
+            "%s: changed since its first metrics were computed: %s; --overwrite always computes"
+            " all of them again",
+            now.model.name,
+            ", ".join(changed),
+        )

@@ -13,6 +13,7 @@ from layton_bench.engine import Candidates
 from layton_bench.errors import UserError
 from layton_bench.metrics.base import MetricSpec
 from layton_bench.models import ModelSpec, OptionValue
+from layton_bench.preprocess import Protocol
 from layton_bench.suite import Suite
 from layton_bench.types import Failure, Item
 
@@ -60,6 +61,7 @@ class Plan:
 
     Attributes:
         suite: what is asked.
+        protocol: its preprocessing.
         model_name: the model, as the record names it.
         spec: its card.
         model_options: every option of the model.
@@ -75,6 +77,7 @@ class Plan:
     """
 
     suite: Suite
+    protocol: Protocol
     model_name: str
     spec: ModelSpec
     model_options: dict[str, OptionValue]

@@ -209,6 +209,8 @@ class RunRecord(_Frozen):
     """Which samples are in the numbers."""
     metrics: dict[str, MetricResult]
     """Metric name → result, in the suite's order."""
+    not_applicable: tuple[str, ...] = ()
+    """Metrics asked for that say nothing of this model (codebook usage of a codec)."""
     bits_per_image: float | None = None
     """Mean of the actual bits of the codes."""
     timing: Timing
@@ -228,9 +230,11 @@ class RunRecord(_Frozen):
         return self.status == "complete"
 
     def has(self, metric: str) -> bool:
-        """Whether that metric was computed."""
+        """Whether there is nothing left to compute of that metric."""
         result = self.metrics.get(metric)
-        return result is not None and result.unavailable is None
+        if result is None:
+            return metric in self.not_applicable
+        return result.unavailable is None
 
 
 def json_schema() -> dict[str, Any]:

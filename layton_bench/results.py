@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from layton_bench.errors import UserError
 from layton_bench.record import (
+    IMAGES,
     RECORD,
     RunRecord,
     SavedImage,
@@ -77,21 +78,24 @@ def _finished(models: Path) -> list[Path]:
 
 def stored_runs(out: Path, suite: str | None = None) -> list[StoredRun]:
     """Every run below ``out``, oldest first; one that cannot be read is named and left out."""
+    return sorted(_readable(run_folders(out, suite)), key=lambda run: run.record.run_id)
+
+
+def _readable(folders: Iterable[Path]) -> list[StoredRun]:
     runs = []
-    for folder in run_folders(out, suite):
+    for folder in folders:
         try:
             runs.append(StoredRun(folder=folder, record=read_record(folder)))
         except UserError as error:
             _log.warning("left out: %s", error)
-    return sorted(runs, key=lambda run: run.record.run_id)
+    return runs
 
 
 def find_existing(out: Path, suite: str, model: str, key: str) -> StoredRun | None:
     """The latest finished run of exactly these inputs."""
-    for folder in reversed(_finished(model_folder(out, suite, model))):
-        record = read_record(folder)
-        if record.run_key == key and record.status != "interrupted":
-            return StoredRun(folder=folder, record=record)
+    for run in reversed(_readable(_finished(model_folder(out, suite, model)))):
+        if run.record.run_key == key and run.record.status != "interrupted":
+            return run
     return None
 
 
@@ -171,6 +175,13 @@ def store(
             if folder != final and _key_in(folder) == record.run_key:
                 shutil.rmtree(folder, ignore_errors=True)
     return StoredRun(folder=final, record=record)
+
+
+def copy_images(run: StoredRun, folder: Path) -> tuple[SavedImage, ...]:
+    """Copy the images of a run into the folder of another that stands for it."""
+    if run.record.images:
+        shutil.copytree(run.folder / IMAGES, folder / IMAGES)
+    return run.record.images
 
 
 def _key_in(folder: Path) -> str | None:

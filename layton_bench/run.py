@@ -6,6 +6,7 @@ What `layton-bench run` and `layton-bench score` call; nothing here parses or pr
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from layton_bench.availability import (
     build_metrics,
     metric_specs,
     ranking_metric,
+    unavailable_reason,
     under_decode_seeds,
 )
 from layton_bench.candidates import Draw, Reconstruct
@@ -37,7 +39,14 @@ from layton_bench.plugin_manager import Plugins
 from layton_bench.record import DataInfo, ModelInfo
 from layton_bench.reference_cache import ReferenceCache
 from layton_bench.resolve import parse_options, resolve_model
-from layton_bench.results import StoredRun, check_writable, find_existing, run_key, store
+from layton_bench.results import (
+    StoredRun,
+    check_writable,
+    copy_images,
+    find_existing,
+    run_key,
+    store,
+)
 from layton_bench.seeds import sample_seed
 from layton_bench.types import ImageBatch
 from layton_bench.weights import WeightsStore
@@ -93,7 +102,20 @@ def run(
     settings: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> Outcome:
-    """Run a model on a suite and store the record.
+    """Run a model on a suite and store the record: ``make_plan``, then ``execute``."""
+    plan = make_plan(plugins, suite_name, model_name, options, settings=settings)
+    return execute(plugins, plan, reporter or Silent())
+
+
+def make_plan(
+    plugins: Plugins,
+    suite_name: str,
+    model_name: str,
+    options: RunOptions,
+    *,
+    settings: Sequence[str] = (),
+) -> Plan:
+    """Resolve every name and check every input, so that nothing wrong is found after hours.
 
     Args:
         plugins: where names are looked up.
@@ -101,12 +123,12 @@ def run(
         model_name: model to run.
         options: how to run.
         settings: ``name=value`` for the model's own options.
-        reporter: told how it goes on.
 
     Raises:
-        UserError: anything the user can mend, before work starts wherever that can be known.
+        UserError: an unknown name, a wrong option, missing data or weights.
     """
     suite = plugins.suites[suite_name]
+    protocol = plugins.protocols[suite.protocol]
     spec = resolve_model(plugins, model_name, suite)
     model_options = parse_options(spec, settings)
     device = resolve_device(options.device)
@@ -133,24 +155,25 @@ def run(
             f"the decoder of '{model_name}' draws no noise, every seed gives the same",
             "Leave it out.",
         )
-    plan = Plan(
-        suite=suite, model_name=spec.card.name, spec=spec, model_options=model_options,
-        dataset=dataset, has_images=data.has_images, items=select(dataset.items(), options.limit),
+    items = select(select(dataset.items(), suite.num_samples), options.limit)
+    return Plan(
+        suite=suite, protocol=protocol, model_name=spec.card.name, spec=spec,
+        model_options=model_options, dataset=dataset, has_images=data.has_images, items=items,
         options=options, device=device, metrics=metrics, start=start,
         weights={name: weights.digest(name) for name in spec.card.weights},
     )  # fmt: skip
-    return execute(plugins, plan, reporter or Silent())
 
 
 def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     """Evaluate a plan, unless its record exists already, and store the record.
 
     Raises:
-        UserError: there are no images, the results folder cannot be written, …
+        UserError: there are no images, or none of them could be used; the results folder cannot
+            be written, …
+        KeyboardInterrupt: Ctrl-C before the first batch was done.
     """
     out, overwrite = plan.options.out, plan.options.overwrite
-    if not plan.items:
-        raise UserError(f"data set '{plan.dataset.name}'", "it has no images", "Check its folder.")
+    _check_items(plan)
     check_writable(out)
     data = DataInfo(name=plan.dataset.name, fingerprint=fingerprint(plan.dataset, plan.items))
     model = ModelInfo(
@@ -166,7 +189,11 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
         existing = find_existing(out, plan.suite.name, plan.model_name, key)
     wanted = dict(plan.metrics)
     if existing is not None:
-        wanted = {name: s for name, s in wanted.items() if not existing.record.has(name)}
+        wanted = {
+            name: spec
+            for name, spec in wanted.items()
+            if not existing.record.has(name) and unavailable_reason(plugins, spec) is None
+        }
         if not wanted or overwrite == "never":
             return Outcome(run=existing, is_reused=True, lacking=tuple(wanted))
 
@@ -188,17 +215,47 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     metrics, unavailable = build_metrics(plugins, wanted, context, strict=plan.options.strict)
     metrics |= under_decode_seeds(wanted, metrics, context, plan.options.decode_seeds)
     gallery = Gallery(*ranking_metric(metrics, plan.metrics))
+    candidates = plan.start(clock)
     begin = time.perf_counter()
-    done = _evaluate(plugins, plan, metrics, clock, gallery, reporter)
+    done = _evaluate(plan, candidates, metrics, clock, gallery, reporter)
+    _refuse_nothing(done)
     features.save()
     record = assemble(
         plan, done, wanted, metrics, unavailable, model=model, data=data, run_key=key,
         started=started, clock=clock, begin=begin,
     )  # fmt: skip
-    samples = samples_frame(plan.samples(), metrics, done)
+    samples, save_images = samples_frame(plan.samples(), metrics, done), gallery.save
     if existing is not None and not done.interrupted:
         record, samples = merge_into(existing, record, samples, plan.metrics)
-    return Outcome(run=store(out, record, samples, gallery.save))
+        save_images = partial(copy_images, existing)
+    return Outcome(run=store(out, record, samples, save_images))
+
+
+def _check_items(plan: Plan) -> None:
+    if not plan.items:
+        raise UserError(f"data set '{plan.dataset.name}'", "it has no images", "Check its folder.")
+    twice = [key for key, count in Counter(item.key for item in plan.items).items() if count > 1]
+    if twice:
+        raise UserError(
+            f"data set '{plan.dataset.name}'",
+            f"{len(twice)} of its keys stand for several samples ('{twice[0]}', say)",
+            "Ask the author of its plugin: keys must be unique.",
+        )
+
+
+def _refuse_nothing(done: Evaluation) -> None:
+    """A pass without one usable sample is no run."""
+    if done.keys:
+        return
+    if done.interrupted:
+        raise KeyboardInterrupt
+    first = done.failures[0]
+    raise UserError(
+        "the run",
+        f"none of {len(done.failures)} samples could be used"
+        f" ('{first.key}', {first.stage}: {first.reason})",
+        "Check the data and the model.",
+    )
 
 
 def load_model(
@@ -232,19 +289,18 @@ def load_model(
 
 
 def _evaluate(
-    plugins: Plugins,
     plan: Plan,
+    candidates: Candidates,
     metrics: Mapping[str, Metric],
     clock: Clock,
     gallery: Gallery,
     reporter: Reporter,
 ) -> Evaluation:
     options, suite = plan.options, plan.suite
-    candidates = plan.start(clock)
     size = options.batch_size or starting_batch_size(plan.device, suite.size_px)
     reporter.start(f"{plan.model_name} on {suite.name}", len(plan.samples()))
     try:
-        with closing(_batches(plugins, plan, size)) as batches:
+        with closing(_batches(plan, size)) as batches:
             return evaluate(
                 batches, candidates, metrics, clock=clock, gallery=gallery,
                 strict=options.strict, on_progress=reporter.advance,
@@ -253,15 +309,15 @@ def _evaluate(
         reporter.finish()
 
 
-def _batches(plugins: Plugins, plan: Plan, batch_size: int) -> Generator[ImageBatch, None, None]:
+def _batches(plan: Plan, batch_size: int) -> Generator[ImageBatch, None, None]:
     if not plan.has_images:
         yield from prompt_batches(plan.samples(), batch_size=batch_size)
         return
     yield from load(
         plan.dataset,
         plan.samples(),
-        protocol=plugins.protocols[plan.suite.protocol],
-        size_px=plan.suite.size_px or 0,
+        protocol=plan.protocol,
+        size_px=plan.suite.size_px,
         batch_size=batch_size,
         num_workers=plan.options.num_workers,
     )

@@ -84,11 +84,14 @@ def test_what_is_unfinished_or_of_somebody_else_is_passed_over(tmp_path: Path) -
     assert list(run_folders(tmp_path)) == [stored.folder]
 
 
-def test_a_damaged_record_is_named(tmp_path: Path) -> None:
-    (stored,) = put(tmp_path, record())
-    (stored.folder / RECORD).write_text("{")
-    with pytest.raises(UserError, match=str(stored.folder / RECORD)):
-        stored_runs(tmp_path)
+def test_a_damaged_record_is_named_and_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, damaged = put(tmp_path, record(number=1), record(number=2))
+    (damaged.folder / RECORD).write_text("{")
+    assert stored_runs(tmp_path) == [good]
+    assert find_existing(tmp_path, "tiny-16", "fake", good.record.run_key) == good
+    assert [str(damaged.folder / RECORD) in text for text in caplog.messages] == [True, True]
 
 
 def test_an_existing_run_is_found_by_its_key_the_newest_first(tmp_path: Path) -> None:
