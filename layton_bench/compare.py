@@ -21,6 +21,8 @@ import pandas as pd
 
 from layton_bench.errors import NotComparableError
 from layton_bench.intervals import bootstrap_means
+from layton_bench.leaderboard import ARROWS, display_name
+from layton_bench.markdown import escape, table
 from layton_bench.metrics.base import Direction, badness
 from layton_bench.record import MetricResult, RunRecord, read_samples
 from layton_bench.results import StoredRun
@@ -273,3 +275,53 @@ def _moved(paired: pd.DataFrame, metric: Difference | None, count: int) -> pd.Da
     chosen = largest.head(count)
     order = chosen["change"].map(lambda d: -badness(d, metric.direction))
     return chosen.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
+
+
+HEADINGS = ("Metric", "A", "B", "B − A", "95% interval", "Effect", "p (Holm)", "Verdict")
+
+
+def comparison_rows(comparison: Comparison) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and one row of text a metric; the verdict is last."""
+    return HEADINGS, [_row(difference) for difference in comparison.differences]
+
+
+def _row(d: Difference) -> tuple[str, ...]:
+    def number(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
+    digits = d.digits
+    interval = ""
+    if d.low is not None and d.high is not None:
+        interval = f"[{d.low:+.{digits}f}, {d.high:+.{digits}f}]"
+    return (
+        f"{d.label} {ARROWS[d.direction]}".strip(),
+        number(d.baseline, f".{digits}f"),
+        number(d.now, f".{digits}f"),
+        number(d.difference, f"+.{digits}f"),
+        interval,
+        number(d.effect_size, "+.2f"),
+        number(d.p_value, ".2g"),
+        d.verdict,
+    )
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """The comparison as a Markdown section, fit for a pull request."""
+    a, b = comparison.baseline, comparison.now
+    headings, rows = comparison_rows(comparison)
+    lines = [
+        f"### {escape(display_name(b))} against {escape(display_name(a))} on {a.suite.name}",
+        "",
+        f"A: run {a.run_id}; B: run {b.run_id}; {b.completeness.effective:,} samples.",
+        "",
+        table(headings, [[escape(c) for c in row] for row in rows], texts=1),
+    ]
+    lines += [f"- {d.label}: {escape(d.note)}" for d in comparison.differences if d.note]
+    if len(comparison.moved):
+        lines += ["", f"Samples whose {comparison.moved_metric} moved most:", ""]
+        cells = [
+            [f"{v:.3f}" if isinstance(v, float) else escape(str(v)) for v in row]
+            for row in comparison.moved.itertuples(index=False, name=None)
+        ]
+        lines.append(table(list(comparison.moved.columns), cells, texts=1))
+    return "\n".join(lines) + "\n"

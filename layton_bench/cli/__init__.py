@@ -19,6 +19,7 @@ from rich.logging import RichHandler
 
 from layton_bench import __version__
 from layton_bench.cli import (
+    compare,
     doctor,
     explain_gap,
     generate,
@@ -66,7 +67,10 @@ def _common(
     context.obj = State(extra_plugins=tuple(plugin or ()))
 
 
-for module in (run, score, generate, sweep, list_, show, leaderboard, explain_gap, doctor, schema):
+_COMMANDS = (
+    run, score, generate, sweep, list_, show, leaderboard, compare, explain_gap, doctor, schema,
+)  # fmt: skip
+for module in _COMMANDS:
     module.register(app)
 app.add_typer(weights.app, name="weights")
 

@@ -1,0 +1,72 @@
+"""`layton-bench compare`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from layton_bench.cli.console import err, out
+from layton_bench.compare import Comparison, comparison_rows, to_markdown
+from layton_bench.compare import compare as compare_runs
+from layton_bench.errors import NotComparableError
+from layton_bench.results import find_run
+
+REGRESSION, NOT_COMPARABLE = 1, 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(compare)
+
+
+def compare(
+    baseline: Annotated[str, typer.Argument(help="Run A: its folder, id or model.")],
+    now: Annotated[str, typer.Argument(help="Run B.")],
+    alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Significance level.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+    form: Annotated[
+        Literal["table", "md", "json"], typer.Option("--format", help="Form of the output.")
+    ] = "table",
+    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
+) -> None:
+    """Say of each metric whether run B is better or worse than run A, or no difference is shown.
+
+    Exit codes: 0 no regression, 1 regression, 2 usage, 3 not comparable.
+    """
+    first, second = find_run(results, baseline), find_run(results, now)
+    try:
+        comparison = compare_runs(first, second, alpha=alpha, seed=seed)
+    except NotComparableError as error:
+        err.print(f"Not comparable: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(NOT_COMPARABLE) from None
+    if form == "json":
+        out.out(json.dumps([asdict(d) for d in comparison.differences], indent=2))
+    elif form == "md":
+        out.out(to_markdown(comparison), end="", highlight=False)
+    else:
+        _print(comparison)
+    if comparison.is_regression:
+        raise typer.Exit(REGRESSION)
+
+
+def _print(comparison: Comparison) -> None:
+    headings, rows = comparison_rows(comparison)
+    table = Table(*headings)
+    styles = {"worse": "bold red", "better": "green"}
+    for row in rows:
+        table.add_row(*(Text(cell, style=styles.get(row[-1], "")) for cell in row))
+    out.print(table)
+    for difference in comparison.differences:
+        if difference.note:
+            out.print(Text(f"  {difference.label}: {difference.note}"), soft_wrap=True)
+    if len(comparison.moved):
+        moved = Table(*comparison.moved.columns, box=None, title="Samples that moved most")
+        for values in comparison.moved.itertuples(index=False, name=None):
+            moved.add_row(*(Text(f"{v:.3f}" if isinstance(v, float) else str(v)) for v in values))
+        out.print(moved)
