@@ -277,7 +277,8 @@ def _moved(paired: pd.DataFrame, metric: Difference | None, count: int) -> pd.Da
     return chosen.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
 
 
-HEADINGS = ("Metric", "A", "B", "B − A", "95% interval", "Effect", "p (Holm)", "Verdict")
+HEADINGS = ("Metric", "A", "B", "B − A", "Interval", "Effect", "p (Holm)", "Verdict")
+"""The interval is at the confidence 1 − alpha asked for."""
 
 
 def comparison_rows(comparison: Comparison) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
