@@ -151,10 +151,10 @@ def to_signed(images: Tensor) -> Tensor:
 def to_uint8(images: Tensor, rounding: RoundingRule) -> Tensor:
     """Convert float images in [-1, 1] to uint8, 0..255, by a named rule; others are clamped.
 
-    ``round``        (x + 1) · 127.5 to the nearest integer, halves to the even one
+    ``round``        (x + 1) · 127.5 to the nearest integer, halves to the even one: 1d-tokenizer
     ``floor-128``    127.5 · x + 128 truncated: the sampling scripts of LlamaGen and EDM2
     ``truncate``     (x + 1) · 127.5 truncated: ADM-style scripts, taming-transformers
-    ``truncate-01``  clamp((x + 1) / 2) · 255 truncated: 1d-tokenizer, LaCTok
+    ``truncate-01``  clamp((x + 1) / 2) · 255 truncated: LaCTok, the demo of 1d-tokenizer
 
     Against ``round``, truncation darkens by half a grey level on average. NaN has no defined
     result: whoever calls this has looked for it before.

@@ -7,6 +7,7 @@ from conftest import file_bytes, picture
 from PIL import Image
 
 from layton_bench.datasets.embedded import PHOTOS, open_photos
+from layton_bench.datasets.fingerprint import fingerprint
 from layton_bench.datasets.folder import natural_key, open_folder
 from layton_bench.datasets.layouts import open_images
 from layton_bench.errors import ImageError, MissingDataError
@@ -131,6 +132,13 @@ def test_embedded_photographs_are_those_of_the_packages():
     assert (np.asarray(photos["chelsea"]) == data.cat()).all()
     assert (np.asarray(photos["immunohistochemistry"]) == data.immunohistochemistry()).all()
     assert (np.asarray(photos["china"]) == datasets.load_sample_image("china.jpg")).all()
+
+
+def test_embedded_photographs_are_the_same_bytes_everywhere():
+    """As in scikit-image 0.24.0 and 0.26.0, scikit-learn 1.5.0 and 1.9.1."""
+    photos = open_photos()
+    expected = "21b465bb34c27e81dfb08adaf0989cc42c2667ee575f463a25844ca325e8eeb6"
+    assert fingerprint(photos, photos.items()) == expected
 
 
 def test_embedded_photographs_lie_in_the_wheels():
