@@ -71,7 +71,8 @@ def score(
 
     plan = Plan(
         suite=suite, protocol=plugins.protocols[suite.protocol], model_name=name,
-        spec=ModelSpec(card=card, load=_nothing_to_load), model_options={}, dataset=pairs.references, has_images=True,
+        spec=ModelSpec(card=card, load=_nothing_to_load), model_options={},
+        dataset=pairs.references, has_images=True,
         items=select(pairs.references.items(), options.limit), options=options,
         device=resolve_device(options.device),
         metrics=metric_specs(plugins, suite, options.metrics), start=start,

@@ -23,6 +23,7 @@ from layton_bench.cli import (
     doctor,
     explain_gap,
     generate,
+    geneval,
     leaderboard,
     list_,
     run,
@@ -32,11 +33,13 @@ from layton_bench.cli import (
     sweep,
     weights,
 )
-from layton_bench.cli.console import State, err
+from layton_bench.cli.console import State, err, show_error
 from layton_bench.errors import UserError
 
+PROGRAM = "layton-bench"
+
 app = typer.Typer(
-    name="layton-bench",
+    name=PROGRAM,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -64,7 +67,7 @@ def _common(
     ] = False,
 ) -> None:
     del version
-    context.obj = State(extra_plugins=tuple(plugin or ()))
+    context.obj = State(extra_plugins=tuple(plugin or ()), command=context.obj)
 
 
 _COMMANDS = (
@@ -73,6 +76,7 @@ _COMMANDS = (
 for module in _COMMANDS:
     module.register(app)
 app.add_typer(weights.app, name="weights")
+app.add_typer(geneval.app, name="geneval")
 
 
 def main() -> None:
@@ -84,11 +88,11 @@ def invoke(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; every error is shown once, here."""
     _configure_logging()
     try:
-        app(args=list(arguments), prog_name="layton-bench")
+        app(args=list(arguments), prog_name=PROGRAM, obj=(PROGRAM, *arguments))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except UserError as error:
-        _show(error)
+        show_error(error)
         return 2
     except KeyboardInterrupt:
         err.print("[bold]Interrupted.[/] Runs that were finished are kept; run again to go on.")
@@ -108,12 +112,6 @@ def _configure_logging() -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-
-
-def _show(error: UserError) -> None:
-    err.print("[bold red]Error:[/] ", end="")
-    err.print(f"{error.thing}: {error.reason}.", markup=False, highlight=False, soft_wrap=True)
-    err.print(error.remedy, markup=False, highlight=False, soft_wrap=True)
 
 
 def _write_log(arguments: Sequence[str], error: Exception) -> Path:

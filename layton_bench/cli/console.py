@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from rich.console import Console
@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from layton_bench.errors import UserError
 from layton_bench.leaderboard import Board, cells, headings, is_best, notes
 from layton_bench.plugin_manager import Plugins
 
@@ -36,9 +37,10 @@ _WIDE = 200
 
 @dataclass
 class State:
-    """What the options before the command gave."""
+    """What the options before the command gave, and the command line itself."""
 
-    extra_plugins: tuple[str, ...] = field(default=())
+    extra_plugins: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
 
     @cached_property
     def plugins(self) -> Plugins:
@@ -81,6 +83,13 @@ class BarReporter:
         """Leave the bar as it is."""
         if self._progress is not None:
             self._progress.stop()
+
+
+def show_error(error: UserError) -> None:
+    """What is wrong, why, and what to do now, on stderr."""
+    err.print("[bold red]Error:[/] ", end="")
+    err.print(f"{error.thing}: {error.reason}.", markup=False, highlight=False, soft_wrap=True)
+    err.print(error.remedy, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_boards(boards: Sequence[Board]) -> None:

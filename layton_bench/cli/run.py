@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-import sys
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from layton_bench.cli.console import BarReporter, State, err, out, print_boards
+from layton_bench.cli.console import BarReporter, State, err, out, print_boards, show_error
 from layton_bench.devices import parse_batch_size
 from layton_bench.errors import UserError
 from layton_bench.leaderboard import boards, to_markdown
 from layton_bench.plan import Overwrite, RunOptions
+from layton_bench.record import RunRecord, output_error
 from layton_bench.results import StorageError, StoredRun, latest, safe_name, stored_runs
-from layton_bench.run import Outcome
-from layton_bench.run import run as run_model
+from layton_bench.run import Outcome, execute, make_plan
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def run(
         int | None,
         typer.Option(help="Use only N samples, evenly spaced. Marked as partial everywhere."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
@@ -79,45 +80,59 @@ def run(
         out=results, data_root=data_root, limit=limit, seed=seed, device=device, dtype=dtype,
         batch_size=parse_batch_size(batch_size), num_workers=num_workers, overwrite=overwrite,
         decode_seeds=decode_seeds,
-        strict=strict, metrics=tuple(metric or ()), command=tuple(sys.argv),
+        strict=strict, metrics=tuple(metric or ()), command=state.command,
     )  # fmt: skip
-    finished, failed = [], []
-    for name in model:
+    # every model is looked up before the first one runs: a slip in the last name costs nothing
+    plans = [
+        make_plan(state.plugins, suite, name, options, settings=setting or ()) for name in model
+    ]
+    finished: list[Outcome] = []
+    failed: list[UserError] = []
+    for plan in plans:
         try:
-            outcome = run_model(
-                state.plugins, suite, name, options, settings=setting or (), reporter=BarReporter()
-            )
+            outcome = execute(state.plugins, plan, BarReporter())
         except UserError as error:
-            if isinstance(error, StorageError):
-                print_boards(boards([error.record]))  # what was computed must not be lost
-            if len(model) == 1:
-                raise
             failed.append(error)
-            _log.error("%s", error)
+            show_error(error)
             continue
         finished.append(outcome)
         say(outcome)
         if outcome.run.record.status == "interrupted":
             break
-    report(finished, results, as_json=as_json)
+    unstored = [error.record for error in failed if isinstance(error, StorageError)]
+    report(finished, results, as_json=as_json, unstored=unstored)
     if failed:
         raise typer.Exit(2)
     if any(outcome.run.record.status == "interrupted" for outcome in finished):
         raise typer.Exit(130)
 
 
-def report(finished: list[Outcome], results: Path, *, as_json: bool) -> None:
-    """Print the records, refresh the suite's leaderboard, and say where the files are."""
+def report(
+    finished: Sequence[Outcome],
+    results: Path,
+    *,
+    as_json: bool,
+    unstored: Sequence[RunRecord] = (),
+) -> None:
+    """Print the records, say where the files are, and refresh the suite's leaderboard.
+
+    Args:
+        finished: runs in the results folder.
+        results: that folder.
+        as_json: whether to print JSON.
+        unstored: records that could not be written; what was computed must not be lost.
+    """
     runs = [outcome.run for outcome in finished]
+    records = [*(run.record for run in runs), *unstored]
     if as_json:
-        out.out("[" + ",\n".join(r.record.model_dump_json(indent=2) for r in runs) + "]")
-    elif runs:
-        print_boards(boards(run.record for run in runs))
+        out.out("[" + ",\n".join(r.model_dump_json(indent=2) for r in records) + "]")
+    elif records:
+        print_boards(boards(records))
+    for run in runs:
+        err.print(f"Record, samples and images: {run.folder}", markup=False, soft_wrap=True)
     for suite in sorted({run.record.suite.name for run in runs}):
         path = _write_leaderboard(results, suite)
         err.print(f"Leaderboard: {path}", markup=False, soft_wrap=True)
-    for run in runs:
-        err.print(f"Record, samples and images: {run.folder}", markup=False, soft_wrap=True)
 
 
 def say(outcome: Outcome) -> None:
@@ -140,5 +155,11 @@ def say(outcome: Outcome) -> None:
 def _write_leaderboard(results: Path, suite: str) -> Path:
     runs: list[StoredRun] = latest(stored_runs(results, suite))
     path = results / safe_name(suite) / "leaderboard.md"
-    path.write_text(to_markdown(boards(run.record for run in runs)), encoding="utf-8")
+    part = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        part.write_text(to_markdown(boards(run.record for run in runs)), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise output_error(path, error) from error
     return path

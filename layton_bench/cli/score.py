@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +33,7 @@ def score(
     limit: Annotated[
         int | None, typer.Option(help="Use only N pairs, evenly spaced. Marked as partial.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the intervals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the intervals.")] = 0,
     device: Annotated[str, typer.Option(help="Where metrics run: auto, cpu, cuda …")] = "auto",
     batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
     overwrite: Annotated[Overwrite, typer.Option(help="What to do about a run that exists.")] = (
@@ -54,7 +53,7 @@ def score(
     options = RunOptions(
         out=results, limit=limit, seed=seed, device=device, strict=strict,
         batch_size=parse_batch_size(batch_size), overwrite=overwrite,
-        metrics=tuple(metric or ()), command=tuple(sys.argv),
+        metrics=tuple(metric or ()), command=state.command,
     )  # fmt: skip
     outcome = score_folders(
         state.plugins, reference, images, options, suite_name=suite, reporter=BarReporter()

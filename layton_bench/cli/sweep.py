@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +35,7 @@ def sweep(
         typer.Option(envvar="LAYTON_BENCH_DATA", help="Folder in which the data sets lie."),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Use only N samples, evenly spaced.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
@@ -54,7 +53,7 @@ def sweep(
     options = RunOptions(
         out=results, data_root=data_root, limit=limit, seed=seed, device=device, dtype=dtype,
         batch_size=parse_batch_size(batch_size), overwrite=overwrite,
-        metrics=tuple(metric or ()), command=tuple(sys.argv),
+        metrics=tuple(metric or ()), command=state.command,
     )  # fmt: skip
     records = []
     for outcome in sweep_model(
