@@ -33,30 +33,71 @@ if TYPE_CHECKING:
         ImageError,
         LaytonError,
         MissingPartError,
+        PromptError,
     )
+    from layton.generate import CodeGenerator
+    from layton.gpt import GPT
+    from layton.gpt_config import GENERATORS, GPTConfig, Guidance, Sampling, find_generator
+    from layton.gpt_loading import load_gpt, save_gpt
+    from layton.packed import pack_linears
+    from layton.text import T5TextEncoder
+    from layton.text_to_image import ClassToImage, LaytonDecoder, TextToImage, VQImageDecoder
     from layton.tokenizer import Tokenizer
 
 __all__ = [
+    "GENERATORS",
+    "GPT",
     "NAMED_MODELS",
     "CheckpointError",
+    "ClassToImage",
+    "CodeGenerator",
     "CodesError",
     "ConfigError",
+    "GPTConfig",
+    "Guidance",
     "ImageError",
+    "LaytonDecoder",
     "LaytonError",
     "MissingPartError",
     "NamedModel",
     "NoiseConfig",
+    "PromptError",
     "SamplerConfig",
+    "Sampling",
+    "T5TextEncoder",
+    "TextToImage",
     "Tokenizer",
     "TokenizerConfig",
     "UNetConfig",
     "VAEConfig",
     "VQConfig",
+    "VQImageDecoder",
     "ViTConfig",
+    "find_generator",
+    "load_gpt",
     "named_model",
+    "pack_linears",
+    "save_gpt",
 ]
 
-_MODULES = {"Tokenizer": "tokenizer"}
+_MODULES = {
+    "ClassToImage": "text_to_image",
+    "CodeGenerator": "generate",
+    "GENERATORS": "gpt_config",
+    "GPT": "gpt",
+    "GPTConfig": "gpt_config",
+    "Guidance": "gpt_config",
+    "LaytonDecoder": "text_to_image",
+    "Sampling": "gpt_config",
+    "T5TextEncoder": "text",
+    "TextToImage": "text_to_image",
+    "Tokenizer": "tokenizer",
+    "VQImageDecoder": "text_to_image",
+    "find_generator": "gpt_config",
+    "load_gpt": "gpt_loading",
+    "pack_linears": "packed",
+    "save_gpt": "gpt_loading",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -84,8 +84,6 @@ class CodeGenerator:
         config = self.model.config
         count = len(owners)
         codes = torch.empty(count, config.num_tokens, dtype=torch.int64, device=self._device)
-        if not count:
-            return codes
         weights = (guidance or Guidance()).weights(config.num_tokens)
         if self.is_compiled:
             self._largest_batch = max(self._largest_batch, count)
@@ -221,6 +219,8 @@ def _check_features(features: Tensor, index: int, config: GPTConfig) -> None:
 
 
 def _check_owners(owners: Sequence[int], num_seeds: int, num_conditions: int) -> None:
+    if not owners:
+        raise PromptError("prompts", "none given", "Pass at least one.")
     if len(owners) != num_seeds:
         raise PromptError("seeds", f"{num_seeds} for {len(owners)} images", "Pass one an image.")
     wrong = [owner for owner in owners if not 0 <= owner < num_conditions]

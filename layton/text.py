@@ -110,7 +110,7 @@ class T5TextEncoder:
             )
         return ids
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _features(self, ids: Tensor) -> Tensor:
         features: Tensor = self.model(input_ids=ids.to(self.model.device)).last_hidden_state[0]
         return features

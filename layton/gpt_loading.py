@@ -1,0 +1,75 @@
+"""Transformers on disk: the published checkpoints, and folders of our own."""
+
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from layton.checkpoint import load_strict, read_state
+from layton.errors import ConfigError
+from layton.gpt import GPT
+from layton.gpt_config import GPTConfig
+from layton.loading import write_folder
+
+__all__ = ["load_gpt", "save_gpt"]
+
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_JSON = TypeAdapter(GPTConfig)
+# the order in which the published scripts look
+_WRAPPERS = ("model", "module", "state_dict")
+
+
+def load_gpt(
+    source: Path | str,
+    *,
+    config: GPTConfig | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> GPT:
+    """Read a transformer, in evaluation mode.
+
+    Args:
+        source: a published `.pt` file, a `.safetensors` file, or a folder of `save_gpt`.
+        config: the sizes; a folder brings its own.
+        dtype: of the weights.
+        device: where to.
+
+    Raises:
+        CheckpointError: a file that cannot be read or does not fit.
+        ConfigError: no sizes for a file, or a broken config.json.
+    """
+    path = Path(source)
+    if path.is_dir():
+        config, path = _read_config(path / _CONFIG), path / _WEIGHTS
+    elif config is None:
+        raise ConfigError(str(path), "a file alone does not say its sizes", "Pass config= with it.")
+    with torch.device("meta"):
+        model = GPT(config)
+    state = read_state(path, wrappers=_WRAPPERS)
+    cast = {key: tensor.to(dtype) for key, tensor in state.items()}
+    # some files carry the rotary table, which follows from the sizes
+    load_strict(model, cast, source=str(source), optional=("freqs_cis",))
+    return model.to(device).eval()
+
+
+def save_gpt(model: GPT, folder: Path | str, *, dtype: torch.dtype | None = None) -> None:
+    """Write config.json and model.safetensors, which `load_gpt(folder)` reads.
+
+    Args:
+        model: not packed.
+        folder: created if need be; existing files are replaced, each in one move.
+        dtype: of the stored weights; None keeps theirs.
+    """
+    config = _JSON.dump_json(model.config, indent=2).decode() + "\n"
+    write_folder(Path(folder), model.state_dict(), config, dtype=dtype)
+
+
+def _read_config(file: Path) -> GPTConfig:
+    try:
+        return _JSON.validate_json(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(str(file), f"cannot be read ({error})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigError(str(file), f"{place}: {first['msg']}", "Correct the file.") from None

@@ -1,0 +1,226 @@
+"""Words or classes → image codes → images: LaytonGen, and LlamaGen by the same parts.
+
+Axes: B images, N codes an image.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from layton.errors import ConfigError
+from layton.generate import CodeGenerator
+from layton.gpt import GPT
+from layton.gpt_config import GPTConfig, Guidance, Sampling
+from layton.packed import pack_linears
+from layton.text import TextEncoder
+from layton.tokenizer import Tokenizer
+from layton.vq import VQModel
+
+__all__ = ["ClassToImage", "CodeDecoder", "LaytonDecoder", "TextToImage", "VQImageDecoder"]
+
+
+class CodeDecoder(Protocol):
+    """Turns image codes into images.
+
+    Attributes:
+        codebook_size: number of codes it knows.
+        num_tokens: codes an image.
+    """
+
+    codebook_size: int
+    num_tokens: int
+
+    def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
+        """int64 (B, N), one seed an image → float32 images (B, 3, H, W) in [-1, 1]."""
+
+
+class LaytonDecoder:
+    """The latent consistency decoder of a Layton tokenizer.
+
+    Args:
+        tokenizer: whose decoder to use.
+        steps: consistency steps; None is the tokenizer's own number.
+        cond_scale: factor on the ControlNet copy's output; the published generator uses 0.8.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, *, steps: int | None = None, cond_scale: float | None = 0.8
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.steps = steps
+        self.cond_scale = cond_scale
+        config = tokenizer.config
+        self.codebook_size = config.encoder.codebook_size
+        self.num_tokens = config.tokens_at(config.encode_px)
+
+    def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
+        """See `CodeDecoder.decode`; the seeds draw the decoder's noise."""
+        return self.tokenizer.decode(
+            codes, generator=list(seeds), steps=self.steps, cond_scale=self.cond_scale
+        )
+
+
+class VQImageDecoder:
+    """The decoder of a VQ tokenizer over a square token grid; draws no noise.
+
+    Args:
+        model: the tokenizer.
+        grid_side: side of the token grid.
+    """
+
+    def __init__(self, model: VQModel, *, grid_side: int) -> None:
+        self.model = model
+        self.grid_side = grid_side
+        self.codebook_size = model.config.codebook_size
+        self.num_tokens = grid_side**2
+
+    def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:  # noqa: ARG002 no noise
+        """See `CodeDecoder.decode`."""
+        grid = codes.view(len(codes), self.grid_side, self.grid_side)
+        # one by one: convolutions may round otherwise in another batch
+        images = [self.model.decode(image[None]) for image in grid]
+        return torch.cat(images).float().clamp(-1, 1)
+
+
+class TextToImage:
+    """Draws images from texts.
+
+    Args:
+        text_encoder: texts → features.
+        gpt: a text-conditional transformer in evaluation mode. On a CPU its linear layers are
+            packed in place, after which it can only be run.
+        decoder: codes → images.
+        guidance: unless a call says otherwise; None is off.
+        sampling: unless a call says otherwise; None samples from the distribution as it is.
+        compiled: compile the decode step; see `CodeGenerator`.
+
+    Raises:
+        ConfigError: transformer and decoder do not belong together.
+    """
+
+    def __init__(
+        self,
+        text_encoder: TextEncoder,
+        gpt: GPT,
+        decoder: CodeDecoder,
+        *,
+        guidance: Guidance | None = None,
+        sampling: Sampling | None = None,
+        compiled: bool = False,
+    ) -> None:
+        check_decoder(gpt.config, decoder)
+        self.text_encoder = text_encoder
+        self.decoder = decoder
+        self.guidance = guidance
+        self.sampling = sampling
+        self.codes = _ready(gpt, "text", compiled=compiled)
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        guidance: Guidance | None = None,
+        sampling: Sampling | None = None,
+    ) -> Tensor:
+        """Draw one image a prompt; each depends on its prompt and seed alone.
+
+        Several images of one prompt: repeat it with other seeds; it is read once.
+
+        Args:
+            prompts: B texts.
+            seeds: one an image.
+            guidance: None is this generator's own.
+            sampling: likewise.
+
+        Returns:
+            float32 images (B, 3, H, W) in [-1, 1].
+
+        Raises:
+            PromptError: a prompt that is empty or too long, or not one seed an image.
+        """
+        distinct = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+        codes = self.codes.generate(
+            self.text_encoder.encode(list(distinct)),
+            seeds=seeds,
+            condition_of=[distinct[prompt] for prompt in prompts],
+            guidance=guidance or self.guidance,
+            sampling=sampling or self.sampling,
+        )
+        return self.decoder.decode(codes, seeds)
+
+
+class ClassToImage:
+    """Draws images of classes; arguments and errors as for `TextToImage`."""
+
+    def __init__(
+        self,
+        gpt: GPT,
+        decoder: CodeDecoder,
+        *,
+        guidance: Guidance | None = None,
+        sampling: Sampling | None = None,
+        compiled: bool = False,
+    ) -> None:
+        check_decoder(gpt.config, decoder)
+        self.decoder = decoder
+        self.guidance = guidance
+        self.sampling = sampling
+        self.codes = _ready(gpt, "class", compiled=compiled)
+
+    def generate(
+        self,
+        classes: Sequence[int],
+        *,
+        seeds: Sequence[int],
+        guidance: Guidance | None = None,
+        sampling: Sampling | None = None,
+    ) -> Tensor:
+        """Draw one image a class; each depends on its class and seed alone.
+
+        Args:
+            classes: B class indices.
+            seeds: one an image.
+            guidance: None is this generator's own.
+            sampling: likewise.
+
+        Returns:
+            float32 images (B, 3, H, W) in [-1, 1].
+
+        Raises:
+            PromptError: a class that does not exist, or not one seed an image.
+        """
+        codes = self.codes.generate(
+            torch.tensor(classes, dtype=torch.int64),
+            seeds=seeds,
+            guidance=guidance or self.guidance,
+            sampling=sampling or self.sampling,
+        )
+        return self.decoder.decode(codes, seeds)
+
+
+def check_decoder(config: GPTConfig, decoder: CodeDecoder) -> None:
+    """Refuse a decoder that does not know the transformer's codes.
+
+    Raises:
+        ConfigError: another codebook, or another number of tokens.
+    """
+    ours = (config.num_tokens, config.codebook_size)
+    theirs = (decoder.num_tokens, decoder.codebook_size)
+    if ours != theirs:
+        raise ConfigError(
+            "decoder",
+            f"draws {theirs[0]} tokens of {theirs[1]} codes, the transformer makes {ours[0]} of"
+            f" {ours[1]}",
+            "Load the tokenizer that the transformer was trained on.",
+        )
+
+
+def _ready(gpt: GPT, condition: str, *, compiled: bool) -> CodeGenerator:
+    if gpt.config.condition != condition:
+        raise ConfigError("transformer", f"is not {condition}-conditional", "Load another one.")
+    if not compiled:
+        pack_linears(gpt)
+    return CodeGenerator(gpt.eval(), compiled=compiled)

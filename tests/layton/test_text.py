@@ -1,0 +1,110 @@
+"""Texts to features: a small T5 built here, saved to disk and read back as a published one is."""
+
+import pytest
+import torch
+
+from layton.errors import CheckpointError, PromptError
+from layton.text import T5TextEncoder, left_pad
+
+WORDS = ["a", "red", "blue", "circle", "left", "of", "square", "photo", "cat"]
+
+
+@pytest.fixture(scope="session")
+def t5_folder(tmp_path_factory):
+    """Folder of a T5 encoder with random weights and a word tokenizer, 16 wide."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    folder = tmp_path_factory.mktemp("t5")
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=words, **special).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    config = T5Config(vocab_size=len(vocabulary), feed_forward_proj="gated-gelu", **sizes)
+    T5EncoderModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(t5_folder):
+    return T5TextEncoder.from_pretrained(t5_folder, max_tokens=6)
+
+
+def test_features_are_those_of_the_padded_batch(encoder, t5_folder):
+    """The published scripts pad every text to the maximum and mask; here none is padded."""
+    from transformers import AutoTokenizer, T5EncoderModel
+
+    texts = ["a red circle", "a cat", "blue square left of"]
+    features = encoder.encode(texts)
+    assert [tuple(text.shape) for text in features] == [(4, 16), (3, 16), (5, 16)]
+    batch = AutoTokenizer.from_pretrained(t5_folder)(
+        texts, max_length=6, padding="max_length", return_tensors="pt"
+    )
+    with torch.no_grad():
+        padded = T5EncoderModel.from_pretrained(t5_folder)(**batch).last_hidden_state
+    for row, mask, text in zip(padded, batch.attention_mask, features, strict=True):
+        assert (row[mask.bool()] - text).abs().max() < 1e-5
+
+
+def test_a_text_has_the_same_bits_in_any_batch(encoder):
+    together = encoder.encode(["a red circle", "a cat"])
+    assert torch.equal(encoder.encode(["a cat"])[0], together[1])
+
+
+def test_captions_are_cleaned_first(encoder):
+    plain, shouted = encoder.encode(["a red cat", "  A <b>RED</b> cat "])
+    assert torch.equal(plain, shouted)
+
+
+def test_dtype_and_device(t5_folder):
+    encoder = T5TextEncoder.from_pretrained(t5_folder, dtype=torch.bfloat16)
+    assert encoder.encode(["a cat"])[0].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty after cleaning"),
+        ("  \n ", "is empty after cleaning"),
+        ("DSC01234.JPG", "is empty after cleaning"),
+        ("a red circle left of a blue square", "9 tokens, the model takes 6"),
+        ("a " * 4000, "8000 characters"),
+        ("a cat \ud800", "not valid Unicode"),
+    ],
+)
+def test_texts_that_cannot_be_used(encoder, monkeypatch, text, message):
+    def started(*_, **__):
+        raise AssertionError("work started")
+
+    monkeypatch.setattr(encoder, "model", started)
+    with pytest.raises(PromptError, match=message):
+        encoder.encode(["a cat", text])
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="no T5 encoder"):
+        T5TextEncoder.from_pretrained(tmp_path)
+
+
+def test_left_padding_equals_the_recorded_case(shared):
+    from safetensors.torch import load_file
+
+    golden = load_file(shared / "parity/golden/llamagen_gpt_t2i.safetensors")
+    right, masks = golden["in.text_embeds_right_padded"], golden["in.text_mask_right_padded"]
+    texts = [row[mask.bool()] for row, mask in zip(right, masks, strict=True)]
+    features, mask = left_pad(texts)
+    longest = max(len(text) for text in texts)
+    assert torch.equal(features, golden["in.cond_left_padded"][:, -longest:])
+    assert torch.equal(mask, golden["in.emb_masks"].bool()[:, -longest:])
+
+
+def test_left_padding_by_hand():
+    features, mask = left_pad([torch.ones(1, 2), torch.full((3, 2), 2.0)])
+    assert features[:, :, 0].tolist() == [[0, 0, 1], [2, 2, 2]]
+    assert mask.tolist() == [[False, False, True], [True, True, True]]
