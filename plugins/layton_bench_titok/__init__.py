@@ -199,8 +199,7 @@ def _load(name: str, context: LoadContext) -> TiTokTokenizer:
     with as_user_error(LaytonError):
         model = load_model(lambda: TiTok(config), context.weights(name))
     model.to(context.device, dtype)
-    if config.pixel is not None:
-        model.pixel_decoder.fold_upsampling()
+    model.optimize_for_inference()
     model.to(memory_format=torch.channels_last)
     text = _text(config, context)
     return TiTokTokenizer(model, None if text is None else text.to(context.device, dtype))

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layton.errors import ImageError
+from layton.packed import pack_linears
 from layton.quantizer import Quantizer
 from layton_bench_titok.pixel_decoder import PixelDecoder
 
@@ -43,12 +44,42 @@ class Attention(nn.Module):
         width = x_BLD.shape[2]
         q = F.linear(x_BLD[:, keep], self.in_proj_weight[:width], self.in_proj_bias[:width])
         kv = F.linear(x_BLD, self.in_proj_weight[width:], self.in_proj_bias[width:])
-        batch, dim = len(x_BLD), width // self.heads
-        k, v = kv.view(batch, -1, 2, self.heads, dim).permute(2, 0, 3, 1, 4)
-        q = q.view(batch, -1, self.heads, dim).transpose(1, 2)
-        y = F.scaled_dot_product_attention(q, k, v)
-        out: Tensor = self.out_proj(y.transpose(1, 2).flatten(2))
+        out: Tensor = self.out_proj(_attend(q, kv, self.heads))
         return out
+
+
+class SplitAttention(nn.Module):
+    """The same with its projections as linear layers, which a CPU can lay out once."""
+
+    def __init__(self, attention: Attention) -> None:
+        super().__init__()
+        width = attention.out_proj.in_features
+        weight, bias = attention.in_proj_weight, attention.in_proj_bias
+        self.q = _linear(weight[:width], bias[:width])
+        self.kv = _linear(weight[width:], bias[width:])
+        self.out_proj = attention.out_proj
+        self.heads = attention.heads
+
+    def forward(self, x_BLD: Tensor, keep: slice) -> Tensor:
+        """Attention of the kept positions to all: (B, L, D) → (B, kept, D)."""
+        out: Tensor = self.out_proj(_attend(self.q(x_BLD[:, keep]), self.kv(x_BLD), self.heads))
+        return out
+
+
+def _attend(q_BLD: Tensor, kv_BLD: Tensor, heads: int) -> Tensor:
+    batch, _, width = q_BLD.shape
+    dim = width // heads
+    k, v = kv_BLD.view(batch, -1, 2, heads, dim).permute(2, 0, 3, 1, 4)
+    q = q_BLD.view(batch, -1, heads, dim).transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    with torch.device("meta"):
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+    linear.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    linear.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    return linear
 
 
 class Block(nn.Module):
@@ -57,7 +88,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
-        self.attn = Attention(width, heads)
+        self.attn: Attention | SplitAttention = Attention(width, heads)
         self.ln_2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
             OrderedDict(
@@ -199,6 +230,19 @@ class TiTok(nn.Module):
                 pixel.codebook_size, pixel.z_channels, l2_normalize=False, window=0
             )
             self.pixel_decoder = PixelDecoder(pixel)
+
+    def optimize_for_inference(self) -> None:
+        """Rearrange in place what may be: the same to rounding, but no longer a state dict.
+
+        Doublings of the second stage join the convolutions after them; on a CPU, linear layers
+        are laid out once for the matrix products to come. Call it on the final device and dtype.
+        """
+        for module in self.modules():
+            if isinstance(module, Block) and isinstance(module.attn, Attention):
+                module.attn = SplitAttention(module.attn)
+            if isinstance(module, PixelDecoder):
+                module.fold_upsampling()
+        pack_linears(self)
 
     def features(self, images_01: Tensor) -> Tensor:
         """Images (B, 3, S, S) in [0, 1] → (B, N, C); (B, N, 2·C) for the continuous models.

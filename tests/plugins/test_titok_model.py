@@ -62,11 +62,14 @@ MANIFESTS = {
 }
 
 
-def official(shared, name):
+def official(shared, name, *, fast):
     golden = load_file(shared / f"parity/golden/{name}.safetensors")
-    model = TiTok(TINY[name])
+    model = TiTok(TINY[name]).eval()
     load_strict(model, strip_prefix(golden, "state."), source=name)
-    return golden, model.eval()
+    if fast:
+        model.optimize_for_inference()
+        model.to(memory_format=torch.channels_last)
+    return golden, model
 
 
 def as_ours(out):
@@ -75,9 +78,10 @@ def as_ours(out):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("name", ["titok_legacy_vq", "titok_new_vq", "tatitok_vq"])
-def test_codes_and_images_equal_the_official_code(shared, name):
-    golden, model = official(shared, name)
+def test_codes_and_images_equal_the_official_code(shared, name, fast):
+    golden, model = official(shared, name, fast=fast)
     text = golden.get("in.text_guidance")
     z = model.features(golden["in.image"])
     assert (z - as_ours(golden["out.pre_quant"])).abs().max() < 1e-4
@@ -93,8 +97,9 @@ def test_codes_and_images_equal_the_official_code(shared, name):
 
 
 @torch.no_grad()
-def test_continuous_tokens_equal_the_official_code(shared):
-    golden, model = official(shared, "titok_new_vae")
+@pytest.mark.parametrize("fast", [False, True])
+def test_continuous_tokens_equal_the_official_code(shared, fast):
+    golden, model = official(shared, "titok_new_vae", fast=fast)
     mean, logvar = model.posterior(golden["in.image"])
     assert (mean - as_ours(golden["out.posterior_mean"])).abs().max() < 1e-4
     assert (logvar - as_ours(golden["out.posterior_logvar"])).abs().max() < 1e-4

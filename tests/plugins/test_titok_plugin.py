@@ -105,7 +105,7 @@ def test_two_stage_model(installed):
     assert codes.bits() == (5 * math.log2(40),) * 2
     expected = 2 * reference.decode(reference.encode((golden_images() + 1) / 2)) - 1
     decoded = tokenizer.decode(codes, [0, 1])
-    # folded upsampling and channels_last add in another order
+    # packed projections, folded upsampling and channels_last add in another order
     assert (decoded - expected.clamp(-1, 1)).abs().max() < 1e-5
     # a sample does not depend on its batch mates
     alone = tokenizer.decode(tokenizer.encode(golden_images()[1:]), [1])
@@ -117,11 +117,11 @@ def test_continuous_model_gives_the_mode(installed):
     reference, tokenizer = installed("titok-vae-ll-32")
     codes = tokenizer.encode(golden_images())
     mean, _ = reference.posterior((golden_images() + 1) / 2)
-    assert torch.equal(codes.latents, mean)
+    assert (codes.latents - mean).abs().max() < 1e-5
     assert codes.bits() == (5 * 3 * 32.0,) * 2
     decoded = tokenizer.decode(codes, [0, 1])
     assert decoded.shape == (2, 3, 16, 16)
-    assert (decoded - (2 * reference.decode_vectors(mean) - 1).clamp(-1, 1)).abs().max() < 1e-6
+    assert (decoded - (2 * reference.decode_vectors(mean) - 1).clamp(-1, 1)).abs().max() < 1e-5
 
 
 VOCABULARY = ["<|startoftext|>", "<|endoftext|>", "!", "a</w>", "p", "h", "o", "t", "o</w>"]
@@ -197,7 +197,7 @@ def test_text_aware_model_decodes_under_its_caption(installed, tmp_path):
     decoded = tokenizer.decode(codes, [0, 1])
     text = text_features("a photo", tmp_path / "clip", length=6)
     expected = 2 * reference.decode(codes.codes, text.expand(2, -1, -1)) - 1
-    assert (decoded - expected.clamp(-1, 1)).abs().max() < 1e-6
+    assert (decoded - expected.clamp(-1, 1)).abs().max() < 1e-5
     other = 2 * reference.decode(codes.codes, text_features("a", tmp_path / "clip", length=6)) - 1
     assert (decoded - other.clamp(-1, 1)).abs().max() > 1e-3
 

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from layton.checkpoint import load_strict, strip_prefix
+from layton.folding import fold_upsampling
 from layton_bench_vqgan.model import VQGAN
 from layton_bench_vqgan.variants import VARIANTS, VQGANConfig
 
@@ -23,10 +24,14 @@ TINY = VQGANConfig(
 
 
 @torch.no_grad()
-def test_codes_and_images_equal_the_official_code(shared):
+@pytest.mark.parametrize("fast", [False, True])
+def test_codes_and_images_equal_the_official_code(shared, fast):
     golden = load_file(shared / "parity/golden/taming_vqgan.safetensors")
     model = VQGAN(TINY)
     load_strict(model, strip_prefix(golden, "state."), source="taming_vqgan")
+    if fast:
+        fold_upsampling(model)
+        model.to(memory_format=torch.channels_last)
     z = model.features(golden["in.image"])
     assert (z - golden["out.pre_quant"]).abs().max() < 1e-4
     codes = model.encode(golden["in.image"])
