@@ -23,22 +23,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layton.errors import ConfigError
+from layton.packed import pack_linears
 from layton.vq import Upsample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["FoldedResnet", "FoldedUpsample", "fold_unet", "fold_upsampling", "fold_vae"]
+__all__ = [
+    "FoldedResnet",
+    "FoldedUpsample",
+    "fold_unet",
+    "fold_upsampling",
+    "fold_vae",
+    "pack_transformers",
+]
 
 
 class FoldedResnet(nn.Module):
-    """A residual block whose first convolution's bias holds the time embedding.
+    """A residual block whose first convolution's bias holds the time embedding, if there is one.
 
     `forward` takes the biases of all blocks of its half in place of diffusers' `temb`.
     """
 
-    def __init__(self, block: Any, index: int) -> None:
+    def __init__(self, block: Any, index: int = 0) -> None:
         super().__init__()
+        _require(block.upsample is None and block.downsample is None)
+        added = block.time_embedding_norm == "default" and not block.skip_time_act
+        _require(added or block.time_emb_proj is None)
         self.index = index
         self.norm1, self.conv1, self.time_emb_proj = block.norm1, block.conv1, block.time_emb_proj
         self.norm2, self.conv2, self.conv_shortcut = block.norm2, block.conv2, block.conv_shortcut
@@ -51,13 +62,13 @@ class FoldedResnet(nn.Module):
         bias: Tensor = self.conv1.bias.float() + shift[0]
         return bias.to(self.conv1.weight.dtype)
 
-    def forward(self, x: Tensor, biases: Sequence[Tensor], *_: Any) -> Tensor:
+    def forward(self, x: Tensor, temb: Sequence[Tensor] | None = None, *_: Any) -> Tensor:
         """(B, C, H, W) → (B, C', H, W)."""
-        y = F.silu(self.norm1(x), inplace=True)
-        y = F.conv2d(y, self.conv1.weight, biases[self.index], padding=1)
-        y = self.conv2(F.silu(self.norm2(y), inplace=True))
-        out: Tensor = y + (x if self.conv_shortcut is None else self.conv_shortcut(x))
-        return out if self.scale == 1.0 else out * self.scale
+        bias = self.conv1.bias if temb is None else temb[self.index]
+        y = F.conv2d(F.silu(self.norm1(x), inplace=True), self.conv1.weight, bias, padding=1)
+        y = cast(Tensor, self.conv2(F.silu(self.norm2(y), inplace=True)))
+        y += x if self.conv_shortcut is None else self.conv_shortcut(x)
+        return y if self.scale == 1.0 else y * self.scale
 
 
 class FoldedBlock(nn.Module):
@@ -138,8 +149,6 @@ def fold_unet(half: nn.Module) -> list[FoldedResnet]:
     def fold(module: Any) -> nn.Module | None:
         match type(module).__name__:
             case "ResnetBlock2D":
-                _require(module.time_embedding_norm == "default" and not module.skip_time_act)
-                _require(module.upsample is None and module.downsample is None)
                 resnets.append(FoldedResnet(module, len(resnets)))
                 return resnets[-1]
             case "Transformer2DModel":
@@ -157,7 +166,12 @@ def fold_unet(half: nn.Module) -> list[FoldedResnet]:
 
 def fold_vae(vae: Any) -> None:
     """Fold an AutoencoderKL's decoder in place and drop its encoder."""
-    fold_upsampling(vae.decoder)
+
+    def fold(module: Any) -> nn.Module | None:
+        is_block = type(module).__name__ == "ResnetBlock2D"
+        return FoldedResnet(module) if is_block else _fold_doubling(module)
+
+    _replace(vae.decoder, fold)
     vae.encoder = vae.quant_conv = None
 
 
@@ -179,6 +193,13 @@ def _fold_doubling(module: nn.Module) -> nn.Module | None:
 
 def _doubles(module: nn.Module) -> bool:
     return isinstance(module, nn.Upsample) and (module.scale_factor, module.mode) == (2, "nearest")
+
+
+def pack_transformers(root: nn.Module) -> None:
+    """Lay the linear layers of folded transformers out for the CPU, where they are on one."""
+    for module in root.modules():
+        if isinstance(module, FoldedTransformer):
+            pack_linears(module)
 
 
 def _replace(root: nn.Module, fold: Callable[[nn.Module], nn.Module | None]) -> None:

@@ -22,7 +22,7 @@ from layton.consistency import (
     sample_ddim,
 )
 from layton.errors import CodesError, ConfigError, ImageError
-from layton.folding import fold_vae
+from layton.folding import fold_vae, pack_transformers
 from layton.ladd import LADD
 from layton.quantizer import Quantizer
 from layton.vit import ViTEncoder
@@ -229,6 +229,7 @@ class Tokenizer(nn.Module):
             self.decoder.fold()
             fold_vae(self.vae)
             cast(Any, self).to(memory_format=torch.channels_last)
+            pack_transformers(self.decoder)
         if compile:
             self.decoder.compile()
             self.vae.decoder.compile()
