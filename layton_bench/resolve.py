@@ -24,7 +24,7 @@ def resolve_model(plugins: Plugins, name: str, suite: Suite) -> ModelSpec:
         UnknownNameError: no such model.
         UserError: the model cannot do what the suite asks, or not at its size.
     """
-    spec = _find(plugins, name)
+    spec = find_model(plugins, name)
     card = spec.card
     if (card.kind == "generator") != (suite.kind == "generation"):
         wants = "a generator" if suite.kind == "generation" else "a tokenizer"
@@ -38,7 +38,8 @@ def resolve_model(plugins: Plugins, name: str, suite: Suite) -> ModelSpec:
     return spec
 
 
-def _find(plugins: Plugins, name: str) -> ModelSpec:
+def find_model(plugins: Plugins, name: str) -> ModelSpec:
+    """The model ``name``, behind a resize adapter where it ends in ``@<px>``; UnknownNameError."""
     try:
         return plugins.model(name)
     except UnknownNameError:

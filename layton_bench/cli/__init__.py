@@ -31,6 +31,7 @@ from layton_bench.cli import (
     score,
     show,
     sweep,
+    time_,
     weights,
 )
 from layton_bench.cli.console import State, err, show_error
@@ -71,7 +72,8 @@ def _common(
 
 
 _COMMANDS = (
-    run, score, generate, sweep, list_, show, leaderboard, compare, explain_gap, doctor, schema,
+    run, score, generate, sweep, time_, list_, show, leaderboard, compare, explain_gap, doctor,
+    schema,
 )  # fmt: skip
 for module in _COMMANDS:
     module.register(app)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from PIL import Image
 
 from layton_bench.cli.console import BarReporter, State, err, out
+from layton_bench.datasets.geneval import IMAGES_PER_PROMPT, official_prompts, read_prompts
 from layton_bench.datasets.prompts import open_prompts
 from layton_bench.devices import parse_batch_size, resolve_device, torch_dtype
 from layton_bench.errors import UserError
 from layton_bench.generate import draw, file_name, grid, plan_pictures
+from layton_bench.geneval_layout import plan_layout
 from layton_bench.models import Generator
 from layton_bench.resolve import parse_options
 from layton_bench.run import load_model
@@ -40,7 +42,14 @@ def generate(
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path(
         "generated"
     ),
-    images_per_prompt: Annotated[int, typer.Option("-n", min=1, help="Pictures a prompt.")] = 1,
+    images_per_prompt: Annotated[
+        int | None,
+        typer.Option("-n", min=1, help="Pictures a prompt. [default: 1; 4 in GenEval's layout]"),
+    ] = None,
+    layout: Annotated[
+        Literal["files", "geneval"],
+        typer.Option(help="One folder of pictures, or GenEval's folders (its own prompts if none)"),
+    ] = "files",
     seed: Annotated[int, typer.Option(help="Another seed draws other pictures.")] = 0,
     with_grid: Annotated[
         bool, typer.Option("--grid", help="Write grid.png of all pictures too.")
@@ -58,7 +67,20 @@ def generate(
     Each PNG file holds its prompt, model and seed.
     """
     state: State = context.obj
-    asked = collect_prompts(prompts or [], prompt_file, class_id or [])
+    if layout == "geneval":
+        if prompts or class_id:
+            remedy = "Give --prompts FILE in GenEval's form, or nothing for the official prompts."
+            raise UserError("--layout geneval", "it needs to know what prompts demand", remedy)
+        demands = read_prompts(prompt_file) if prompt_file else official_prompts()
+        pictures = plan_layout(
+            demands, folder, images_per_prompt=images_per_prompt or IMAGES_PER_PROMPT, seed=seed
+        )
+    else:
+        pictures = plan_pictures(
+            collect_prompts(prompts or [], prompt_file, class_id or []),
+            lambda number, prompt, index: folder / file_name(number, prompt, index),
+            images_per_prompt=images_per_prompt or 1, seed=seed,
+        )  # fmt: skip
     spec = state.plugins.model(model)
     if spec.card.kind != "generator":
         raise UserError(f"model '{model}'", "it is a tokenizer", "Name a generator.")
@@ -66,10 +88,6 @@ def generate(
     torch_dtype(dtype)
     generator = load_model(state.plugins, spec, resolve_device(device), dtype, options)
     assert isinstance(generator, Generator)
-    pictures = plan_pictures(
-        asked, lambda number, prompt, index: folder / file_name(number, prompt, index),
-        images_per_prompt=images_per_prompt, seed=seed,
-    )  # fmt: skip
     reporter = BarReporter()
     reporter.start(f"{model}", len(pictures))
     try:

@@ -1,0 +1,240 @@
+"""How fast a model is: warmed up, device-synchronised, with intervals; two models interleaved.
+
+A measurement repeats a call until it has at least ``min_repeats`` durations and ``min_seconds``
+in all. The interval of the median is the bootstrap's percentile interval. A ratio of two models is
+taken from calls in turn (A B A B …), so that a machine whose speed drifts slows both alike.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from layton_bench.clock import counted_flops, synchronize
+from layton_bench.engine import is_out_of_memory
+from layton_bench.intervals import bootstrap
+
+MAX_WARM_UPS = 10
+STEADY = 0.1  # two calls in a row within 10 % of each other count as warm
+GAIN = 1.05  # a doubled batch must be this much faster to go on growing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How long to measure: at least so many repeats and so many seconds."""
+
+    min_repeats: int = 5
+    min_seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """One phase of a model at one batch size.
+
+    Attributes:
+        phase: ``encode``, ``decode`` or ``generate``.
+        batch_size: images a call.
+        seconds: duration of each call, in order, without warm-up.
+        median, p90: of the durations, in seconds.
+        median_low, median_high: 95 % interval of the median; None below two calls.
+        images_per_second: batch size / median.
+        tokens_per_second: of models with codes.
+        flops_per_image: by torch's counter; None where it sees none.
+        matmul_share: achieved operations a second / the machine's measured matmul rate.
+        peak_host_mib: largest resident size of the process so far.
+        peak_device_mib: largest allocation on the device during the calls; None on the CPU.
+    """
+
+    phase: str
+    batch_size: int
+    seconds: tuple[float, ...]
+    median: float
+    p90: float
+    median_low: float | None
+    median_high: float | None
+    images_per_second: float
+    tokens_per_second: float | None
+    flops_per_image: float | None
+    matmul_share: float | None
+    peak_host_mib: float
+    peak_device_mib: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """Durations of A / durations of B, call by call: above 1, B is faster."""
+
+    median: float
+    low: float
+    high: float
+    num_pairs: int
+
+
+def warm_up(call: Callable[[], object], device: str) -> int:
+    """Call until two durations in a row agree; returns how many calls it took."""
+    previous = duration(call, device)
+    for count in range(2, MAX_WARM_UPS + 1):
+        latest = duration(call, device)
+        if abs(latest - previous) <= STEADY * previous:
+            return count
+        previous = latest
+    return MAX_WARM_UPS
+
+
+def duration(call: Callable[[], object], device: str) -> float:
+    """Seconds of one call, the device's queue drained before and after."""
+    synchronize(device)
+    start = time.perf_counter()
+    call()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def measure(call: Callable[[], object], device: str, effort: Effort) -> tuple[float, ...]:
+    """Durations after warm-up, as many as the effort asks for."""
+    warm_up(call, device)
+    seconds: list[float] = []
+    while len(seconds) < effort.min_repeats or sum(seconds) < effort.min_seconds:
+        seconds.append(duration(call, device))
+    return tuple(seconds)
+
+
+def measure_in_turn(
+    first: Callable[[], object], second: Callable[[], object], device: str, effort: Effort
+) -> Ratio:
+    """Ratio of two calls' durations, in turn; its interval is over the pairs."""
+    warm_up(first, device)
+    warm_up(second, device)
+    ratios: list[float] = []
+    spent = 0.0
+    while len(ratios) < effort.min_repeats or spent < 2 * effort.min_seconds:
+        a, b = duration(first, device), duration(second, device)
+        ratios.append(a / b)
+        spent += a + b
+    values = np.array(ratios)
+    low, high = bootstrap(lambda rows: float(np.median(values[rows])), len(values), seed=0)
+    middle = float(np.median(values))
+    return Ratio(
+        median=middle,
+        low=middle if low is None else low,
+        high=middle if high is None else high,
+        num_pairs=len(values),
+    )
+
+
+def summarise(
+    phase: str,
+    seconds: Sequence[float],
+    *,
+    batch_size: int,
+    tokens: int | None,
+    flops_per_image: float | None,
+    matmul_rate: float | None,
+    device: str,
+) -> Speed:
+    """Statistics of measured durations."""
+    values = np.array(seconds)
+    median = float(np.median(values))
+    low, high = bootstrap(lambda rows: float(np.median(values[rows])), len(values), seed=0)
+    images = batch_size / median
+    share = None
+    if flops_per_image and matmul_rate:
+        share = flops_per_image * images / matmul_rate
+    return Speed(
+        phase=phase,
+        batch_size=batch_size,
+        seconds=tuple(seconds),
+        median=median,
+        p90=float(np.quantile(values, 0.9)),
+        median_low=low,
+        median_high=high,
+        images_per_second=images,
+        tokens_per_second=None if tokens is None else tokens * images,
+        flops_per_image=flops_per_image,
+        matmul_share=share,
+        peak_host_mib=peak_host_mib(),
+        peak_device_mib=peak_device_mib(device),
+    )
+
+
+def flops_of(call: Callable[[], object], batch_size: int) -> float | None:
+    """Operations an image of one call; None where torch sees none."""
+    with counted_flops() as counted:
+        call()
+    return counted() / batch_size or None
+
+
+def matmul_rate(device: str, dtype: str, *, size: int = 2048) -> float:
+    """Floating-point operations a second of a square matrix product: the yardstick."""
+    import torch
+
+    a = torch.ones(size, size, device=device, dtype=getattr(torch, dtype))
+    seconds = measure(lambda: a @ a, device, Effort(min_repeats=5, min_seconds=0.5))
+    return 2 * size**3 / float(np.median(seconds))
+
+
+def best_batch_size(
+    images_per_second: Callable[[int], float], *, largest: int = 256
+) -> tuple[int, dict[int, float]]:
+    """Double the batch while it pays; running out of memory ends the search and is recovered from.
+
+    Args:
+        images_per_second: measures one batch size; may raise an out-of-memory error.
+        largest: where to stop at the latest.
+
+    Returns:
+        The best batch size and every rate measured.
+
+    Raises:
+        The error of batch size 1, if not even that fits.
+    """
+    rates: dict[int, float] = {}
+    size = 1
+    while size <= largest:
+        try:
+            rates[size] = images_per_second(size)
+        except Exception as error:
+            if not rates or not is_out_of_memory(error):
+                raise
+            error.__traceback__ = None  # its frames hold the tensors that did not fit
+            _empty_cache()
+            break
+        if size > 1 and rates[size] < GAIN * rates[size // 2]:
+            break
+        size *= 2
+    return max(rates, key=lambda tried: rates[tried]), rates
+
+
+def peak_host_mib() -> float:
+    """Largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def peak_device_mib(device: str) -> float | None:
+    """Largest allocation since ``reset_peak``; None where the device has no memory of its own."""
+    import torch
+
+    if not device.startswith("cuda"):
+        return None
+    return torch.cuda.max_memory_allocated(device) / 2**20
+
+
+def reset_peak(device: str) -> None:
+    """Start a new measurement of the device's peak memory."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _empty_cache() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
