@@ -219,8 +219,8 @@ _FRECHET = (
     ),
     _spec(
         "fd-dinov2", "FD-DINOv2", "Fréchet distance of DINOv2 ViT-L/14 (Stein et al. 2023)",
-        "dinov2-vitl14", "cls", "dinov2-vitl14",
-        {"resize": "pil-bicubic-224", "feat": "dinov2-vitl14"},
+        "dinov2-vit-l-14", "cls", "dinov2-vit-l-14",
+        {"resize": "pil-bicubic-224", "feat": "dinov2-vit-l-14"},
     ),
 )  # fmt: skip
 

@@ -52,8 +52,8 @@ class Corner:
         return {"pool3": flat, "logits": flat, "spatial": flat, "cls": flat, "embedding": flat}
 
 
-NAMES = ("inception-tf1", "inception-clean", "inception-pytorch-fid", "dinov2-vitl14",
-         "clip-vitl14-336")  # fmt: skip
+NAMES = ("inception-tf1", "inception-clean", "inception-pytorch-fid", "dinov2-vit-l-14",
+         "clip-vit-l-14-336")  # fmt: skip
 
 
 def runner(corner: Corner | None = None, **options: object) -> FeatureRunner:
