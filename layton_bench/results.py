@@ -48,9 +48,9 @@ def safe_name(name: str) -> str:
 
 
 def new_run_id(now: datetime | None = None) -> str:
-    """UTC time and four random bytes: sorts by time, and two runs of one second differ."""
+    """UTC time to the millisecond and four random bytes: sorts by time, and no two are equal."""
     moment = now or datetime.now(UTC)
-    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{secrets.token_hex(4)}"
 
 
 def run_key(inputs: Mapping[str, Any]) -> str:

@@ -128,3 +128,45 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Pictures in ``data/lab`` and the command line with the plugin ``tests/bench/lab_plugin.py``.
+
+    Its suite is lab-64; its models are named there.
+    """
+
+    bench: Bench
+    pictures: Path
+
+    def add(self, count: int, *, start: int = 0) -> None:
+        """Pictures 000.png, 001.png …"""
+        for number in range(start, start + count):
+            path = self.pictures / f"{number:03d}.png"
+            path.write_bytes(file_bytes(picture(number, (96, 80))))
+
+    def add_bad(self, name: str = "bad") -> None:
+        """The picture that the lab's faulty models fail on: flat, of grey level 77."""
+        flat = Image.new("RGB", (64, 64), (77, 77, 77))
+        (self.pictures / f"{name}.png").write_bytes(file_bytes(flat))
+
+    def words(self, *models: str) -> list[str]:
+        """The command line that runs models on the lab's suite."""
+        plugin = Path(__file__).with_name("bench") / "lab_plugin.py"
+        words = ["--plugin", str(plugin), "run", "--suite", "lab-64", "--device", "cpu"]
+        words += ["--data-root", str(self.bench.data), "--out", str(self.bench.results)]
+        return words + [word for model in models for word in ("--model", model)]
+
+    def run(self, *models: str, more: str = "") -> Outcome:
+        """Run models; ``more`` words follow."""
+        return self.bench(*self.words(*models), *more.split())
+
+
+@pytest.fixture
+def lab(bench: Bench) -> Lab:
+    """Five pictures of 96 × 80."""
+    made = Lab(bench, bench.data / "lab")
+    made.pictures.mkdir()
+    made.add(5)
+    return made

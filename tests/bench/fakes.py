@@ -22,6 +22,10 @@ from layton_bench.suite import Suite
 from layton_bench.types import Codes, ImageBatch, Item, ScoredBatch
 
 
+BAD_LEVEL = 77
+"""A flat picture of this grey level is what the faulty models fail on."""
+
+
 def suite(**changes: Any) -> Suite:
     """A suite of squares of 16 px."""
     asked: dict[str, Any] = {

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from fakes import BAD_LEVEL as BAD
 from fakes import Grey, Noisy, Scaled, image_batch, level
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,6 @@ from layton_bench.metrics.base import PerSampleMetric
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Codes, Failure, ImageBatch, Item, Prompt, ScoredBatch
 
-BAD = 77  # the grey level at which the faulty models below fail
 LEVELS = {"a": 0, "b": 100, "c": 255, "d": 31, "e": 202}
 WITH_BAD = {"a": 0, "b": 100, "bad": BAD, "c": 255, "d": 31}
 

@@ -53,12 +53,14 @@ def test_usual_names_stay_what_they_are() -> None:
     assert safe_name("../../etc/passwd") == "_.._etc_passwd"
 
 
-def test_run_ids_sort_by_time_and_differ_within_a_second() -> None:
-    moment = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
+def test_run_ids_sort_by_time_and_differ_within_a_moment() -> None:
+    moment = datetime(2025, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
     made = [new_run_id(moment) for _ in range(100)]
     assert len(set(made)) == 100
-    assert all(run_id.startswith("20250304T050607Z-") for run_id in made)
-    assert new_run_id(moment) < new_run_id(moment.replace(second=8))
+    assert all(run_id.startswith("20250304T050607.089Z-") for run_id in made)
+    assert new_run_id(moment) < new_run_id(moment.replace(microsecond=100_000))
+    assert new_run_id(moment) < new_run_id(moment.replace(second=8, microsecond=0))
+    assert safe_name(made[0]) == made[0]
 
 
 def test_the_run_key_is_over_all_inputs_in_any_order() -> None:
