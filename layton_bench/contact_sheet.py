@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ _TEXT_PX = 15
 _LINE = 22
 _ROW_HEIGHT = _LINE + TILE_PX + _GAP
 _STRIP_WIDTH = 3 * TILE_PX + 4 * _GAP
+_LONGEST_TEXT = 1000  # measuring a text takes time in proportion to its length
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
@@ -118,10 +121,13 @@ def _draw_scale(sheet: Image.Image, pen: ImageDraw.ImageDraw, font: Font) -> Non
 
 def _fitted(text: str, pen: ImageDraw.ImageDraw, font: Font, width: int) -> str:
     """The text, cut with an ellipsis where it is too wide; line breaks become spaces."""
-    line = " ".join(text.split())
+    line = " ".join(text[:_LONGEST_TEXT].split())
     room = width - 2 * _GAP
-    if pen.textlength(line, font) <= room:
+    if pen.textlength(line, font) <= room and len(text) <= _LONGEST_TEXT:
         return line
-    while line and pen.textlength(line + "…", font) > room:
-        line = line[:-1]
-    return line + "…"
+
+    def needed(letters: int) -> int:
+        return math.ceil(pen.textlength(line[:letters] + "…", font))
+
+    cut = bisect_right(range(len(line)), room, key=needed)
+    return line[: max(0, cut - 1)] + "…"
