@@ -106,7 +106,7 @@ def draw(
             save_png(picture, to_pil(image), model_name)
         on_progress(len(batch))
     failed = {failure.key for failure in failures}
-    paths = tuple(p.path for p in pictures if p.path.name not in failed)
+    paths = tuple(p.path for p in pictures if str(p.path) not in failed)
     return Drawn(paths=paths, num_found=len(pictures) - len(missing), failures=tuple(failures))
 
 
@@ -137,7 +137,7 @@ def _attempt(
             ]
         is_ours = isinstance(error, LaytonBenchError)
         reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
-        failures.append(Failure(key=batch[0].path.name, stage="generate", reason=reason))
+        failures.append(Failure(key=str(batch[0].path), stage="generate", reason=reason))
         return []
 
 

@@ -20,8 +20,12 @@ from PIL import Image
 
 from layton_bench.datasets.geneval import IMAGES_PER_PROMPT, parse_prompts
 from layton_bench.errors import MissingDataError, UserError
+from layton_bench.generate import Picture
+from layton_bench.seeds import sample_seed
+from layton_bench.types import Failure, Prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
@@ -59,17 +63,21 @@ class Layout:
     Attributes:
         root: the folder.
         folders: prompts with metadata and at least one image, by number.
-        problems: one sentence each, naming the member.
+        problems: members that cannot be used, each with the reason.
     """
 
     root: Path
     folders: tuple[PromptFolder, ...]
-    problems: tuple[str, ...]
+    problems: tuple[Failure, ...]
 
     @property
     def num_images(self) -> int:
         """Images that can be scored."""
         return sum(len(folder.samples) for folder in self.folders)
+
+    def incomplete(self, images_per_prompt: int = IMAGES_PER_PROMPT) -> tuple[PromptFolder, ...]:
+        """Prompts with fewer or more images than that."""
+        return tuple(f for f in self.folders if len(f.samples) != images_per_prompt)
 
 
 def sample_path(root: Path, prompt_index: int, sample_index: int) -> Path:
@@ -98,6 +106,32 @@ def write_metadata(root: Path, prompt_index: int, prompt: ScenePrompt) -> None:
     _write_whole(path, (json.dumps(prompt.metadata()) + "\n").encode())
 
 
+def plan_layout(
+    prompts: Sequence[ScenePrompt],
+    root: Path,
+    *,
+    images_per_prompt: int = IMAGES_PER_PROMPT,
+    seed: int = 0,
+) -> list[Picture]:
+    """Write every prompt's metadata; the pictures to draw, seeded as the suite ``geneval`` does.
+
+    Raises:
+        UserError: a folder belongs to another prompt.
+    """
+    for number, prompt in enumerate(prompts):
+        write_metadata(root, number, prompt)
+    return [
+        Picture(
+            prompt=Prompt(key=f"{number:05d}", text=prompt.prompt),
+            index=index,
+            seed=sample_seed("geneval", f"{number:05d}#{index}", user_seed=seed),
+            path=sample_path(root, number, index),
+        )
+        for number, prompt in enumerate(prompts)
+        for index in range(images_per_prompt)
+    ]
+
+
 def write_sample(
     root: Path, prompt_index: int, sample_index: int, image: NDArray[np.uint8]
 ) -> Path:
@@ -116,7 +150,7 @@ def _write_whole(path: Path, data: bytes) -> None:
     partial.replace(path)
 
 
-def read_layout(root: Path, *, images_per_prompt: int = IMAGES_PER_PROMPT) -> Layout:
+def read_layout(root: Path) -> Layout:
     """Find the prompts and images below a folder; images are not opened.
 
     What is missing, misplaced or unreadable becomes a problem, and the rest can still be scored.
@@ -131,31 +165,28 @@ def read_layout(root: Path, *, images_per_prompt: int = IMAGES_PER_PROMPT) -> La
         remedy = f"Expected prompt folders like 00000/{METADATA} and 00000/{SAMPLES}/0000.png."
         raise MissingDataError(str(root), "it holds no prompt folder", remedy)
     folders: list[PromptFolder] = []
-    problems: list[str] = []
+    problems: list[Failure] = []
     for member in sorted(members, key=lambda path: int(path.name)):
-        folder = _read_folder(root, member, images_per_prompt, problems)
+        folder = _read_folder(root, member, problems)
         if folder is not None:
             folders.append(folder)
     return Layout(root=root, folders=tuple(folders), problems=tuple(problems))
 
 
-def _read_folder(
-    root: Path, member: Path, images_per_prompt: int, problems: list[str]
-) -> PromptFolder | None:
+def _read_folder(root: Path, member: Path, problems: list[Failure]) -> PromptFolder | None:
     """A prompt's folder, or None; what is wrong is appended to ``problems``."""
     metadata = member / METADATA
     if not _is_inside(root, metadata):
-        problems.append(f"{member.name}: no {METADATA}")
+        problems.append(_problem(member.name, f"it has no {METADATA}"))
         return None
     try:
         prompt = _read_metadata(metadata)
     except UserError as error:
-        problems.append(f"{member.name}/{METADATA}: {error.reason}")
+        problems.append(_problem(f"{member.name}/{METADATA}", error.reason))
         return None
     samples = _samples(root, member, problems)
-    if len(samples) != images_per_prompt:
-        problems.append(f"{member.name}: {len(samples)} of {images_per_prompt} images")
     if not samples:
+        problems.append(_problem(member.name, "it has no images"))
         return None
     return PromptFolder(index=int(member.name), prompt=prompt, samples=samples)
 
@@ -170,22 +201,25 @@ def _read_metadata(path: Path) -> ScenePrompt:
     return prompts[0]
 
 
-def _samples(root: Path, member: Path, problems: list[str]) -> tuple[Path, ...]:
+def _problem(member: str, reason: str) -> Failure:
+    return Failure(key=member, stage="read", reason=reason)
+
+
+def _samples(root: Path, member: Path, problems: list[Failure]) -> tuple[Path, ...]:
     """The images of a prompt, by number; other files are named in ``problems``."""
     folder = member / SAMPLES
     if not folder.is_dir():
-        problems.append(f"{member.name}: no folder {SAMPLES}")
         return ()
     numbered: dict[int, Path] = {}
     for path in sorted(folder.iterdir()):
         match = _SAMPLE.fullmatch(path.name)
         where = f"{member.name}/{SAMPLES}/{path.name}"
         if match is None:
-            problems.append(f"{where}: not named like 0000.png, left out")
+            problems.append(_problem(where, "it is not named like 0000.png"))
         elif not _is_inside(root, path):
-            problems.append(f"{where}: no regular file inside the folder, left out")
+            problems.append(_problem(where, "it is no regular file inside the folder"))
         elif int(match[1]) in numbered:
-            problems.append(f"{where}: image {int(match[1])} is there twice, left out")
+            problems.append(_problem(where, f"image {int(match[1])} is there twice"))
         else:
             numbered[int(match[1])] = path
     return tuple(path for _, path in sorted(numbered.items()))

@@ -115,16 +115,16 @@ def digest(prompts: Iterable[ScenePrompt]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def variant(prompts: Sequence[ScenePrompt]) -> Variant:
-    """Which prompt set this is; scores of different variants are not comparable.
+def variant_of(prompts: Sequence[ScenePrompt]) -> Variant:
+    """Which set these prompts are from, in any order; scores of variants are not comparable.
 
-    ``rewritten`` demands what the original does, in the same order, in other words.
+    ``rewritten``: all demand what official prompts do, some in other words.
     """
-    official = official_prompts()
-    if digest(prompts) == digest(official):
-        return "original"
-    demands = [demand(prompt) for prompt in prompts]
-    return "rewritten" if demands == [demand(prompt) for prompt in official] else "other"
+    official = {demand(prompt): prompt.prompt for prompt in official_prompts()}
+    words = [(official.get(demand(prompt)), prompt.prompt) for prompt in prompts]
+    if any(known is None for known, _ in words):
+        return "other"
+    return "original" if all(known == drawn for known, drawn in words) else "rewritten"
 
 
 def demand(prompt: ScenePrompt) -> str:

@@ -1,10 +1,9 @@
 """Colours by CLIP: the crop, its preparation, the text features, and a tiny model's real path."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
+from geneval_models import save_tiny_clip
 from PIL import Image
 
 from layton_bench.backbones.color_classifier import ClipColors, Crop, masked_crop, prepared
@@ -14,31 +13,8 @@ from layton_bench.metrics.geneval import COLORS, Instance
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A tiny CLIP in the real folder layout, with a tokenizer of single letters."""
-    from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
-
     path = tmp_path_factory.mktemp("clip")
-    letters = [chr(c) for c in range(33, 127)]
-    words = [*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"]
-    vocab = {word: i for i, word in enumerate(words)}
-    (path / "vocab.json").write_text(json.dumps(vocab))
-    (path / "merges.txt").write_text("#version: 0.2\n")
-    (path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CLIPTokenizer"}))
-    torch.manual_seed(0)
-    common = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
-    text = CLIPTextConfig(
-        vocab_size=len(vocab),
-        intermediate_size=32,
-        bos_token_id=vocab["<|startoftext|>"],
-        eos_token_id=vocab["<|endoftext|>"],
-        pad_token_id=vocab["<|endoftext|>"],
-        **common,
-    )
-    vision = CLIPVisionConfig(image_size=32, patch_size=8, intermediate_size=32, **common)
-    config = CLIPConfig(
-        text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16
-    )
-    CLIPModel(config).save_pretrained(path)
+    save_tiny_clip(path)
     return path
 
 

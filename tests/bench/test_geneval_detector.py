@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from geneval_models import tiny_mask2former
 from PIL import Image
 
 from layton_bench.backbones.detector import (
@@ -16,41 +17,6 @@ from layton_bench.backbones.detector import (
 from layton_bench.errors import MissingWeightsError
 
 NAMES = tuple(f"class {i}" for i in range(80))
-
-
-def tiny_mask2former(num_labels=80):
-    from transformers import (
-        Mask2FormerConfig,
-        Mask2FormerForUniversalSegmentation,
-        SwinConfig,
-    )
-
-    torch.manual_seed(0)
-    config = Mask2FormerConfig(
-        backbone_config=SwinConfig(
-            image_size=64,
-            embed_dim=8,
-            depths=[1, 1, 1, 1],
-            num_heads=[1, 1, 2, 2],
-            window_size=4,
-            out_features=["stage1", "stage2", "stage3", "stage4"],
-        ),
-        feature_size=32,
-        mask_feature_size=32,
-        hidden_dim=32,
-        encoder_feedforward_dim=16,
-        dim_feedforward=16,
-        encoder_layers=1,
-        decoder_layers=2,
-        num_attention_heads=2,
-        num_queries=12,
-        num_labels=num_labels,
-    )
-    model = Mask2FormerForUniversalSegmentation(config)
-    with torch.no_grad():
-        # random class scores near 1/81 would never pass a threshold: make them decided
-        model.class_predictor.weight *= 60
-    return model
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,10 @@ def root(tmp_path):
     return tmp_path
 
 
+def told(layout):
+    return {problem.key: problem.reason for problem in layout.problems}
+
+
 def test_reads_back(root):
     layout = read_layout(root)
     assert layout.problems == ()
@@ -54,7 +58,7 @@ def test_writing_again_is_a_resume_but_not_for_another_prompt(root):
 def test_samples_are_ordered_by_number(root):
     for k in (10, 9):
         write_sample(root, 0, k, np.zeros((2, 2, 3), np.uint8))
-    layout = read_layout(root, images_per_prompt=6)
+    layout = read_layout(root)
     assert [path.name for path in layout.folders[0].samples][-2:] == ["0009.png", "0010.png"]
 
 
@@ -65,14 +69,14 @@ def test_missing_members_are_named_and_the_rest_is_kept(root):
     write_metadata(root, 3, official_prompts()[3])
     (root / "00003" / "samples").rmdir()
     layout = read_layout(root)
-    assert layout.problems == (
-        "00000: no metadata.jsonl",
-        "00001: 3 of 4 images",
-        "00002: no metadata.jsonl",
-        "00003: no folder samples",
-        "00003: 0 of 4 images",
-    )
+    assert told(layout) == {
+        "00000": "it has no metadata.jsonl",
+        "00002": "it has no metadata.jsonl",
+        "00003": "it has no images",
+    }
     assert [folder.index for folder in layout.folders] == [1]
+    assert layout.incomplete() == layout.folders
+    assert layout.incomplete(images_per_prompt=3) == ()
 
 
 @pytest.mark.parametrize(
@@ -88,8 +92,7 @@ def test_bad_metadata_is_named(root, content, complaint):
     (root / "00001" / "metadata.jsonl").write_bytes(content)
     layout = read_layout(root)
     assert len(layout.folders) == 1
-    assert layout.problems[0].startswith("00001/metadata.jsonl: ")
-    assert complaint in layout.problems[0]
+    assert complaint in told(layout)["00001/metadata.jsonl"]
 
 
 def test_other_files_are_left_out_and_named(root):
@@ -99,10 +102,10 @@ def test_other_files_are_left_out_and_named(root):
     (root / "00000" / "samples" / "thumb.jpg").touch()
     (root / "00000" / "samples" / "3.png").touch()
     layout = read_layout(root)
-    assert layout.problems == (
-        "00000/samples/3.png: image 3 is there twice, left out",
-        "00000/samples/thumb.jpg: not named like 0000.png, left out",
-    )
+    assert told(layout) == {
+        "00000/samples/3.png": "image 3 is there twice",
+        "00000/samples/thumb.jpg": "it is not named like 0000.png",
+    }
     assert layout.num_images == 8
 
 
@@ -117,8 +120,10 @@ def test_links_may_not_lead_out(root, tmp_path_factory):
     metadata.symlink_to(outside / "metadata.jsonl")
     layout = read_layout(root)
     assert len(layout.folders[0].samples) == 3
-    assert layout.problems[0].startswith("00000/samples/0003.png: no regular file inside")
-    assert "00001: no metadata.jsonl" in layout.problems
+    assert told(layout) == {
+        "00000/samples/0003.png": "it is no regular file inside the folder",
+        "00001": "it has no metadata.jsonl",
+    }
 
 
 def test_nothing_there(tmp_path):

@@ -12,7 +12,7 @@ from layton_bench.datasets.geneval import (
     object_names,
     official_prompts,
     read_prompts,
-    variant,
+    variant_of,
 )
 from layton_bench.errors import UserError
 
@@ -58,10 +58,12 @@ def test_the_packaged_files_are_the_official_ones(shared):
 def test_variants():
     prompts = official_prompts()
     rewritten = [p.model_copy(update={"prompt": f"{p.prompt}, in the sun"}) for p in prompts]
-    assert variant(prompts) == "original"
-    assert variant(rewritten) == "rewritten"
-    assert variant(prompts[:-1]) == "other"
-    assert variant(prompts[::-1]) == "other"
+    other = prompts[0].model_copy(update={"tag": "colors"})
+    assert variant_of(prompts) == "original"
+    assert variant_of(prompts[10:20][::-1]) == "original"
+    assert variant_of(rewritten) == "rewritten"
+    assert variant_of([*prompts[1:], rewritten[0]]) == "rewritten"
+    assert variant_of([*prompts[1:], other]) == "other"
 
 
 def test_a_prompt_file_reads_back(tmp_path):

@@ -1,0 +1,136 @@
+"""`layton-bench geneval`: official results summarised, folders scored, results written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from layton_bench.cli.console import BarReporter, State, err, out
+from layton_bench.cli.run import report, say
+from layton_bench.datasets.geneval import IMAGES_PER_PROMPT, official_prompts, read_prompts
+from layton_bench.devices import parse_batch_size
+from layton_bench.geneval_score import results_of
+from layton_bench.geneval_score import score_folder as score_layout
+from layton_bench.metrics.geneval_summary import (
+    Completeness,
+    GenevalSummary,
+    completeness,
+    read_results,
+    results_text,
+    summarise,
+)
+from layton_bench.plan import Overwrite, RunOptions
+from layton_bench.results import find_run
+
+_log = logging.getLogger(__name__)
+
+app = typer.Typer(
+    no_args_is_help=True, help="GenEval on pictures and results that are already there."
+)
+
+
+@app.command()
+def score(
+    results: Annotated[Path, typer.Argument(help="results.jsonl of any GenEval scorer.")],
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="The set it must cover. [default: the official 553 prompts]"),
+    ] = None,
+    images_per_prompt: Annotated[
+        int, typer.Option("-n", min=1, help="Images that each prompt must have.")
+    ] = IMAGES_PER_PROMPT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Summarise official results: no detector, no pictures.
+
+    Says what is missing; the official script averages whatever is there.
+    """
+    rows = read_results(results)
+    summary = summarise(rows)
+    wanted = read_prompts(prompts) if prompts else official_prompts()
+    found = completeness(rows, wanted, images_per_prompt=images_per_prompt)
+    if as_json:
+        whole = {**dataclasses.asdict(summary), "completeness": dataclasses.asdict(found)}
+        out.out(json.dumps(whole, indent=2))
+    else:
+        out.print(_table(summary, found))
+    for problem in found.problems:
+        _log.warning("%s: %s", results.name, problem)
+
+
+@app.command()
+def score_folder(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Folder with 00000/metadata.jsonl, samples/ …")],
+    limit: Annotated[
+        int | None, typer.Option(help="Use only N prompts, evenly spaced. Marked as partial.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where the detector runs: auto, cpu, cuda …")] = (
+        "auto"
+    ),
+    batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
+    overwrite: Annotated[Overwrite, typer.Option(help="What to do about a run that exists.")] = (
+        "never"
+    ),
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first bad picture or missing metric.")
+    ] = False,
+    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run record as JSON.")] = False,
+) -> None:
+    """Judge pictures that lie in GenEval's own layout, as a run of the suite `geneval`.
+
+    What is missing or cannot be read is listed; the rest is scored and marked as partial.
+    """
+    state: State = context.obj
+    options = RunOptions(
+        out=results, limit=limit, device=device, batch_size=parse_batch_size(batch_size),
+        overwrite=overwrite, strict=strict, command=state.command,
+    )  # fmt: skip
+    outcome = score_layout(state.plugins, folder, options, reporter=BarReporter())
+    say(outcome)
+    report([outcome], results, as_json=as_json)
+    if outcome.run.record.status == "interrupted":
+        raise typer.Exit(130)
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A run's folder, id (or its start), or a model.")],
+    file: Annotated[
+        Path | None, typer.Option("-o", help="Where to write. [default: stdout]")
+    ] = None,
+    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
+) -> None:
+    """Write a run's verdicts as official results: one JSON line an image, with its reason."""
+    rows = results_of(find_run(results, run))
+    if file is None:
+        out.out(results_text(rows), end="")
+        return
+    file.write_text(results_text(rows), encoding="utf-8")
+    err.print(f"{len(rows):,} results: {file}", markup=False, soft_wrap=True)
+
+
+def _table(summary: GenevalSummary, found: Completeness) -> Table:
+    """Tasks, overall and accuracies, with intervals over prompts."""
+    state = "complete" if found.is_complete else f"PARTIAL: {found.num_expected:,} expected"
+    title = f"GenEval: {summary.num_images:,} images of {summary.num_prompts:,} prompts ({state})"
+    table = Table(title=title, title_justify="left")
+    for heading in ("task", "score", "95% interval", "correct", "images"):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    for name, task in summary.tasks.items():
+        interval = f"{task.low:.3f} to {task.high:.3f}"
+        counts = (f"{task.num_correct:,}", f"{task.num_images:,}")
+        table.add_row(name, f"{task.score:.4f}", interval, *counts)
+    table.add_section()
+    overall = f"{summary.low:.3f} to {summary.high:.3f}"
+    table.add_row("overall (mean of tasks)", f"{summary.overall:.5f}", overall, style="bold")
+    table.add_row("images, all tasks pooled", f"{summary.image_accuracy:.4f}")
+    table.add_row("prompts with any right image", f"{summary.prompt_accuracy:.4f}")
+    return table

@@ -1,0 +1,223 @@
+"""GenEval on pictures that are already there: a folder in its own layout, or a finished run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from layton_bench.availability import metric_specs
+from layton_bench.clock import Clock
+from layton_bench.datasets.fingerprint import fingerprint
+from layton_bench.datasets.geneval import demand, digest, official_prompts, variant_of
+from layton_bench.devices import resolve_device
+from layton_bench.engine import Candidates
+from layton_bench.errors import ImageError, UserError
+from layton_bench.geneval_layout import Layout, PromptFolder, read_layout, sample_name
+from layton_bench.metrics.geneval_metrics import DEMANDS, FAMILY
+from layton_bench.metrics.geneval_summary import ImageResult
+from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
+from layton_bench.plan import Plan, RunOptions, select
+from layton_bench.record import read_samples
+from layton_bench.results import StoredRun, safe_name
+from layton_bench.run import Outcome, Reporter, Silent, execute
+from layton_bench.types import Failure, ImageBatch, Item, Prompt, ScoredBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from layton_bench.metrics.geneval import ScenePrompt
+    from layton_bench.plugin_manager import Plugins
+    from layton_bench.suite import Suite
+
+SUITE: Final = "geneval"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutDataset:
+    """The prompts of a folder as samples, and image k of a prompt under ``key#k``.
+
+    Attributes:
+        name: as suites name it.
+        folders: key → prompt and pictures; a key is the prompt's number in its set.
+    """
+
+    name: str
+    folders: Mapping[str, PromptFolder]
+
+    def items(self) -> Sequence[Item]:
+        """The prompts, in order."""
+        return [
+            Item(key=key, captions=(folder.prompt.prompt,)) for key, folder in self.folders.items()
+        ]
+
+    def content(self, item: Item) -> bytes:
+        """What the fingerprint is made of: the prompts alone, as of a run that draws them."""
+        return "\n".join(item.captions).encode()
+
+    def read(self, item: Item) -> bytes:
+        """Picture ``key#k``; raises ImageError where there is none."""
+        key, _, number = item.key.partition("#")
+        samples = self.folders[key].samples
+        if int(number) >= len(samples):
+            raise ImageError(f"its prompt has only {len(samples)} images")
+        try:
+            return samples[int(number)].read_bytes()
+        except OSError as error:
+            raise ImageError(f"cannot be read: {error.strerror}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pictures:
+    """The pictures themselves, for the digest that stands in place of a model's weights."""
+
+    name: str
+    paths: tuple[Path, ...]
+
+    def items(self) -> Sequence[Item]:
+        return [Item(key=str(i), locator=i) for i in range(len(self.paths))]
+
+    def read(self, item: Item) -> bytes:
+        try:
+            return self.source(item).read_bytes()
+        except OSError as error:
+            raise ImageError(str(error)) from None
+
+    def source(self, item: Item) -> Path:
+        return self.paths[int(item.key)]
+
+
+def score_folder(
+    plugins: Plugins, root: Path, options: RunOptions, *, reporter: Reporter | None = None
+) -> Outcome:
+    """Judge the pictures of a folder in GenEval's layout, as a run of the suite ``geneval``.
+
+    A folder of the official prompts, complete and in the official words, is comparable with any
+    other run of the suite; other words or other prompts make a suite of their own.
+
+    Args:
+        plugins: where names are looked up.
+        root: the folder.
+        options: how to run.
+        reporter: told how it goes on.
+
+    Raises:
+        UserError: the folder has nothing to score, or a metric is not known.
+    """
+    layout = read_layout(root)
+    if not layout.folders:
+        raise UserError(str(root), "; ".join(_told(layout.problems[:3])), "Mend the folder.")
+    suite, folders, repeated = _identified(plugins.suites[SUITE], layout)
+    dataset = LayoutDataset(name=suite.dataset, folders=folders)
+    name = f"folder-{safe_name(root.resolve().name)}"
+    card = ModelCard(
+        name=name, kind="generator", family="folder", summary=f"the pictures in {root.name}",
+        notes="pictures from a folder: no model was run",
+    )  # fmt: skip
+    pictures = _Pictures(name=name, paths=tuple(p for f in folders.values() for p in f.samples))
+
+    def start(_: Clock) -> Candidates:
+        return lambda batch: _scored(batch, folders)
+
+    plan = Plan(
+        suite=suite, protocol=plugins.protocols[suite.protocol], model_name=name,
+        spec=ModelSpec(card=card, load=_nothing_to_load),
+        model_options={}, dataset=dataset, has_images=True,
+        items=select(dataset.items(), options.limit), options=options,
+        device=resolve_device(options.device),
+        metrics=metric_specs(plugins, suite, options.metrics), start=start,
+        weights={"pictures": fingerprint(pictures, pictures.items())},
+        left_out=(*layout.problems, *repeated),
+    )  # fmt: skip
+    return execute(plugins, plan, reporter or Silent())
+
+
+def _told(problems: Sequence[Failure]) -> list[str]:
+    return [f"{problem.key}: {problem.reason}" for problem in problems]
+
+
+def _identified(
+    suite: Suite, layout: Layout
+) -> tuple[Suite, dict[str, PromptFolder], tuple[Failure, ...]]:
+    """The suite that these prompts are, the folders by number in it, and prompts there twice.
+
+    The folders of the official prompts are keyed by their official number, whatever theirs is.
+    """
+    prompts = [folder.prompt for folder in layout.folders]
+    found = variant_of(prompts)
+    if found == "other":
+        changes = {"name": "geneval-other", "num_samples": len(prompts), "dataset": "prompts"}
+        keyed = {f"{folder.index:05d}": folder for folder in layout.folders}
+        return _renamed(suite, prompts, changes), keyed, ()
+    numbers = {demand(prompt): number for number, prompt in enumerate(official_prompts())}
+    folders: dict[str, PromptFolder] = {}
+    repeated: list[Failure] = []
+    for folder in layout.folders:
+        key = f"{numbers[demand(folder.prompt)]:05d}"
+        if key in folders:
+            reason = f"its prompt is that of {folders[key].index:05d}"
+            repeated.append(Failure(key=f"{folder.index:05d}", stage="read", reason=reason))
+        else:
+            folders[key] = folder
+    if found == "rewritten":
+        changes = {"name": "geneval-rewritten", "dataset": "geneval-rewritten"}
+        suite = _renamed(suite, prompts, changes)
+    return suite, dict(sorted(folders.items())), tuple(repeated)
+
+
+def _renamed(suite: Suite, prompts: Sequence[ScenePrompt], changes: Mapping[str, object]) -> Suite:
+    reference = f"{changes['name']}-{digest(prompts)[:8]}"
+    return suite.model_copy(update={"reference": reference, **changes})
+
+
+def _scored(batch: ImageBatch, folders: Mapping[str, PromptFolder]) -> ScoredBatch:
+    """The pictures that were read, with their own prompts."""
+    demands = [folders[key.partition("#")[0]].prompt for key in batch.keys]
+    return ScoredBatch(
+        keys=batch.keys,
+        candidates=batch.images,
+        prompts=tuple(
+            Prompt(key=key, text=prompt.prompt)
+            for key, prompt in zip(batch.keys, demands, strict=True)
+        ),
+        memo={DEMANDS: demands},
+    )
+
+
+def _nothing_to_load(context: LoadContext) -> Tokenizer:
+    raise AssertionError(f"a folder of pictures is never loaded on {context.device}")
+
+
+def results_of(run: StoredRun) -> tuple[ImageResult, ...]:
+    """The judged pictures of a run, in the form of the official results.
+
+    Raises:
+        UserError: the run has no GenEval verdicts.
+    """
+    samples = read_samples(run.folder, run.record)
+    columns = [f"{FAMILY}-{part}" for part in ("reason", "metadata", "details")]
+    if not {FAMILY, *columns} <= set(samples):
+        raise UserError(
+            f"run {run.record.run_id}", "it has no GenEval verdicts", "Run the suite 'geneval'."
+        )
+    judged = samples[samples[FAMILY].notna()]
+    return tuple(
+        _result(key, correct, *texts)
+        for key, correct, *texts in judged[["key", FAMILY, *columns]].itertuples(index=False)
+    )
+
+
+def _result(key: str, correct: float, reason: str, metadata: str, details: str) -> ImageResult:
+    from layton_bench.metrics.geneval import ScenePrompt
+
+    number, _, image = key.partition("#")
+    prompt = ScenePrompt.model_validate_json(metadata)
+    return ImageResult(
+        filename=sample_name(int(number), int(image)),
+        tag=prompt.tag,
+        prompt=prompt.prompt,
+        correct=bool(correct),
+        reason=reason,
+        metadata=metadata,
+        details=details,
+    )
