@@ -158,7 +158,8 @@ class ColourBias:
     """How far the mean colour drifts: the length of the mean (Δa*, Δb*) over the set.
 
     Drifts that differ from image to image cancel, a cast that all share stays. The length of a
-    mean is never negative, so its interval does not reach below 0 where there is no drift.
+    mean is never negative, so its interval does not reach below 0 where there is no drift. The
+    signed shifts are its columns, and metrics of their own: ``colour-bias-a``, ``colour-bias-b``.
 
     Args:
         seed: of the bootstrap over images.
@@ -190,7 +191,7 @@ class ColourBias:
         self._shift_b.load_state({"keys": state["keys"], "values": state["b"]})
 
     def compute(self) -> MetricValue:
-        """The length, with the signed components in the note."""
+        """The length and its interval."""
         shifts = [m.state()["values"] for m in (self._shift_a, self._shift_b)]
         n = len(shifts[0])
         if n == 0:
@@ -201,8 +202,7 @@ class ColourBias:
             # one seed, hence the same resampled images for both components
             draws = [bootstrap_means(shift, seed=self._seed) for shift in shifts]
             low, high = map(float, np.quantile(np.hypot(*draws), [0.025, 0.975]))
-        note = f"mean Δa* {mean_a:+.3f} (red), Δb* {mean_b:+.3f} (yellow)"
-        return MetricValue(value=math.hypot(mean_a, mean_b), low=low, high=high, n=n, note=note)
+        return MetricValue(value=math.hypot(mean_a, mean_b), low=low, high=high, n=n)
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """The signed shifts of each image."""
