@@ -10,6 +10,8 @@ from layton_bench.leaderboard import ARROWS, display_name, format_value, marks
 from layton_bench.metrics.base import badness
 from layton_bench.record import MetricResult, RunRecord
 
+_JSON_COLUMNS = ("-metadata", "-details")
+
 
 def describe(record: RunRecord) -> str:
     """The whole record as plain text, most important first."""
@@ -112,7 +114,9 @@ def extremes(record: RunRecord, samples: pd.DataFrame, *, count: int = 4) -> pd.
     if name is None:
         return pd.DataFrame()
     direction = record.metrics[name].direction
-    scored = samples[samples[name].notna()].drop(columns=["failure"], errors="ignore")
+    # JSON for programs, not for a table
+    unread = ["failure", *(c for c in map(str, samples) if c.endswith(_JSON_COLUMNS))]
+    scored = samples[samples[name].notna()].drop(columns=unread, errors="ignore")
     rank = scored[name].map(lambda value: badness(value, direction))
     best_first = scored.assign(rank=rank).sort_values(["rank", "key"])
     worst = scored.assign(rank=-rank).sort_values(["rank", "key"])[:count]
