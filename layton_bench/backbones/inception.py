@@ -25,6 +25,7 @@ from layton_bench.backbones import BackboneSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch import device as torch_device
 
     Resize = Callable[[Tensor], Tensor]
 
@@ -210,27 +211,40 @@ def resize_tf1(images: Tensor) -> Tensor:
     """TensorFlow 1's bilinear resize, source coordinate i·in/out, then (x − 128)/128.
 
     What the TensorFlow graph of the original FID does, hence torch-fidelity and the evaluator of
-    guided-diffusion. With one more row and column repeated at the end, in/out is the ratio of
-    intervals between corners, which is the aligned mode of torch.
+    guided-diffusion; in float32 and in the graph's order, so the same to the bit.
     """
-    from torch.nn import functional as F
-
     x = images.float()
     if x.shape[2:] != (SIDE_PX, SIDE_PX):
-        x = F.pad(x, (0, 1, 0, 1), mode="replicate")
-        x = F.interpolate(x, size=SIDE_PX + 1, mode="bilinear", align_corners=True)
-        x = x[..., :SIDE_PX, :SIDE_PX]
+        for axis in (3, 2):
+            first, second, share = _tf1_neighbours(x.shape[axis], images.device, axis)
+            low = x.index_select(axis, first)
+            x = low + (x.index_select(axis, second) - low) * share
     return (x - 128) / 128
+
+
+def _tf1_neighbours(size: int, device: torch_device, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Two source positions for each of 299 targets, and the share of the second."""
+    import torch
+
+    scale = torch.tensor(size, dtype=torch.float32) / SIDE_PX
+    source = torch.arange(SIDE_PX, dtype=torch.float32) * scale
+    first = source.floor()
+    share = (source - first).to(device)
+    second = (first + 1).clamp(max=size - 1)
+    return (
+        first.long().to(device), second.long().to(device),
+        share if axis == 3 else share[:, None],
+    )  # fmt: skip
 
 
 def resize_clean(images: Tensor) -> Tensor:
     """Antialiased bicubic as Pillow's (a = −0.5), not rounded, then (x − 128)/128: clean-fid."""
     from torch.nn import functional as F
 
-    x = images.float()
+    x = images.double()  # as Pillow; float32 is off by 0.005 of a grey level
     if x.shape[2:] != (SIDE_PX, SIDE_PX):
         x = F.interpolate(x, size=(SIDE_PX, SIDE_PX), mode="bicubic", antialias=True)
-    return (x.clamp_(0, 255) - 128) / 128
+    return (x.clamp_(0, 255).float() - 128) / 128
 
 
 def resize_pytorch_fid(images: Tensor) -> Tensor:

@@ -10,11 +10,15 @@ psnr, …) work everywhere. Settings are pyiqa's defaults, in float32.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import io
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 from urllib.parse import urlsplit
@@ -59,6 +63,7 @@ def _weights_from_registry(name: str, find: Callable[[str], Path]) -> Iterator[N
     import urllib.request
 
     import huggingface_hub
+    import packaging.version
     import torch
     from pyiqa.utils import download_util
 
@@ -81,7 +86,13 @@ def _weights_from_registry(name: str, find: Callable[[str], Path]) -> Iterator[N
             (torch, "load", lambda *a, **k: safe_load(*a, **{**k, "weights_only": True})),
         ):
             patches.enter_context(mock.patch.object(owner, attribute, value))
-        patches.enter_context(contextlib.redirect_stdout(None))  # it prints what it loads
+        if importlib.util.find_spec("pkg_resources") is None:
+            # openai-clip imports packaging through it, and setuptools 81 dropped it
+            stand_in = ModuleType("pkg_resources")
+            stand_in.packaging = packaging  # type: ignore[attr-defined]
+            sys.modules["pkg_resources"] = stand_in
+            patches.callback(sys.modules.pop, "pkg_resources")
+        patches.enter_context(contextlib.redirect_stdout(io.StringIO()))  # it prints what it loads
         try:
             yield
         except (huggingface_hub.errors.LocalEntryNotFoundError, OSError) as error:
