@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from layton_bench.cli.console import err, out
+from layton_bench.cli.options import DEFAULT_RESULTS, Results
 from layton_bench.compare import Comparison, comparison_rows, to_markdown
 from layton_bench.compare import compare as compare_runs
 from layton_bench.errors import NotComparableError
@@ -33,7 +33,7 @@ def compare(
     form: Annotated[
         Literal["table", "md", "json"], typer.Option("--format", help="Form of the output.")
     ] = "table",
-    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
+    results: Results = DEFAULT_RESULTS,
 ) -> None:
     """Say of each metric whether run B is better or worse than run A, or no difference is shown.
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from itertools import groupby
-from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from layton_bench.cli.console import State, out
+from layton_bench.cli.options import AsJson, DataRoot
 from layton_bench.doctor import examine
 
 
@@ -23,11 +22,8 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     context: typer.Context,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="LAYTON_BENCH_DATA", help="Folder in which the data sets lie."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say what is installed, which data and weights are found, and what is missing for what."""
     state: State = context.obj

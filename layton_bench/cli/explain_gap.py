@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from layton_bench.cli.console import BarReporter, State, err, out
+from layton_bench.cli.options import AsJson, BatchSize, DataRoot, Device, Dtype, Limit, Settings
 from layton_bench.devices import parse_batch_size
 from layton_bench.errors import UserError
 from layton_bench.explain_gap import Explanation
@@ -37,22 +38,16 @@ def explain_gap(
             help="A published number (ssim=0.675). Repeatable. [default: those in reported.csv]",
         ),
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="LAYTON_BENCH_DATA", help="Folder in which the data sets lie."),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Use only N samples, evenly spaced.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option of the model. Repeatable."),
-    ] = None,
+    data_root: DataRoot = None,
+    limit: Limit = None,
+    device: Device = "auto",
+    batch_size: BatchSize = "auto",
+    dtype: Dtype = "float32",
+    setting: Settings = None,
     results: Annotated[Path, typer.Option("--out", help="Folder with reported.csv.")] = Path(
         "results"
     ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the crop, rounding rule and metric variant under which a published number holds."""
     state: State = context.obj

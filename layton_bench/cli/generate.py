@@ -10,6 +10,7 @@ import typer
 from PIL import Image
 
 from layton_bench.cli.console import BarReporter, State, err, out
+from layton_bench.cli.options import Device, Dtype, Settings
 from layton_bench.datasets.geneval import IMAGES_PER_PROMPT, official_prompts, read_prompts
 from layton_bench.datasets.prompts import open_prompts
 from layton_bench.devices import parse_batch_size, resolve_device, torch_dtype
@@ -54,13 +55,10 @@ def generate(
     with_grid: Annotated[
         bool, typer.Option("--grid", help="Write grid.png of all pictures too.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     batch_size: Annotated[str, typer.Option(help="Pictures a batch: auto or N.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option of the model. Repeatable."),
-    ] = None,
+    dtype: Dtype = "float32",
+    setting: Settings = None,
 ) -> None:
     """Draw pictures from prompts. A picture that is there already is not drawn again.
 

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from layton_bench.cli.console import BarReporter, State, err, out
+from layton_bench.cli.options import AsJson, BatchSize, Device, Limit, OnExisting, Strict
 from layton_bench.cli.run import report, say
 from layton_bench.datasets.geneval import IMAGES_PER_PROMPT, official_prompts, read_prompts
 from layton_bench.devices import parse_batch_size
@@ -25,7 +26,7 @@ from layton_bench.metrics.geneval_summary import (
     results_text,
     summarise,
 )
-from layton_bench.plan import Overwrite, RunOptions
+from layton_bench.plan import RunOptions
 from layton_bench.results import find_run
 
 _log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def score(
     images_per_prompt: Annotated[
         int, typer.Option("-n", min=1, help="Images that each prompt must have.")
     ] = IMAGES_PER_PROMPT,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Summarise official results: no detector, no pictures.
 
@@ -68,19 +69,11 @@ def score(
 def score_folder(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Folder with 00000/metadata.jsonl, samples/ …")],
-    limit: Annotated[
-        int | None, typer.Option(help="Use only N prompts, evenly spaced. Marked as partial.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Where the detector runs: auto, cpu, cuda …")] = (
-        "auto"
-    ),
-    batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
-    overwrite: Annotated[Overwrite, typer.Option(help="What to do about a run that exists.")] = (
-        "never"
-    ),
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first bad picture or missing metric.")
-    ] = False,
+    limit: Limit = None,
+    device: Device = ("auto"),
+    batch_size: BatchSize = "auto",
+    overwrite: OnExisting = "never",
+    strict: Strict = False,
     results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the run record as JSON.")] = False,
 ) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from layton_bench.cli.console import State, out
+from layton_bench.cli.options import AsJson
 from layton_bench.leaderboard import display_name, marks
 from layton_bench.plugin_manager import Plugins
 from layton_bench.results import stored_runs
@@ -33,7 +34,7 @@ def list_(
     results: Annotated[Path, typer.Option("--out", help="Results folder, for runs.")] = Path(
         "results"
     ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List what is registered, or the runs stored."""
     state: State = context.obj

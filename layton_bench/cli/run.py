@@ -11,10 +11,25 @@ from typing import Annotated
 import typer
 
 from layton_bench.cli.console import BarReporter, State, err, out, print_boards, show_error
+from layton_bench.cli.options import (
+    DEFAULT_RESULTS,
+    AsJson,
+    BatchSize,
+    DataRoot,
+    Device,
+    Dtype,
+    Limit,
+    Metrics,
+    OnExisting,
+    Results,
+    Seed,
+    Settings,
+    Strict,
+)
 from layton_bench.devices import parse_batch_size
 from layton_bench.errors import UserError
 from layton_bench.leaderboard import boards, to_markdown
-from layton_bench.plan import Overwrite, RunOptions
+from layton_bench.plan import RunOptions
 from layton_bench.record import RunRecord, output_error
 from layton_bench.results import StorageError, StoredRun, latest, safe_name, stored_runs
 from layton_bench.run import Outcome, execute, make_plan
@@ -33,25 +48,14 @@ def run(
     model: Annotated[
         list[str], typer.Option(help="Model to run; `list models` shows them. Repeatable.")
     ],
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="LAYTON_BENCH_DATA", help="Folder in which the data sets lie."),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(help="Use only N samples, evenly spaced. Marked as partial everywhere."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    metric: Annotated[
-        list[str] | None, typer.Option(help="In place of the suite's metrics. Repeatable.")
-    ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option of the model. Repeatable."),
-    ] = None,
+    data_root: DataRoot = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    batch_size: BatchSize = "auto",
+    dtype: Dtype = "float32",
+    metric: Metrics = None,
+    setting: Settings = None,
     num_workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that decode images. [default: chosen]")
     ] = None,
@@ -59,17 +63,10 @@ def run(
         int,
         typer.Option(min=1, help="Decode each image N times and report the spread over seeds."),
     ] = 1,
-    overwrite: Annotated[
-        Overwrite,
-        typer.Option(
-            help="A run that exists: keep it, run again, or compute only the metrics it lacks."
-        ),
-    ] = "never",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first failed sample or missing metric.")
-    ] = False,
-    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the run records as JSON.")] = False,
+    overwrite: OnExisting = "never",
+    strict: Strict = False,
+    results: Results = DEFAULT_RESULTS,
+    as_json: AsJson = False,
 ) -> None:
     """Run models on a suite, write a record for each, and print the table.
 

@@ -8,9 +8,20 @@ from typing import Annotated
 import typer
 
 from layton_bench.cli.console import BarReporter, State
+from layton_bench.cli.options import (
+    DEFAULT_RESULTS,
+    AsJson,
+    BatchSize,
+    Device,
+    Limit,
+    Metrics,
+    OnExisting,
+    Results,
+    Strict,
+)
 from layton_bench.cli.run import report, say
 from layton_bench.devices import parse_batch_size
-from layton_bench.plan import Overwrite, RunOptions
+from layton_bench.plan import RunOptions
 from layton_bench.score import score as score_folders
 
 
@@ -27,23 +38,15 @@ def score(
         str | None,
         typer.Option(help="Apply this suite's protocol to the references. [default: own sizes]"),
     ] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option(help="In place of the usual metrics. Repeatable.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Use only N pairs, evenly spaced. Marked as partial.")
-    ] = None,
+    metric: Metrics = None,
+    limit: Limit = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the intervals.")] = 0,
-    device: Annotated[str, typer.Option(help="Where metrics run: auto, cpu, cuda …")] = "auto",
-    batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
-    overwrite: Annotated[Overwrite, typer.Option(help="What to do about a run that exists.")] = (
-        "never"
-    ),
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first bad picture or missing metric.")
-    ] = False,
-    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the run record as JSON.")] = False,
+    device: Device = "auto",
+    batch_size: BatchSize = "auto",
+    overwrite: OnExisting = "never",
+    strict: Strict = False,
+    results: Results = DEFAULT_RESULTS,
+    as_json: AsJson = False,
 ) -> None:
     """Score a folder of reconstructions against a folder of originals, paired by file name.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from layton_bench.cli.console import err, out
+from layton_bench.cli.options import DEFAULT_RESULTS, AsJson, Results
 from layton_bench.describe import describe, extremes
 from layton_bench.record import read_samples
 from layton_bench.results import find_run
@@ -23,8 +23,8 @@ def register(app: typer.Typer) -> None:
 
 def show(
     run: Annotated[str, typer.Argument(help="A run's folder, id (or its start), or a model.")],
-    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    results: Results = DEFAULT_RESULTS,
+    as_json: AsJson = False,
 ) -> None:
     """Show a run: its record in words, worst and best samples, and a contact sheet."""
     stored = find_run(results, run)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from layton_bench.cli.console import BarReporter, State, err, out, print_boards
+from layton_bench.cli.options import (
+    DEFAULT_RESULTS,
+    BatchSize,
+    DataRoot,
+    Device,
+    Dtype,
+    Limit,
+    Metrics,
+    OnExisting,
+    Results,
+    Seed,
+)
 from layton_bench.cli.run import say
 from layton_bench.devices import parse_batch_size
 from layton_bench.leaderboard import boards
-from layton_bench.plan import Overwrite, RunOptions
+from layton_bench.plan import RunOptions
 from layton_bench.results import model_folder
 from layton_bench.sweep import draw_curves, table
 from layton_bench.sweep import sweep as sweep_model
@@ -30,22 +41,15 @@ def sweep(
         list[str],
         typer.Option("--set", metavar="NAME=V1,V2,…", help="Values of an option. Repeatable."),
     ],
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="LAYTON_BENCH_DATA", help="Folder in which the data sets lie."),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Use only N samples, evenly spaced.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    batch_size: Annotated[str, typer.Option(help="Images a batch: auto or N.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    metric: Annotated[
-        list[str] | None, typer.Option(help="In place of the suite's metrics. Repeatable.")
-    ] = None,
-    overwrite: Annotated[Overwrite, typer.Option(help="What to do about a run that exists.")] = (
-        "never"
-    ),
-    results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
+    data_root: DataRoot = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    batch_size: BatchSize = "auto",
+    dtype: Dtype = "float32",
+    metric: Metrics = None,
+    overwrite: OnExisting = "never",
+    results: Results = DEFAULT_RESULTS,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
 ) -> None:
     """Run a model for every value of an option; a table and curves of quality, steps and time."""

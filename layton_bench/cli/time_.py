@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from layton_bench.cli.console import State, out
+from layton_bench.cli.options import AsJson, Device, Dtype, Settings
 from layton_bench.devices import parse_batch_size
 from layton_bench.errors import UserError
 from layton_bench.throughput import compare_speeds, load, time_model
@@ -34,13 +35,10 @@ def time(
     resolution: Annotated[int | None, typer.Option(help="Side in pixels.")] = None,
     repeats: Annotated[int, typer.Option(min=2, help="At least so many calls.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.0, help="At least so many seconds.")] = 2.0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="An option of the models. Repeatable."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = "auto",
+    dtype: Dtype = "float32",
+    setting: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
     """Time a model's encoder and decoder, or a generator: images/s, intervals, FLOPs, memory."""
     if len(model) > 2:
