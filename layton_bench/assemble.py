@@ -7,10 +7,9 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from layton_bench import provenance
 from layton_bench.availability import seed_name
@@ -35,6 +34,9 @@ from layton_bench.record import (
 from layton_bench.results import StoredRun, new_run_id
 from layton_bench.signature import metric_label, signature
 from layton_bench.types import Failure, Item, MetricValue
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _log = logging.getLogger(__name__)
 
@@ -205,6 +207,8 @@ def samples_frame(
     items: Sequence[Item], metrics: Mapping[str, Metric], done: Evaluation
 ) -> pd.DataFrame:
     """One row a sample in data-set order: metric columns, bits, and the failure where one is."""
+    import pandas as pd
+
     columns: dict[str, Mapping[str, float] | Mapping[str, str]] = {}
     for name, metric in metrics.items():
         if name not in done.broken:

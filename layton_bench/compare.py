@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
 from layton_bench.errors import NotComparableError
 from layton_bench.intervals import bootstrap_means
@@ -28,6 +27,7 @@ from layton_bench.record import MetricResult, RunRecord, read_samples
 from layton_bench.results import StoredRun
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
 Verdict = Literal["better", "worse", "no difference shown", "not comparable"]
@@ -107,11 +107,8 @@ def compare(
     """
     a, b = baseline.record, now.record
     check_comparable(a, b)
-    paired = pd.merge(
-        read_samples(baseline.folder, baseline.record),
-        read_samples(now.folder, now.record),
-        on="key",
-        suffixes=("_a", "_b"),
+    paired = read_samples(baseline.folder, a).merge(
+        read_samples(now.folder, b), on="key", suffixes=("_a", "_b")
     )
     raw = [
         compare_metric(name, a.metrics[name], b.metrics[name], paired, alpha=alpha, seed=seed)
@@ -260,6 +257,8 @@ def _judge(difference: Difference, p_value: float | None, alpha: float) -> Diffe
 
 def _moved(paired: pd.DataFrame, metric: Difference | None, count: int) -> pd.DataFrame:
     """The samples whose metric changed most, the greatest losses first."""
+    import pandas as pd
+
     if metric is None:
         return pd.DataFrame(columns=["key", "baseline", "now", "change"])
     frame = pd.DataFrame(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from layton_bench.leaderboard import ARROWS, display_name, format_value, marks
 from layton_bench.metrics.base import badness
 from layton_bench.record import MetricResult, RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _JSON_COLUMNS = ("-metadata", "-details")
 
@@ -108,6 +110,8 @@ def extremes(record: RunRecord, samples: pd.DataFrame, *, count: int = 4) -> pd.
     They are the samples whose images the run keeps: ties go by key, and a sample that belongs to
     both ends is among the worst.
     """
+    import pandas as pd
+
     name = next(
         (n for n, r in record.metrics.items() if n in samples and r.direction != "none"), None
     )

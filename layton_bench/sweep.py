@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from layton_bench.errors import UserError
 from layton_bench.plan import RunOptions
 from layton_bench.plugin_manager import Plugins
 from layton_bench.record import RunRecord, output_error
 from layton_bench.run import Outcome, Reporter, run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def combinations(settings: Sequence[str]) -> list[tuple[str, ...]]:
@@ -56,6 +58,8 @@ def sweep(
 
 def table(records: Sequence[RunRecord]) -> pd.DataFrame:
     """One row a run: options, each metric's value, seconds and operations an image."""
+    import pandas as pd
+
     rows = []
     for record in records:
         timing = record.timing
