@@ -5,6 +5,7 @@ GETTING_STARTED.md and the defaults of its sampling scripts) and of the LaCTok d
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -175,6 +176,36 @@ class GeneratorConfig:
     tokenizer: str
     guidance: Guidance
     sampling: Sampling
+
+    @property
+    def settings(self) -> dict[str, float | int]:
+        """The settings a user may change, flat: cfg_scale, temperature, top_k, top_p."""
+        sampling = self.sampling
+        return {
+            "cfg_scale": self.guidance.scale,
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+        }
+
+    def with_settings(self, settings: Mapping[str, float | int | str]) -> "GeneratorConfig":
+        """The same generator under other settings; names beside those of `settings` are ignored.
+
+        Raises:
+            ConfigError: a value out of range.
+        """
+        chosen = self.settings | {
+            name: settings[name] for name in self.settings if name in settings
+        }
+        return replace(
+            self,
+            guidance=replace(self.guidance, scale=float(chosen["cfg_scale"])),
+            sampling=Sampling(
+                temperature=float(chosen["temperature"]),
+                top_k=int(chosen["top_k"]),
+                top_p=float(chosen["top_p"]),
+            ),
+        )
 
 
 _SIZES = {

@@ -35,6 +35,7 @@ from layton_bench.models import (
     Tokenizer,
 )
 from layton_bench.preprocess import Protocol
+from layton_bench.prompted_generators import ClassGenerator, TextGenerator
 from layton_bench.types import Codes, Item, MetricValue, Prompt, ScoredBatch
 from layton_bench.weights import WeightsEntry, WeightsFile, hub_file
 
@@ -46,6 +47,7 @@ except PackageNotFoundError:  # a bare checkout
 __all__ = [
     "Backbone",
     "BackboneSpec",
+    "ClassGenerator",
     "Codes",
     "Dataset",
     "DatasetSpec",
@@ -69,6 +71,7 @@ __all__ = [
     "Protocol",
     "ResizeAdapter",
     "ScoredBatch",
+    "TextGenerator",
     "Tokenizer",
     "UserError",
     "WeightsEntry",

@@ -44,7 +44,8 @@ class WeightsFile:
 
     Attributes:
         path: name inside the entry's folder, with forward slashes.
-        url: http(s) address, or ``hub://owner/repo/revision/path`` on the Hugging Face hub.
+        url: http(s) address, or ``hub://owner/repo/revision/path`` on the Hugging Face hub; empty
+            where the weights have no public address and only ``add`` can install them.
         sha256: digest, or its first eight or more digits where the publisher gives only these in
             the file's name (torch hub does); None where none is published.
         size_bytes: None where not known.
@@ -332,6 +333,12 @@ def _address(entry: WeightsEntry, file: WeightsFile) -> str:
         return f"{mirror.rstrip('/')}/{entry.name}/{file.path}"
     if match := _HUB_URL.fullmatch(file.url):
         return f"{hub_endpoint()}/{match['repo']}/resolve/{match['revision']}/{match['path']}"
+    if not file.url:
+        raise MissingWeightsError(
+            f"weights '{entry.name}'",
+            f"{file.path} has no public address",
+            f"run layton-bench weights add {entry.name} FILE",
+        )
     return file.url
 
 

@@ -1,4 +1,4 @@
-"""LlamaGen's image tokenizers VQ-8 and VQ-16 (arXiv 2406.06525), thin over layton.vq."""
+"""LlamaGen (arXiv 2406.06525): the tokenizers VQ-8 and VQ-16 here, generators beside them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from layton_bench import (
     hookimpl,
     hub_file,
 )
+from layton_bench_llamagen import generators
 
 if TYPE_CHECKING:
+    from layton.vq import VQModel
     from layton_bench import GridTokenizer
 
 _CODEBOOK_SIZE = 16384
@@ -71,14 +73,18 @@ _PUBLISHED = {
 
 @hookimpl
 def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Register the three tokenizers."""
+    """Register the three tokenizers, and every generator."""
     for name in _PUBLISHED:
         register(ModelSpec(card=_card(name), load=partial(_load, name)))
+    for spec in generators.SPECS:
+        register(spec)
 
 
 @hookimpl
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
-    """Register a checkpoint a tokenizer, under its name."""
+    """Register a checkpoint a model, under its name, and the generators' text encoder."""
+    for entry in generators.WEIGHTS:
+        register(entry)
     for name, known in _PUBLISHED.items():
         register(
             WeightsEntry(
@@ -116,6 +122,18 @@ def _card(name: str) -> ModelCard:
 
 def _load(name: str, context: LoadContext) -> GridTokenizer:
     """The model from its checkpoint; raises UserError where the file is another model's."""
+    from layton_bench import GridTokenizer, torch_dtype
+
+    return GridTokenizer(
+        load_vq(name, context),
+        codebook_size=_CODEBOOK_SIZE,
+        downsample_factor=_PUBLISHED[name].downsample_factor,
+        dtype=torch_dtype(context.dtype),
+    )
+
+
+def load_vq(name: str, context: LoadContext) -> VQModel:
+    """The tokenizer of that name, folded for inference; raises UserError for a wrong file."""
     import torch
 
     from layton.checkpoint import load_model
@@ -123,13 +141,12 @@ def _load(name: str, context: LoadContext) -> GridTokenizer:
     from layton.errors import LaytonError
     from layton.folding import fold_upsampling
     from layton.vq import VQModel
-    from layton_bench import GridTokenizer, as_user_error, torch_dtype
+    from layton_bench import as_user_error, torch_dtype
 
-    factor, dtype = _PUBLISHED[name].downsample_factor, torch_dtype(context.dtype)
-    config = VQ_16 if factor == 16 else VQ_8
+    config = VQ_16 if _PUBLISHED[name].downsample_factor == 16 else VQ_8
     with as_user_error(LaytonError):
         model = load_model(lambda: VQModel(config), context.weights(name))
-    model.to(context.device, dtype)
+    model.to(context.device, torch_dtype(context.dtype))
     fold_upsampling(model)
     model.to(memory_format=torch.channels_last)
-    return GridTokenizer(model, codebook_size=_CODEBOOK_SIZE, downsample_factor=factor, dtype=dtype)
+    return model

@@ -2,33 +2,15 @@
 
 import pytest
 import torch
+from tiny_t5 import save_tiny_t5
 
 from layton.errors import CheckpointError, PromptError
 from layton.text import T5TextEncoder, left_pad
 
-WORDS = ["a", "red", "blue", "circle", "left", "of", "square", "photo", "cat"]
 
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def t5_folder(tmp_path_factory):
-    """Folder of a T5 encoder with random weights and a word tokenizer, 16 wide."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
-
-    vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    words.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 1)]
-    )
-    folder = tmp_path_factory.mktemp("t5")
-    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
-    PreTrainedTokenizerFast(tokenizer_object=words, **special).save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
-    config = T5Config(vocab_size=len(vocabulary), feed_forward_proj="gated-gelu", **sizes)
-    T5EncoderModel(config).save_pretrained(folder)
-    return folder
+    return save_tiny_t5(tmp_path_factory.mktemp("t5"))
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,16 @@ def registered(hook):
     return found
 
 
-MODELS = registered("layton_bench_register_models")
-WEIGHTS = registered("layton_bench_register_weights")
+MODELS = {  # the generators beside them have tests of their own
+    name: spec
+    for name, spec in registered("layton_bench_register_models").items()
+    if spec.card.kind == "tokenizer"
+}
+WEIGHTS = {
+    name: entry
+    for name, entry in registered("layton_bench_register_weights").items()
+    if set(entry.used_by) & MODELS.keys()
+}
 
 
 def meta_model(name):
