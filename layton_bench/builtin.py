@@ -6,15 +6,34 @@ from collections.abc import Callable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from layton_bench import weights_table
+from layton_bench.backbones import BackboneSpec, clip, dinov2, inception
 from layton_bench.datasets import catalogue, geneval
 from layton_bench.datasets.base import DatasetSpec
 from layton_bench.hookspecs import hookimpl
-from layton_bench.metrics import codes, geneval_metrics, pixel, published, rate
+from layton_bench.metrics import (
+    codes,
+    frechet,
+    geneval_metrics,
+    inception_score,
+    kernel,
+    manifold,
+    perceptual,
+    pixel,
+    published,
+    pyiqa_metrics,
+    rate,
+)
 from layton_bench.metrics.base import MetricPattern, MetricSpec
 from layton_bench.models import ModelPattern, ModelSpec
 from layton_bench.preprocess import PROTOCOLS, Protocol
 from layton_bench.scenes import generators, metrics, prompt_set
 from layton_bench.weights import WeightsEntry
+
+_METRICS = (
+    pixel, published, perceptual, pyiqa_metrics, frechet, kernel, inception_score, manifold,
+    rate, codes, geneval_metrics, metrics,
+)  # fmt: skip
 
 
 @hookimpl
@@ -43,7 +62,7 @@ def layton_bench_register_protocols(register: Callable[[Protocol], None]) -> Non
 @hookimpl
 def layton_bench_register_metrics(register: Callable[[MetricSpec | MetricPattern], None]) -> None:
     """Every metric of ``metrics/``, and the scenes' own."""
-    for module in (pixel, published, rate, codes, geneval_metrics, metrics):
+    for module in _METRICS:
         for spec in module.SPECS:
             register(spec)
 
@@ -58,5 +77,13 @@ def layton_bench_register_models(register: Callable[[ModelSpec | ModelPattern], 
 @hookimpl
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
     """The networks of the harness's own metrics."""
-    for entry in geneval_metrics.WEIGHTS:
+    for entry in (*weights_table.ENTRIES, *geneval_metrics.WEIGHTS):
         register(entry)
+
+
+@hookimpl
+def layton_bench_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
+    """The networks whose features metrics share."""
+    for module in (inception, dinov2, clip):
+        for spec in module.SPECS:
+            register(spec)

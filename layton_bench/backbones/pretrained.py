@@ -9,7 +9,9 @@ from layton_bench.errors import MissingWeightsError
 
 
 def load_pretrained(model_class: Any, folder: Path, *, name: str, device: str = "cpu") -> Any:
-    """A transformers model in eval mode, from config.json and model.safetensors.
+    """A transformers model in eval mode, from config.json and its weights.
+
+    These are model.safetensors, or pytorch_model.bin restricted to tensors.
 
     The library fills parameters that a file lacks with random numbers and only logs it; here that
     is an error.
@@ -25,8 +27,9 @@ def load_pretrained(model_class: Any, folder: Path, *, name: str, device: str = 
     """
     try:
         model, info = model_class.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+            folder, local_files_only=True, output_loading_info=True,
+            use_safetensors=not (folder / "pytorch_model.bin").is_file(), weights_only=True,
+        )  # fmt: skip
     except (OSError, ValueError, RuntimeError) as error:
         raise unusable(name, folder, str(error).splitlines()[0]) from error
     missing = sorted(info["missing_keys"])
