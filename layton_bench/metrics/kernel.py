@@ -317,7 +317,7 @@ SPECS = (
     MetricSpec(
         name="cmmd", label="CMMD", direction="lower", digits=4, weights=("clip-vit-l-14-336",),
         summary="CLIP maximum mean discrepancy (Jayasumana et al. 2024)",
-        signature={"resize": "torch-bicubic-336", "feat": "clip-vit-l-14-336",
+        signature={"resize": "pil-bicubic-336", "feat": "clip-vit-l-14-336",
                    "kernel": "rbf10", "scale": "1000"},
         make=partial(_make, backbone="clip-vit-l-14-336", tap="embedding", value=_cmmd),
     ),
