@@ -38,6 +38,7 @@ from layton_bench.cli.console import State, err, show_error
 from layton_bench.errors import UserError
 
 PROGRAM = "layton-bench"
+INTERRUPTED = 130  # what shells report for a process that Ctrl-C has ended
 
 app = typer.Typer(
     name=PROGRAM,
@@ -91,14 +92,14 @@ def invoke(arguments: Sequence[str]) -> int:
     _configure_logging()
     try:
         app(args=list(arguments), prog_name=PROGRAM, obj=(PROGRAM, *arguments))
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except SystemExit as stop:  # typer ends every command so, also one that Ctrl-C has ended
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        if code == INTERRUPTED:
+            err.print("[bold]Interrupted.[/] Runs that were finished are kept; run again to go on.")
+        return code
     except UserError as error:
         show_error(error)
         return 2
-    except KeyboardInterrupt:
-        err.print("[bold]Interrupted.[/] Runs that were finished are kept; run again to go on.")
-        return 130
     except Exception as error:  # a fault of ours: keep the traceback, show where it is
         log = _write_log(arguments, error)
         err.print(f"[bold red]Internal error:[/] {type(error).__name__}", highlight=False)

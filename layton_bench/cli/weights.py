@@ -18,8 +18,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from layton_bench.cli.console import State
 from layton_bench.errors import MissingWeightsError
-from layton_bench.plugin_manager import Plugins
 from layton_bench.weights import WeightsStatus, WeightsStore
 
 app = typer.Typer(help="Weights of metrics and models.", no_args_is_help=True)
@@ -28,10 +28,10 @@ Names = Annotated[list[str], typer.Argument(help="Names from `layton-bench weigh
 
 
 @app.command("list")
-def list_weights() -> None:
+def list_weights(context: typer.Context) -> None:
     """List every known weight, its size and licence, and whether it is installed."""
     table = Table("name", "installed", "size", "licence", "used by")
-    for status in _store().statuses():
+    for status in _store(context).statuses():
         entry = status.entry
         table.add_row(
             entry.name,
@@ -44,9 +44,9 @@ def list_weights() -> None:
 
 
 @app.command()
-def pull(names: Names) -> None:
+def pull(context: typer.Context, names: Names) -> None:
     """Download, verify and install weights; an interrupted download goes on where it stopped."""
-    store = _store()
+    store = _store(context)
     with _progress() as bar:
         for name in names:
             _pull_one(store, name, bar)
@@ -54,6 +54,7 @@ def pull(names: Names) -> None:
 
 @app.command()
 def add(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name from `layton-bench weights list`.")],
     file: Annotated[Path, typer.Argument(help="The file, or the folder of an entry's files.")],
     trust_pickle: Annotated[
@@ -65,15 +66,16 @@ def add(
     ] = False,
 ) -> None:
     """Install a file you have."""
-    typer.echo(_store().add(name, file, trust_pickle=trust_pickle))
+    typer.echo(_store(context).add(name, file, trust_pickle=trust_pickle))
 
 
 @app.command()
 def verify(
+    context: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(help="All installed ones if none.")] = None,
 ) -> None:
     """Read installed weights again and compare their digests; exit code 2 if one has changed."""
-    store = _store()
+    store = _store(context)
     chosen = names or [s.entry.name for s in store.statuses() if s.is_installed]
     results = [store.verify(name) for name in chosen]
     for status in results:
@@ -87,10 +89,11 @@ def verify(
 
 @app.command()
 def path(
+    context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="The root of all weights if none.")] = None,
 ) -> None:
     """Print where weights lie."""
-    store = _store()
+    store = _store(context)
     typer.echo(store.root if name is None else store.find(name))
 
 
@@ -105,8 +108,9 @@ def _pull_one(store: WeightsStore, name: str, bar: Progress) -> None:
     typer.echo(store.pull(name, report))
 
 
-def _store() -> WeightsStore:
-    return WeightsStore(Plugins().weights.entries)
+def _store(context: typer.Context) -> WeightsStore:
+    state: State = context.obj
+    return WeightsStore(state.plugins.weights.entries)
 
 
 def _progress() -> Progress:
