@@ -117,7 +117,13 @@ def ranked_value(record: RunRecord, column: Column) -> float | None:
 
 
 def _columns(records: Sequence[RunRecord]) -> tuple[Column, ...]:
-    names = dict.fromkeys(name for record in records for name in record.metrics)
+    """Metrics that at least one record has a value of; the others are told of below the table."""
+    names = dict.fromkeys(
+        name
+        for record in records
+        for name, result in record.metrics.items()
+        if result.value is not None
+    )
     return tuple(_column(name, records) for name in names)
 
 
@@ -246,13 +252,11 @@ def signatures(board: Board) -> list[str]:
 def notes(board: Board) -> list[str]:
     """What must be read with the values: other signatures, notes, unavailable metrics."""
     lines = []
+    ranked = {column.name: column.signature for column in board.columns}
     for record in board.records:
-        for column in board.columns:
-            result = record.metrics.get(column.name)
-            if result is None:
-                continue
+        for name, result in record.metrics.items():
             where = f"{display_name(record)}, {result.label}"
-            if result.value is not None and result.signature != column.signature:
+            if result.value is not None and result.signature != ranked[name]:
                 lines.append(f"{OTHER_SIGNATURE} {where}: not ranked, {result.signature}")
             if result.note:
                 lines.append(f"{where}: {result.note}")

@@ -98,7 +98,8 @@ def print_boards(boards: Sequence[Board]) -> None:
         rows = cells(board, lambda text: text, with_intervals=out.width >= _WIDE)
         table = Table(title=Text(board.title), title_justify="left")
         for number, heading in enumerate(headings(board)):
-            table.add_column(Text(heading), justify="left" if number == 0 else "right")
+            is_name = number == 0
+            table.add_column(Text(heading), justify="left" if is_name else "right", no_wrap=is_name)
         for record, row in zip(board.records, rows, strict=True):
             styles = ["", "", *("bold" if is_best(board, c, record) else "" for c in board.columns)]
             table.add_row(*(Text(t, style=s) for t, s in zip(row, styles, strict=True)))

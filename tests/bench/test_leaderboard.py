@@ -202,9 +202,10 @@ def test_values_without_number_are_said_and_come_last() -> None:
     assert notes(board) == ["a, PSNR: needs two samples", "b, PSNR: unavailable: no weights"]
 
 
-def test_a_column_that_nobody_has_a_value_for_has_no_signature() -> None:
-    board = one([psnr("b", None, 1), psnr("a", None, 2)])
-    assert (names(board), board.columns[0].signature) == (["a", "b"], "")
+def test_a_metric_that_nobody_has_a_value_for_has_no_column() -> None:
+    board = one([psnr("b", None, 1), psnr("a", None, 2, result={"unavailable": "no weights"})])
+    assert (names(board), board.columns) == (["a", "b"], ())
+    assert notes(board) == ["a, PSNR: unavailable: no weights"]
 
 
 def test_whatever_is_not_whole_is_marked() -> None:
