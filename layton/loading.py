@@ -22,11 +22,11 @@ from layton.config import (
 )
 from layton.errors import CheckpointError, ConfigError, MissingPartError
 from layton.ladd import ENCODER_PARTS, ConditionEmbedding
-from layton.lora import merge_lora, read_lora
+from layton.lora import LoRAPair, match_lora, merged_weight, read_lora
 from layton.official import from_official, is_official, without_unused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from layton.tokenizer import Tokenizer
 
@@ -78,13 +78,18 @@ def load_tokenizer(
     alpha = named_model(name).lora_alpha if name else _OFFICIAL_ALPHA
     with torch.device("meta"):
         model = cls(chosen)
+    cast = _Cast(chosen, dtype)
+    if lora is not None:
+        cast.changes = match_lora(
+            model.decoder.unet, read_lora(lora), strength=lora_strength, source=str(lora)
+        )
     state: Mapping[str, Tensor] = read_state(weights)
     if is_official(state):
-        state = from_official(state, model.state_dict(), alpha=alpha, source=label)
-    state = _completed(without_unused(state), sdxl, chosen, label=label)
-    load_strict(model, dict(_cast(state, chosen, dtype)), source=label)
-    if lora is not None:
-        merge_lora(model.decoder.unet, read_lora(lora), strength=lora_strength, source=str(lora))
+        state = from_official(state, model.state_dict(), alpha=alpha, source=label, cast=cast)
+    else:
+        state = _completed(without_unused(state), sdxl, chosen, label=label)
+        state = {key: cast(key, tensor) for key, tensor in state.items()}
+    load_strict(model, state, source=label)
     return model.to(device).eval()
 
 
@@ -124,7 +129,9 @@ def load_parts(
     state |= {_PARTS["unet"] + k: v for k, v in unet.state_dict().items()}
     state |= {_PARTS["vae"] + k: v for k, v in vae.state_dict().items()}
     state |= _fresh_copy(unet.state_dict(), wanted, chosen, seed=seed)
-    load_strict(model, dict(_cast(state, chosen, dtype)), source=f"{sdxl} and {vq}")
+    cast = _Cast(chosen, dtype)
+    state = {key: cast(key, tensor) for key, tensor in state.items()}
+    load_strict(model, state, source=f"{sdxl} and {vq}")
     return model.eval()
 
 
@@ -345,14 +352,27 @@ def _fresh_copy(
     return copied | zeros | fresh
 
 
-def _cast(
-    state: Mapping[str, Tensor], config: TokenizerConfig, dtype: torch.dtype
-) -> Iterator[tuple[str, Tensor]]:
-    upcast = config.vae.force_upcast and dtype == torch.float16
-    dtypes = {"decoder": dtype, "vae": torch.float32 if upcast else dtype}
-    for key, tensor in state.items():
-        target = dtypes.get(key.partition(".")[0], torch.float32)
-        yield key, tensor.to(target) if tensor.is_floating_point() else tensor
+class _Cast:
+    """Brings each tensor into its part's dtype, adding an acceleration LoRA on the way.
+
+    One tensor at a time: the sum is in float32 and rounded once, and no second copy of the model
+    ever exists.
+    """
+
+    def __init__(self, config: TokenizerConfig, dtype: torch.dtype) -> None:
+        upcast = config.vae.force_upcast and dtype == torch.float16
+        self.dtypes = {"decoder": dtype, "vae": torch.float32 if upcast else dtype}
+        self.changes: dict[str, tuple[LoRAPair, float]] = {}
+
+    def __call__(self, key: str, tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point():
+            return tensor
+        target = self.dtypes.get(key.partition(".")[0], torch.float32)
+        layer = key.removeprefix(_PARTS["unet"]).removesuffix(".weight")
+        if key.startswith(_PARTS["unet"]) and layer in self.changes and key.endswith(".weight"):
+            pair, scale = self.changes[layer]
+            tensor = merged_weight(tensor.float(), pair, scale=scale)
+        return tensor.to(target)
 
 
 def _require_supported(

@@ -33,6 +33,7 @@ __all__ = [
     "LoRA",
     "LoRAPair",
     "is_target",
+    "match_lora",
     "merge_lora",
     "merged_weight",
     "parse_lora",
@@ -159,31 +160,43 @@ def parse_lora(state: Mapping[str, Tensor], *, source: str, alpha: float | None 
 def merge_lora(unet: nn.Module, lora: LoRA, *, strength: float = 1.0, source: str = "LoRA") -> int:
     """Add a LoRA to the weights of a U-Net, in place; all or nothing.
 
-    Layers whose file states no alpha are added with scale `strength` (alpha = rank), as diffusers
-    does.
-
     Returns:
         How many layers changed.
 
     Raises:
         CheckpointError: a layer of the file is not in the U-Net, or has another shape.
     """
-    names = _known_names(unet)
-    layers: list[tuple[Any, LoRAPair]] = []
-    for name, pair in lora.items():
-        layer: Any = unet.get_submodule(names[name]) if name in names else None
-        if not isinstance(layer, (nn.Linear, nn.Conv2d)):
-            raise CheckpointError(source, f"the U-Net has no layer {name}", "Use SDXL's LoRA.")
-        shape = (*pair.up.shape[:1], *pair.down.shape[1:])
-        if shape != tuple(layer.weight.shape) and shape[:2] != tuple(layer.weight.shape):
-            raise CheckpointError(
-                source, f"{name} changes {shape}, the U-Net has {tuple(layer.weight.shape)}"
-            )
-        layers.append((layer, pair))
-    for layer, pair in layers:
-        scale = strength * (1.0 if pair.alpha is None else pair.alpha / pair.rank)
+    changes = match_lora(unet, lora, strength=strength, source=source)
+    for name, (pair, scale) in changes.items():
+        layer: Any = unet.get_submodule(name)
         layer.weight.data = merged_weight(layer.weight, pair, scale=scale)
-    return len(layers)
+    return len(changes)
+
+
+def match_lora(
+    unet: nn.Module, lora: LoRA, *, strength: float = 1.0, source: str = "LoRA"
+) -> dict[str, tuple[LoRAPair, float]]:
+    """A LoRA's layers under the U-Net's own names, each with its scale.
+
+    Layers whose file states no alpha get scale `strength` (alpha = rank), as in diffusers. The
+    U-Net may be on the meta device.
+
+    Raises:
+        CheckpointError: a layer of the file is not in the U-Net, or has another shape.
+    """
+    names = _known_names(unet)
+    changes: dict[str, tuple[LoRAPair, float]] = {}
+    for given, pair in lora.items():
+        if given not in names:
+            raise CheckpointError(source, f"the U-Net has no layer {given}", "Use SDXL's LoRA.")
+        layer: Any = unet.get_submodule(names[given])
+        shape, wanted = (*pair.up.shape[:1], *pair.down.shape[1:]), tuple(layer.weight.shape)
+        # a 1×1 convolution and a linear layer are the same thing
+        if wanted not in (shape, shape[:2]):
+            raise CheckpointError(source, f"{given} changes {shape}, the U-Net has {wanted}")
+        scale = strength * (1.0 if pair.alpha is None else pair.alpha / pair.rank)
+        changes[names[given]] = pair, scale
+    return changes
 
 
 def merged_weight(weight: Tensor, pair: LoRAPair, *, scale: float) -> Tensor:

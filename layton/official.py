@@ -18,7 +18,7 @@ from layton.errors import CheckpointError
 from layton.lora import LoRAPair, is_target, merged_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["from_official", "is_official", "official_layout"]
 
@@ -57,7 +57,12 @@ def official_layout(wanted: Mapping[str, Tensor], *, rank: int) -> dict[str, Ten
 
 
 def from_official(
-    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, alpha: float, source: str
+    state: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    *,
+    alpha: float,
+    source: str,
+    cast: Callable[[str, Tensor], Tensor] = lambda _, tensor: tensor,
 ) -> dict[str, Tensor]:
     """Merge the LoRA and rename: the official file's tensors under our keys.
 
@@ -66,6 +71,8 @@ def from_official(
         wanted: our model's state dict (meta tensors will do).
         alpha: PEFT's lora_alpha, which the file does not hold; 8 for the released models.
         source: what to call the file in a message.
+        cast: applied to every (key, tensor) as it is made, so that the merged weights never all
+            exist in the file's own precision.
 
     Raises:
         CheckpointError: a key is missing, left over or of another shape.
@@ -78,7 +85,11 @@ def from_official(
         raise CheckpointError(
             source, f"is no official tokenizer of this configuration\n{report}", "Check its name."
         )
-    return {key: _merged(state, _base_key(key), alpha) for key in wanted if _base_key(key) in state}
+    return {
+        key: cast(key, _merged(state, _base_key(key), alpha))
+        for key in wanted
+        if _base_key(key) in state
+    }
 
 
 def without_unused(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
