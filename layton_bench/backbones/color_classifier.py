@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from layton_bench.backbones.pretrained import load_pretrained, require_files
+from layton_bench.backbones.clip import MEAN, STD, load_clip
+from layton_bench.backbones.pretrained import require_files
 from layton_bench.metrics.geneval import COLORS, Instance
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ TEMPLATES: Final = (
     "a photo of a {color}-colored {name}",
     "a photo of a {color} object",
 )
-_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
-_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 # Crops that go through the network at once.
 _BATCH: Final = 64
 
@@ -65,10 +64,10 @@ class ClipColors:
         Raises:
             MissingWeightsError: the folder holds no CLIP model with its tokenizer.
         """
-        from transformers import CLIPModel, CLIPTokenizer
+        from transformers import CLIPTokenizer
 
         require_files(folder, ("vocab.json", "merges.txt"), name=WEIGHTS)
-        model = load_pretrained(CLIPModel, folder, name=WEIGHTS, device=device)
+        model = load_clip(folder, name=WEIGHTS, device=device)
         return cls(model, CLIPTokenizer.from_pretrained(folder, local_files_only=True))
 
     @torch.inference_mode()
@@ -129,5 +128,5 @@ def prepared(picture: Image.Image, size_px: int) -> Tensor:
 
     small = transform.resize(picture, [size_px], interpolation=InterpolationMode.BICUBIC)
     square = transform.center_crop(small, [size_px, size_px])
-    tensor: Tensor = transform.normalize(transform.to_tensor(square), _MEAN, _STD)
+    tensor: Tensor = transform.normalize(transform.to_tensor(square), MEAN, STD)
     return tensor

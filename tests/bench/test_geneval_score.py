@@ -268,3 +268,25 @@ def test_the_judge_asks_colors_once_for_all_pictures():
     assert judged[2].reason == "expected red cup>=1, found 0 red; and 1 blue"
     assert {verdict.task for verdict in judged} <= set(TASKS)
     assert "blue" in COLORS
+
+
+def verdicts(bench, model):
+    """Key → reason and details of a model's newest run of the suite."""
+    path = next((bench.results / "geneval" / model).rglob("samples.parquet"))
+    table = pd.read_parquet(path).set_index("key")
+    return table[["geneval", "geneval-reason", "geneval-details"]]
+
+
+def test_a_generators_run_and_its_pictures_on_disk_are_judged_alike(bench, installed, tmp_path):
+    done = bench("run", "--suite", "geneval", "--model", "scenes-random", "--limit", "2")
+    assert done.code == 0, done.err
+    (record,) = done.records
+    assert record.completeness.effective == 8
+    file = tmp_path / "prompts.jsonl"
+    file.write_text(json.dumps(official_prompts()[0].metadata()) + "\n")
+    words = ("generate", "--model", "scenes-random", "--layout", "geneval", "--prompts", file)
+    assert bench(*words, "--out", tmp_path / "pictures").code == 0
+    assert bench("geneval", "score-folder", tmp_path / "pictures").code == 0
+    drawn, scored = verdicts(bench, "scenes-random"), verdicts(bench, "folder-pictures")
+    assert len(scored) == 4
+    pd.testing.assert_frame_equal(drawn.loc[scored.index], scored)
