@@ -10,6 +10,7 @@ from layton_bench.pyiqa_weights import ENTRIES as PYIQA_ENTRIES
 from layton_bench.weights import WeightsEntry, WeightsFile, hub_file
 
 _MIB = 1 << 20
+_FACEXLIB = "https://github.com/xinntao/facexlib/releases/download/v0.1.0"
 
 
 def _torchvision(
@@ -130,6 +131,19 @@ ENTRIES = (
         licence="Apache-2.0",
         used_by=("image-reward",),
         summary="ImageReward v1.0: BLIP ViT-L with a text decoder",
+    ),
+    *(
+        WeightsEntry(
+            name=name,
+            files=(WeightsFile(path=file, url=f"{_FACEXLIB}/{file}"),),
+            licence="see facexlib",
+            used_by=("face-similarity",),
+            summary=summary,
+        )
+        for name, file, summary in (
+            ("face-retinaface", "detection_Resnet50_Final.pth", "RetinaFace on ResNet-50"),
+            ("face-arcface", "recognition_arcface_ir_se50.pth", "ArcFace on IR-SE-50"),
+        )
     ),
     *PYIQA_ENTRIES,
 )  # fmt: skip
