@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layton_bench.intervals import bootstrap_mean, bootstrap_means
-from layton_bench.metrics import colour, ssim
+from layton_bench.metrics import pixel_scores, ssim
 from layton_bench.metrics.base import (
     Direction,
     MetricContext,
@@ -30,117 +30,43 @@ from layton_bench.metrics.base import (
     PerSampleMetric,
     State,
 )
+from layton_bench.metrics.pixel_scores import Comparison, comparison, psnr_from_mse
 from layton_bench.types import MetricValue, ScoredBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from numpy.typing import ArrayLike, NDArray
-    from torch import Tensor
+    from numpy.typing import NDArray
 
-PEAK = 255.0
-LUMA_WEIGHTS = (0.2126, 0.7152, 0.0722)
-"""Rec. 709, the primaries of sRGB; applied to the gamma-encoded levels (luma, not luminance)."""
+    Score = Callable[[Comparison], NDArray[np.float64]]
 
 _TOO_SMALL_FOR_SSIM = f"SSIM needs sides of {ssim.MIN_SIDE_PX} px or more"
 _TOO_SMALL_FOR_MS_SSIM = f"MS-SSIM needs sides of {ssim.MS_MIN_SIDE_PX} px or more"
 
 
-def psnr_from_mse(mse: ArrayLike) -> NDArray[np.float64]:
-    """10 log10(255² / MSE) in dB; infinite where the MSE is 0."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(10 * np.log10(PEAK**2 / np.asarray(mse, dtype=np.float64)))
+def _per_image(
+    name: str, score: Score, context: MetricContext, *, undefined: str = "not defined"
+) -> PerSampleMetric:
+    """The mean over images of a score, computed on the context's device."""
 
+    def scores(batch: ScoredBatch) -> NDArray[np.float64]:
+        return score(comparison(batch, context.device))
 
-def mean_squared_error(batch: ScoredBatch) -> NDArray[np.float64]:
-    """MSE of each image over pixels and channels, in squared grey levels; exact."""
-    import torch
-
-    difference = _difference(batch).flatten(1).int()
-    return difference.square_().sum(1, dtype=torch.int64).double().numpy() / difference.shape[1]
-
-
-def psnr(batch: ScoredBatch) -> NDArray[np.float64]:
-    """PSNR of each image in dB; infinite for an exact reconstruction."""
-    return psnr_from_mse(mean_squared_error(batch))
-
-
-def brightness_bias(batch: ScoredBatch) -> NDArray[np.float64]:
-    """Mean luma of the candidate less that of its reference, in grey levels of 255."""
-    import torch
-
-    difference = _difference(batch)
-    num_pixels = difference.shape[2] * difference.shape[3]
-    channels = difference.sum((2, 3), dtype=torch.int64).double() / num_pixels
-    return (channels @ channels.new_tensor(LUMA_WEIGHTS)).numpy()
-
-
-def ssim_full(batch: ScoredBatch) -> Sequence[float]:
-    """SSIM of each image over the whole map; NaN for images smaller than the window."""
-    if _shorter_side(batch) < ssim.MIN_SIDE_PX:
-        return [math.nan] * len(batch)
-    return _similarity(batch).full.tolist()
-
-
-def ssim_cropped(batch: ScoredBatch) -> Sequence[float]:
-    """SSIM of each image without the border; NaN for images smaller than the window."""
-    if _shorter_side(batch) < ssim.MIN_SIDE_PX:
-        return [math.nan] * len(batch)
-    return _similarity(batch).cropped.tolist()
-
-
-def ms_ssim(batch: ScoredBatch) -> Sequence[float]:
-    """MS-SSIM of each image; NaN below 176 px."""
-    if _shorter_side(batch) < ssim.MS_MIN_SIDE_PX:
-        return [math.nan] * len(batch)
-    pair = batch.candidates, batch.paired_references()
-    return ssim.multi_scale(*pair, _similarity(batch)).tolist()
-
-
-def delta_e(batch: ScoredBatch) -> Sequence[float]:
-    """Mean CIEDE2000 over the pixels of each image."""
-    return _colour(batch).delta_e.tolist()
-
-
-def colour_shift_a(batch: ScoredBatch) -> Sequence[float]:
-    """Mean a* of each candidate less that of its reference: above 0 is redder, below greener."""
-    return _colour(batch).shift_a.tolist()
-
-
-def colour_shift_b(batch: ScoredBatch) -> Sequence[float]:
-    """Mean b* of each candidate less that of its reference: above 0 is yellower, below bluer."""
-    return _colour(batch).shift_b.tolist()
-
-
-def _difference(batch: ScoredBatch) -> Tensor:
-    """Candidates less references, int16 (B, 3, H, W)."""
-    return batch.shared(
-        "pixel difference", lambda: batch.candidates.short() - batch.paired_references().short()
-    )
-
-
-def _similarity(batch: ScoredBatch) -> ssim.Similarity:
-    return batch.shared(
-        "similarity", lambda: ssim.similarity(batch.candidates, batch.paired_references())
-    )
-
-
-def _colour(batch: ScoredBatch) -> colour.ColourDifference:
-    return batch.shared(
-        "colour difference",
-        lambda: colour.colour_difference(batch.candidates, batch.paired_references()),
-    )
-
-
-def _shorter_side(batch: ScoredBatch) -> int:
-    return min(batch.candidates.shape[-2:])
+    return PerSampleMetric(name, scores, seed=context.seed, undefined=undefined)
 
 
 class PooledPSNR(PerSampleMetric):
-    """PSNR of the MSE over the whole set; its column holds each image's MSE."""
+    """PSNR of the MSE over the whole set; its column holds each image's MSE.
 
-    def __init__(self, *, seed: int = 0) -> None:
-        super().__init__("mse", mean_squared_error, seed=seed)
+    Args:
+        context: gives the device and the seed of the bootstrap over images.
+    """
+
+    def __init__(self, context: MetricContext) -> None:
+        def scores(batch: ScoredBatch) -> NDArray[np.float64]:
+            return pixel_scores.mean_squared_error(comparison(batch, context.device))
+
+        super().__init__("mse", scores, seed=context.seed)
 
     def compute(self) -> MetricValue:
         """The value in dB, its interval from resampled MSEs."""
@@ -162,13 +88,13 @@ class ColourBias:
     signed shifts are its columns, and metrics of their own: ``colour-bias-a``, ``colour-bias-b``.
 
     Args:
-        seed: of the bootstrap over images.
+        context: gives the device and the seed of the bootstrap over images.
     """
 
-    def __init__(self, *, seed: int = 0) -> None:
-        self._shift_a = PerSampleMetric("colour-bias-a", colour_shift_a)
-        self._shift_b = PerSampleMetric("colour-bias-b", colour_shift_b)
-        self._seed = seed
+    def __init__(self, context: MetricContext) -> None:
+        self._shift_a = _per_image("colour-bias-a", pixel_scores.colour_shift_a, context)
+        self._shift_b = _per_image("colour-bias-b", pixel_scores.colour_shift_b, context)
+        self._seed = context.seed
 
     def update(self, batch: ScoredBatch) -> None:
         """Take a batch in."""
@@ -214,7 +140,7 @@ def _spec(
     label: str,
     direction: Direction,
     summary: str,
-    score: Callable[[ScoredBatch], Sequence[float] | NDArray[np.float64]],
+    score: Score,
     *,
     signature: Mapping[str, str],
     unit: str = "",
@@ -222,16 +148,12 @@ def _spec(
     undefined: str = "not defined",
 ) -> MetricSpec:
     """A metric that is the mean over images of ``score``."""
-
-    def make(context: MetricContext) -> PerSampleMetric:
-        return PerSampleMetric(name, score, seed=context.seed, undefined=undefined)
-
     return MetricSpec(
         name=name,
         label=label,
         direction=direction,
         summary=summary,
-        make=make,
+        make=lambda context: _per_image(name, score, context, undefined=undefined),
         unit=unit,
         digits=digits,
         needs=frozenset({"reference"}),
@@ -248,7 +170,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "PSNR",
         "higher",
         "peak signal-to-noise ratio, mean over images",
-        psnr,
+        pixel_scores.psnr,
         unit="dB",
         digits=2,
         signature={"range": "255", "mean": "image"},
@@ -258,7 +180,7 @@ SPECS: tuple[MetricSpec, ...] = (
         label="PSNR (pooled)",
         direction="higher",
         summary="peak signal-to-noise ratio of the squared error over the whole set",
-        make=lambda context: PooledPSNR(seed=context.seed),
+        make=PooledPSNR,
         unit="dB",
         digits=2,
         needs=frozenset({"reference"}),
@@ -269,7 +191,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "SSIM",
         "higher",
         "structural similarity on RGB, whole map (torchmetrics)",
-        ssim_full,
+        pixel_scores.ssim_full,
         signature={**_WINDOW, "map": "full"},
         undefined=_TOO_SMALL_FOR_SSIM,
     ),
@@ -278,7 +200,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "SSIM (inner)",
         "higher",
         "structural similarity on RGB, border left out (scikit-image)",
-        ssim_cropped,
+        pixel_scores.ssim_cropped,
         signature={**_WINDOW, "map": "inner"},
         undefined=_TOO_SMALL_FOR_SSIM,
     ),
@@ -287,7 +209,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "MS-SSIM",
         "higher",
         "structural similarity on RGB over five scales (torchmetrics)",
-        ms_ssim,
+        pixel_scores.ms_ssim,
         signature={**_WINDOW, "scales": str(len(ssim.LEVEL_WEIGHTS))},
         undefined=_TOO_SMALL_FOR_MS_SSIM,
     ),
@@ -296,7 +218,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "ΔE00",
         "lower",
         "CIEDE2000 colour difference, mean over pixels and images",
-        delta_e,
+        pixel_scores.delta_e,
         digits=2,
         signature=_LAB,
     ),
@@ -305,7 +227,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "Brightness bias",
         "zero",
         "mean luma of the candidate less that of the reference, in grey levels",
-        brightness_bias,
+        pixel_scores.brightness_bias,
         digits=2,
         signature={"luma": "rec709"},
     ),
@@ -314,7 +236,7 @@ SPECS: tuple[MetricSpec, ...] = (
         label="Colour bias",
         direction="zero",
         summary="length of the mean shift (Δa*, Δb*) over the set: a cast that all images share",
-        make=lambda context: ColourBias(seed=context.seed),
+        make=ColourBias,
         digits=2,
         needs=frozenset({"reference"}),
         signature=_LAB,
@@ -324,7 +246,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "Δa*",
         "zero",
         "mean a* of the candidate less that of the reference: above 0 redder, below greener",
-        colour_shift_a,
+        pixel_scores.colour_shift_a,
         digits=2,
         signature=_LAB,
     ),
@@ -333,7 +255,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "Δb*",
         "zero",
         "mean b* of the candidate less that of the reference: above 0 yellower, below bluer",
-        colour_shift_b,
+        pixel_scores.colour_shift_b,
         digits=2,
         signature=_LAB,
     ),

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 DATA_RANGE = 255.0
@@ -26,6 +28,8 @@ SIGMA = 1.5
 _BORDER = WINDOW // 2
 _C1 = (0.01 * DATA_RANGE) ** 2
 _C2 = (0.03 * DATA_RANGE) ** 2
+# Pixels of planes at a time on a GPU: some ten arrays of 128 MiB.
+_GPU_PIXELS = 2**24
 _TAPS = [math.exp(-0.5 * (i / SIGMA) ** 2) for i in range(-_BORDER, _BORDER + 1)]
 _KERNEL = [tap / sum(_TAPS) for tap in _TAPS]
 
@@ -55,16 +59,13 @@ class Similarity:
 
 
 def similarity(x: Tensor, y: Tensor) -> Similarity:
-    """SSIM of images (B, 3, H, W) of any real dtype in 0..255, sides of 11 px or more."""
-    import torch
-
-    rows = [_planes_similarity(a, b) for a, b in zip(x, y, strict=True)]
-    full, cropped, contrast = torch.stack(rows, dim=1)
+    """SSIM of images (B, C, H, W) of any real dtype in 0..255, sides of 11 px or more."""
+    full, cropped, contrast = _mean_over_channels(_statistics, x, y)
     return Similarity(full=full, cropped=cropped, contrast=contrast)
 
 
 def multi_scale(x: Tensor, y: Tensor, finest: Similarity) -> Tensor:
-    """MS-SSIM of images (B, 3, H, W) in 0..255, sides of 176 px or more; float64 (B,).
+    """MS-SSIM of images (B, C, H, W) in 0..255, sides of 176 px or more; float64 (B,).
 
     Args:
         x: one set of images.
@@ -76,47 +77,52 @@ def multi_scale(x: Tensor, y: Tensor, finest: Similarity) -> Tensor:
     """
     import torch
 
-    coarse = torch.stack([_coarse_terms(a, b) for a, b in zip(x, y, strict=True)])
-    terms = torch.cat([finest.contrast[:, None], coarse], dim=1).clamp_min(0.0)
-    return (terms ** terms.new_tensor(LEVEL_WEIGHTS)).prod(dim=1)
+    terms = torch.stack([finest.contrast, *_mean_over_channels(_coarse_terms, x, y)])
+    weights = terms.new_tensor(LEVEL_WEIGHTS)[:, None]
+    return (terms.clamp_min(0.0) ** weights).prod(dim=0)
+
+
+def _mean_over_channels(
+    statistics: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor
+) -> Tensor:
+    """Statistics of planes (P, H, W) float64 → (S, P), averaged to (S, B).
+
+    On a CPU one plane at a time stays in the cache; a GPU takes as many as fill it.
+    """
+    import torch
+
+    planes_x, planes_y = x.flatten(0, 1), y.flatten(0, 1)
+    step = 1 if x.is_cpu else max(1, _GPU_PIXELS // planes_x[0].numel())
+    parts = [
+        statistics(planes_x[i : i + step].double(), planes_y[i : i + step].double())
+        for i in range(0, len(planes_x), step)
+    ]
+    per_plane: Tensor = torch.cat(parts, dim=1).view(-1, *x.shape[:2])
+    return per_plane.mean(dim=2)
 
 
 def _coarse_terms(x: Tensor, y: Tensor) -> Tensor:
-    """What scales two to five of one image (3, H, W) contribute, (4,)."""
+    """What scales two to five contribute to MS-SSIM, (4, P) of planes (P, H, W) float64."""
     import torch
 
-    return torch.stack([_plane_terms(a, b) for a, b in zip(x, y, strict=True)]).mean(0)
-
-
-def _plane_terms(x: Tensor, y: Tensor) -> Tensor:
-    import torch
-
-    x, y = x.double(), y.double()
     terms = []
     for _ in LEVEL_WEIGHTS[1:]:
         x, y = _halved(x), _halved(y)
-        full, _, contrast = _plane(x, y)
+        full, _, contrast = _statistics(x, y)
         terms.append(contrast)
     terms[-1] = full
     return torch.stack(terms)
 
 
-def _halved(plane: Tensor) -> Tensor:
+def _halved(planes: Tensor) -> Tensor:
     """Means of 2 × 2 pixels; an odd last row or column is left out."""
-    height, width = (side // 2 * 2 for side in plane.shape)
-    rows = plane[0:height:2] + plane[1:height:2]
-    return (rows[:, 0:width:2] + rows[:, 1:width:2]).mul_(0.25)
+    height, width = (side // 2 * 2 for side in planes.shape[1:])
+    rows = planes[:, 0:height:2] + planes[:, 1:height:2]
+    return (rows[..., 0:width:2] + rows[..., 1:width:2]).mul_(0.25)
 
 
-def _planes_similarity(x: Tensor, y: Tensor) -> Tensor:
-    """(full, cropped, contrast) of one image (3, H, W), plane by plane to stay in the cache."""
-    import torch
-
-    return torch.stack([_plane(a.double(), b.double()) for a, b in zip(x, y, strict=True)]).mean(0)
-
-
-def _plane(x: Tensor, y: Tensor) -> Tensor:
-    """(full, cropped, contrast) of one plane (H, W) float64.
+def _statistics(x: Tensor, y: Tensor) -> Tensor:
+    """(full, cropped, contrast) of each plane, (3, P) of planes (P, H, W) float64.
 
     With u = (x + y)/√2 and v = (x − y)/√2 the formula needs four windowed means, not five, and no
     small difference of large numbers where x and y nearly agree:
@@ -133,32 +139,32 @@ def _plane(x: Tensor, y: Tensor) -> Tensor:
     contrast = (variance_u - variance_v).add_(_C2).div_(variance_u.add_(variance_v).add_(_C2))
     luminance = (squared_u - squared_v).add_(_C1).div_(squared_u.add_(squared_v).add_(_C1))
     ssim = luminance.mul_(contrast)
-    return torch.stack([ssim.mean(), _inside(ssim).mean(), _inside(contrast).mean()])
+    return torch.stack([m.mean((1, 2)) for m in (ssim, _inside(ssim), _inside(contrast))])
 
 
-def _inside(plane: Tensor) -> Tensor:
-    return plane[_BORDER:-_BORDER, _BORDER:-_BORDER]
+def _inside(planes: Tensor) -> Tensor:
+    return planes[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
 
 
-def _windowed(plane: Tensor) -> Tensor:
-    """Gaussian mean around each pixel of a plane (H, W) float64, borders reflected."""
+def _windowed(planes: Tensor) -> Tensor:
+    """Gaussian mean around each pixel of planes (P, H, W) float64, borders reflected."""
     # OpenCV's separable filter is 2 to 3 times faster on CPU than torch's convolution
-    return _windowed_by_opencv(plane) if plane.is_cpu else _windowed_by_torch(plane)
+    return _windowed_by_opencv(planes) if planes.is_cpu else _windowed_by_torch(planes)
 
 
-def _windowed_by_opencv(plane: Tensor) -> Tensor:
+def _windowed_by_opencv(planes: Tensor) -> Tensor:
     import cv2
     import numpy as np
     import torch
 
-    taps = np.array(_KERNEL)
-    filtered = cv2.sepFilter2D(plane.numpy(), -1, taps, taps, borderType=cv2.BORDER_REFLECT_101)
-    return torch.from_numpy(filtered)
+    taps, border = np.array(_KERNEL), cv2.BORDER_REFLECT_101
+    filtered = [cv2.sepFilter2D(p, -1, taps, taps, borderType=border) for p in planes.numpy()]
+    return torch.from_numpy(filtered[0][None] if len(filtered) == 1 else np.stack(filtered))
 
 
-def _windowed_by_torch(plane: Tensor) -> Tensor:
+def _windowed_by_torch(planes: Tensor) -> Tensor:
     from torch.nn.functional import conv2d, pad
 
-    row = plane.new_tensor(_KERNEL).view(1, 1, 1, WINDOW)
-    padded = pad(plane[None, None], [_BORDER] * 4, mode="reflect")
-    return conv2d(conv2d(padded, row), row.transpose(2, 3))[0, 0]
+    row = planes.new_tensor(_KERNEL).view(1, 1, 1, WINDOW)
+    padded = pad(planes[:, None], [_BORDER] * 4, mode="reflect")
+    return conv2d(conv2d(padded, row), row.transpose(2, 3))[:, 0]

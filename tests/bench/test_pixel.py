@@ -159,8 +159,8 @@ def test_ms_ssim_counts_negative_contrast_as_zero():
 
 
 def test_both_filters_take_the_same_windows():
-    plane = torch.rand(20, 31, generator=torch.Generator().manual_seed(0)).double() * 255
-    by_opencv, by_torch = ssim._windowed_by_opencv(plane), ssim._windowed_by_torch(plane)
+    planes = torch.rand(2, 20, 31, generator=torch.Generator().manual_seed(0)).double() * 255
+    by_opencv, by_torch = ssim._windowed_by_opencv(planes), ssim._windowed_by_torch(planes)
     torch.testing.assert_close(by_torch, by_opencv, rtol=1e-13, atol=0)
 
 
@@ -270,6 +270,26 @@ def test_intervals_depend_on_the_seed_alone():
         assert first == again
         assert first.value == other.value
         assert (first.low, first.high) != (other.low, other.high)
+
+
+def test_on_a_gpu_all_planes_go_at_once_to_the_same_numbers(monkeypatch):
+    """The path of other devices, taken on the CPU: torch's filter, batches of planes, no chunks."""
+    pairs = [(distorted("coffee", d), photo("coffee")) for d in ("blur2", "cast")]
+    batch = batch_of([c for c, _ in pairs], [r for _, r in pairs])
+    names = ("ssim", "ms-ssim", "delta-e", "psnr", "brightness-bias", "colour-bias")
+    on_cpu = {name: score(name, batch) for name in names}
+    batch.memo.clear()
+    monkeypatch.setattr(torch.Tensor, "is_cpu", False)
+    monkeypatch.setattr(ssim, "_windowed_by_opencv", None)
+    for name in names:
+        assert score(name, batch).value == pytest.approx(on_cpu[name].value, rel=1e-12)
+
+
+def test_where_float64_is_missing_the_cpu_computes():
+    batch = batch_of([distorted("coffee", "cast")], [photo("coffee")])
+    metric = SPECS["ssim"].make(MetricContext(features=None, device="mps"))
+    metric.update(batch)
+    assert metric.compute() == score("ssim", batch)
 
 
 def test_a_reference_is_needed():

@@ -1,0 +1,142 @@
+"""One number an image from candidate and reference: the pure functions behind ``pixel``."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from layton_bench.metrics import colour, ssim
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
+
+    from layton_bench.types import ScoredBatch
+
+    Scores = NDArray[np.float64]
+
+PEAK = 255.0
+LUMA_WEIGHTS = (0.2126, 0.7152, 0.0722)
+"""Rec. 709, the primaries of sRGB; applied to the gamma-encoded levels (luma, not luminance)."""
+
+
+class Comparison:
+    """The pictures of a batch on one device, and what several metrics read of them, once.
+
+    Args:
+        candidates, references: uint8 RGB (B, 3, H, W).
+    """
+
+    def __init__(self, candidates: Tensor, references: Tensor) -> None:
+        self.candidates = candidates
+        self.references = references
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.candidates)
+
+    @property
+    def shorter_side_px(self) -> int:
+        """Of height and width the smaller."""
+        return min(self.candidates.shape[-2:])
+
+    @cached_property
+    def difference(self) -> Tensor:
+        """Candidates less references, int16 (B, 3, H, W)."""
+        return self.candidates.short() - self.references.short()
+
+    @cached_property
+    def similarity(self) -> ssim.Similarity:
+        """SSIM and its parts."""
+        return ssim.similarity(self.candidates, self.references)
+
+    @cached_property
+    def colour(self) -> colour.ColourDifference:
+        """CIEDE2000 and the shifts of a* and b*."""
+        return colour.colour_difference(self.candidates, self.references)
+
+
+def comparison(batch: ScoredBatch, device: str) -> Comparison:
+    """The batch's pictures on a device, the same for every metric that asks for them there."""
+    # float64 does not exist on Apple's GPUs
+    place = "cpu" if device.startswith("mps") else device
+    return batch.shared(
+        ("comparison", place),
+        lambda: Comparison(batch.candidates.to(place), batch.paired_references().to(place)),
+    )
+
+
+def psnr_from_mse(mse: ArrayLike) -> Scores:
+    """10 log10(255² / MSE) in dB; infinite where the MSE is 0."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(10 * np.log10(PEAK**2 / np.asarray(mse, dtype=np.float64)))
+
+
+def mean_squared_error(pair: Comparison) -> Scores:
+    """MSE of each image over pixels and channels, in squared grey levels; exact."""
+    import torch
+
+    difference = pair.difference.flatten(1).int()
+    return _floats(difference.square_().sum(1, dtype=torch.int64)) / difference.shape[1]
+
+
+def psnr(pair: Comparison) -> Scores:
+    """PSNR of each image in dB; infinite for an exact reconstruction."""
+    return psnr_from_mse(mean_squared_error(pair))
+
+
+def brightness_bias(pair: Comparison) -> Scores:
+    """Mean luma of the candidate less that of its reference, in grey levels of 255."""
+    import torch
+
+    height, width = pair.difference.shape[2:]
+    channels = _floats(pair.difference.sum((2, 3), dtype=torch.int64)) / (height * width)
+    bias: Scores = channels @ np.array(LUMA_WEIGHTS)
+    return bias
+
+
+def ssim_full(pair: Comparison) -> Scores:
+    """SSIM of each image over the whole map; NaN for images smaller than the window."""
+    if pair.shorter_side_px < ssim.MIN_SIDE_PX:
+        return _undefined(pair)
+    return _floats(pair.similarity.full)
+
+
+def ssim_cropped(pair: Comparison) -> Scores:
+    """SSIM of each image without the border; NaN for images smaller than the window."""
+    if pair.shorter_side_px < ssim.MIN_SIDE_PX:
+        return _undefined(pair)
+    return _floats(pair.similarity.cropped)
+
+
+def ms_ssim(pair: Comparison) -> Scores:
+    """MS-SSIM of each image; NaN below 176 px."""
+    if pair.shorter_side_px < ssim.MS_MIN_SIDE_PX:
+        return _undefined(pair)
+    return _floats(ssim.multi_scale(pair.candidates, pair.references, pair.similarity))
+
+
+def delta_e(pair: Comparison) -> Scores:
+    """Mean CIEDE2000 over the pixels of each image."""
+    return _floats(pair.colour.delta_e)
+
+
+def colour_shift_a(pair: Comparison) -> Scores:
+    """Mean a* of each candidate less that of its reference: above 0 is redder, below greener."""
+    return _floats(pair.colour.shift_a)
+
+
+def colour_shift_b(pair: Comparison) -> Scores:
+    """Mean b* of each candidate less that of its reference: above 0 is yellower, below bluer."""
+    return _floats(pair.colour.shift_b)
+
+
+def _floats(values: Tensor) -> Scores:
+    floats: Scores = values.double().cpu().numpy()
+    return floats
+
+
+def _undefined(pair: Comparison) -> Scores:
+    return np.full(len(pair), np.nan)
