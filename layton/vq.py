@@ -65,10 +65,10 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → (B, C', h, w)."""
-        y = self.conv1(F.silu(self.norm1(x)))
-        y = self.conv2(self.dropout(F.silu(self.norm2(y))))
-        out: Tensor = self.nin_shortcut(x) + y
-        return out
+        y: Tensor = self.conv1(F.silu(self.norm1(x), inplace=True))
+        y = self.conv2(self.dropout(F.silu(self.norm2(y), inplace=True)))
+        y += self.nin_shortcut(x)
+        return y
 
 
 class AttnBlock(nn.Module):

@@ -18,6 +18,7 @@ import typer
 from rich.logging import RichHandler
 
 from layton_bench import __version__
+from layton_bench.allocator import keep_freed_memory
 from layton_bench.cli import (
     compare,
     doctor,
@@ -90,6 +91,7 @@ def main() -> None:
 def invoke(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; every error is shown once, here."""
     _configure_logging()
+    keep_freed_memory()
     try:
         app(args=list(arguments), prog_name=PROGRAM, obj=(PROGRAM, *arguments))
     except SystemExit as stop:  # typer ends every command so, also one that Ctrl-C has ended
@@ -103,8 +105,9 @@ def invoke(arguments: Sequence[str]) -> int:
     except Exception as error:  # a fault of ours: keep the traceback, show where it is
         log = _write_log(arguments, error)
         err.print(f"[bold red]Internal error:[/] {type(error).__name__}", highlight=False)
-        err.print(str(error), markup=False, highlight=False)
-        err.print(f"The traceback is in {log}; please report it with that file.", markup=False)
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        place = f"The traceback is in {log}; please report it with that file."
+        err.print(place, markup=False, highlight=False, soft_wrap=True)
         return 1
     return 0
 

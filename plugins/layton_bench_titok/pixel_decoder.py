@@ -39,10 +39,10 @@ class _Block(nn.Module):
         self._changes_width = channels != out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.silu(self.norm1(x)))
-        y = self.conv2(F.silu(self.norm2(y)))
-        out: Tensor = y + (self.nin_shortcut(y) if self._changes_width else x)
-        return out
+        y: Tensor = self.conv1(F.silu(self.norm1(x), inplace=True))
+        y = self.conv2(F.silu(self.norm2(y), inplace=True))
+        y += self.nin_shortcut(y) if self._changes_width else x
+        return y
 
 
 class _Doubling(nn.Conv2d):

@@ -1,0 +1,44 @@
+"""Freed memory is kept: large blocks no longer cost page faults each time they come back."""
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from layton_bench.allocator import keep_freed_memory
+
+PROGRAM = """
+import resource, sys
+import torch
+from layton_bench.allocator import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.empty(48 << 20, dtype=torch.uint8).fill_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+faults()
+print(faults())
+"""
+
+
+def page_faults(mode):
+    command = [sys.executable, "-c", PROGRAM, mode]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="the C library is not glibc")
+def test_large_blocks_are_reused():
+    kept, mapped = page_faults("keep"), page_faults("default")
+    pages = 8 * (48 << 20) // resource.getpagesize()
+    assert mapped >= pages
+    assert kept < pages / 100
+
+
+def test_other_c_libraries_are_left_alone(monkeypatch):
+    monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
+    assert not keep_freed_memory()
