@@ -1,0 +1,196 @@
+"""The command line: parse, call the library, write files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from layton.errors import ConfigError, LaytonError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from layton.tokenizer import Tokenizer
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Images to 256 codes and back, by a latent consistency tokenizer.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+Images = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Where the result goes.")]
+Model = Annotated[
+    str, typer.Option(help="A shipped model, a file, a folder, or a hub id; see docs/layton.md.")
+]
+Name = Annotated[
+    str | None, typer.Option(help="Which published model a file is: layton-h, layton-t-star …")
+]
+Sdxl = Annotated[Path | None, typer.Option(help="A diffusers SDXL folder, for missing parts.")]
+Lora = Annotated[Path | None, typer.Option(help="An acceleration LoRA to merge.")]
+Device = Annotated[str, typer.Option(help="As torch writes it: cpu, cuda:0, mps.")]
+Dtype = Annotated[str, typer.Option(help="Of the decoder: float32, bfloat16 or float16.")]
+Batch = Annotated[int, typer.Option(min=1, help="Images at a time.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Model calls; the model's own if absent.")]
+Seed = Annotated[int, typer.Option(help="Image i is decoded with seed + i.")]
+
+
+@app.command()
+def encode(
+    images: Images,
+    output: Output,
+    model: Model = "layton-tiny",
+    name: Name = None,
+    sdxl: Sdxl = None,
+    device: Device = "cpu",
+    batch_size: Batch = 8,
+) -> None:
+    """Encode images to an npz of codes."""
+    from layton.files import CodesFile, find_images, unique_names, write_codes
+
+    paths = find_images(images)
+    tokenizer = _load(model, name, sdxl, None, device, "float32")
+    codes = _encoded(tokenizer, paths, batch_size, device)
+    content = CodesFile(
+        codes=codes,
+        names=unique_names(paths),
+        codebook_size=tokenizer.config.encoder.codebook_size,
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_codes(output, content)
+    typer.echo(f"{len(paths)} images, {codes.shape[1]} codes each → {output}")
+
+
+@app.command()
+def decode(
+    codes: Annotated[Path, typer.Argument(help="What `layton encode` wrote.")],
+    output: Output,
+    model: Model = "layton-tiny",
+    name: Name = None,
+    sdxl: Sdxl = None,
+    lora: Lora = None,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    batch_size: Batch = 1,
+    steps: Steps = None,
+    seed: Seed = 0,
+) -> None:
+    """Decode an npz of codes to a folder of PNG files."""
+    from layton.files import read_codes
+
+    content = read_codes(codes)
+    tokenizer = _load(model, name, sdxl, lora, device, dtype)
+    size = tokenizer.config.encoder.codebook_size
+    if content.codebook_size != size:
+        raise ConfigError(
+            str(codes),
+            f"made with a codebook of {content.codebook_size}, the model has {size}",
+            "Decode with the model that encoded.",
+        )
+    tokenizer.quantized(content.codes.to(device))  # every code is checked before work starts
+    _decode(tokenizer, content.codes, content.names, output, batch_size, steps, seed)
+    typer.echo(f"{len(content.names)} images → {output}")
+
+
+@app.command()
+def roundtrip(
+    images: Images,
+    output: Output,
+    model: Model = "layton-tiny",
+    name: Name = None,
+    sdxl: Sdxl = None,
+    lora: Lora = None,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    batch_size: Batch = 1,
+    steps: Steps = None,
+    seed: Seed = 0,
+) -> None:
+    """Encode images and decode them again, to a folder of PNG files."""
+    from layton.files import find_images, unique_names
+
+    paths = find_images(images)
+    tokenizer = _load(model, name, sdxl, lora, device, dtype)
+    codes = _encoded(tokenizer, paths, batch_size, device)
+    _decode(tokenizer, codes, unique_names(paths), output, batch_size, steps, seed)
+    bits = codes.shape[1] * (tokenizer.config.encoder.codebook_size - 1).bit_length()
+    typer.echo(f"{len(paths)} images through {bits // 8} bytes each → {output}")
+
+
+def main() -> None:
+    """Run the command line; a mistake of the caller's ends it with its message and status 2."""
+    try:
+        app()
+    except LaytonError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+def _load(
+    model: str, name: str | None, sdxl: Path | None, lora: Path | None, device: str, dtype: str
+) -> Tokenizer:
+    from layton.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_pretrained(
+        model, name=name, sdxl=sdxl, lora=lora, device=device, dtype=_dtype(dtype)
+    )
+    return tokenizer.optimize_for_inference()
+
+
+def _dtype(name: str) -> torch.dtype:
+    import torch
+
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in known:
+        raise ConfigError("dtype", f"{name} is unknown", f"Known: {', '.join(known)}.")
+    return known[name]
+
+
+def _encoded(tokenizer: Tokenizer, paths: list[Path], batch_size: int, device: str) -> torch.Tensor:
+    import torch
+
+    from layton.files import read_image
+
+    def codes() -> Iterator[torch.Tensor]:
+        for start in _progress("encoding", range(0, len(paths), batch_size)):
+            batch = paths[start : start + batch_size]
+            images = torch.stack([read_image(p, tokenizer.config.image_px) for p in batch])
+            yield tokenizer.encode(images.to(device)).cpu()
+
+    return torch.cat(list(codes()))
+
+
+def _decode(
+    tokenizer: Tokenizer,
+    codes: torch.Tensor,
+    names: tuple[str, ...],
+    folder: Path,
+    batch_size: int,
+    steps: int | None,
+    seed: int,
+) -> None:
+    from layton.files import write_image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    device = tokenizer.quantize.embedding.weight.device
+    for start in _progress("decoding", range(0, len(codes), batch_size)):
+        batch = codes[start : start + batch_size].to(device)
+        seeds = list(range(seed + start, seed + start + len(batch)))
+        images = tokenizer.decode(batch, generator=seeds, steps=steps)
+        for name, image in zip(names[start : start + batch_size], images, strict=True):
+            write_image(image, folder / f"{name}.png")
+
+
+def _progress(title: str, steps: range) -> Iterator[int]:
+    from rich.console import Console
+    from rich.progress import track
+
+    # on standard error, and only for people: logs and pipes stay clean
+    yield from track(steps, title, console=Console(stderr=True), disable=not sys.stderr.isatty())

@@ -1,0 +1,138 @@
+"""The command line end to end, in process: files in, files out, and messages for mistakes."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from layton.cli import main
+from layton.files import read_image
+
+
+@pytest.fixture
+def layton(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["layton", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        captured = capsys.readouterr()
+        return exited.value.code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def model(tiny_tokenizer, tmp_path):
+    tiny_tokenizer.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, size in [("a.png", (64, 64)), ("b.jpg", (100, 80)), ("more/a.png", (64, 96))]:
+        pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_encode_then_decode_equals_roundtrip(layton, model, photos, tmp_path, tiny_tokenizer):
+    npz = tmp_path / "out/codes.npz"
+    code, out, _ = layton("encode", photos, "-o", npz, "--model", model, "--batch-size", 2)
+    assert code == 0
+    assert "3 images, 16 codes each" in out
+    with np.load(npz) as file:
+        assert file["names"].tolist() == ["a-1", "b", "a-2"]
+        assert file["codes"].dtype == np.uint16
+        expected = tiny_tokenizer.encode(read_image(photos / "b.jpg", 64)[None])
+        assert file["codes"][1].tolist() == expected[0].tolist()
+
+    arguments = ["--model", model, "--steps", 1, "--seed", 5]
+    assert layton("decode", npz, "-o", tmp_path / "decoded", *arguments)[0] == 0
+    code, out, _ = layton("roundtrip", photos, "-o", tmp_path / "through", *arguments)
+    assert code == 0
+    assert "3 images through 10 bytes each" in out  # 16 codes of 5 bits
+    names = ["a-1.png", "a-2.png", "b.png"]
+    for folder in ("decoded", "through"):
+        assert sorted(p.name for p in (tmp_path / folder).iterdir()) == names
+    for name in names:
+        first, second = (
+            np.asarray(Image.open(tmp_path / f / name)) for f in ("decoded", "through")
+        )
+        assert np.abs(first.astype(int) - second).max() <= 1
+    # image i is decoded with seed + i, whatever the batch
+    codes = torch.from_numpy(np.load(npz)["codes"].astype(np.int64))
+    expected = tiny_tokenizer.decode(codes[2:], generator=7, steps=1)[0].permute(1, 2, 0)
+    got = np.asarray(Image.open(tmp_path / "decoded/a-2.png"))
+    assert np.abs(((expected + 1) * 127.5).round().numpy() - got).max() <= 1
+
+
+def test_images_are_cropped_to_their_centre_and_scaled(tmp_path):
+    pixels = np.zeros((40, 80, 3), dtype=np.uint8)
+    pixels[:, 20:60] = (255, 0, 128)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    image = read_image(tmp_path / "wide.png", 40)
+    assert image.shape == (3, 40, 40)
+    assert image[:, 20, 20].tolist() == pytest.approx([1.0, -1.0, 128 / 127.5 - 1], abs=1e-6)
+    assert (image == image[:, :1, :1]).all()
+
+
+def test_mistakes_end_with_a_message_and_status_2(layton, model, photos, tmp_path):
+    code, _, err = layton("encode", tmp_path / "absent.png", "-o", tmp_path / "x.npz")
+    assert (code, "absent.png: no such file or folder" in err) == (2, True)
+    code, _, err = layton(
+        "encode", photos / "notes.txt", "-o", tmp_path / "x.npz", "--model", model
+    )
+    assert (code, "notes.txt: cannot be read" in err) == (2, True)
+    code, _, err = layton("encode", photos, "-o", tmp_path / "x.npz", "--model", "layton-t")
+    assert (code, "no public address" in err) == (2, True)
+    code, _, err = layton("decode", photos / "a.png", "-o", tmp_path / "y", "--model", model)
+    assert (code, "is no codes file" in err) == (2, True)
+    code, _, err = layton("roundtrip", photos, "-o", tmp_path, "--model", model, "--dtype", "int8")
+    assert (code, "dtype: int8 is unknown" in err) == (2, True)
+    code, _, err = layton("roundtrip", photos, "-o", tmp_path, "--model", model, "--steps", 9)
+    assert (code, "9 is not 1 … 8" in err) == (2, True)
+    assert layton("encode")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"codes": np.full((1, 16), 32)}, "the codebook has 0 … 31"),
+        ({"codes": np.zeros((1, 7), int)}, "expected (B, N)"),
+        ({"codes": np.zeros((1, 16))}, "codes float64"),
+        ({"codebook_size": np.array(64)}, "made with a codebook of 64, the model has 32"),
+        ({"names": np.array(["a", "b"])}, "for 2 names"),
+        ({"names": np.array([{"a": 1}], dtype=object)}, "is no codes file"),
+    ],
+)
+def test_codes_files_of_others_are_refused(layton, model, tmp_path, change, message):
+    content = {"codes": np.zeros((1, 16), int), "names": np.array(["a"])}
+    np.savez(tmp_path / "codes.npz", **(content | {"codebook_size": np.array(32)} | change))
+    code, _, err = layton(
+        "decode", tmp_path / "codes.npz", "-o", tmp_path / "out", "--model", model
+    )
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_in_a_codes_file_stay_inside_the_folder(layton, model, tmp_path):
+    np.savez(
+        tmp_path / "codes.npz",
+        codes=np.zeros((2, 16), int),
+        names=np.array(["../../evil", ".."]),
+        codebook_size=np.array(32),
+    )
+    arguments = ["-o", tmp_path / "deep/out", "--model", model, "--steps", 1]
+    assert layton("decode", tmp_path / "codes.npz", *arguments)[0] == 0
+    assert sorted(p.name for p in (tmp_path / "deep/out").iterdir()) == [
+        "_.._evil.png",
+        "image.png",
+    ]
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["out"]
