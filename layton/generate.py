@@ -21,7 +21,7 @@ from layton.gpt_layers import CaptionEmbedder
 from layton.sampling import choose, guide, gumbel_noise, seed_keys
 from layton.text import left_pad
 
-__all__ = ["CodeGenerator", "Conditions", "check_conditions"]
+__all__ = ["CodeGenerator", "Conditions", "check_conditions", "check_seeds"]
 
 Conditions = Tensor | Sequence[Tensor]
 """Classes, int64 (P,); or the features of each text, P float tensors (n, text_dim)."""
@@ -80,7 +80,8 @@ class CodeGenerator:
         """
         owners = list(range(len(conditions)) if condition_of is None else condition_of)
         check_conditions(conditions, self.model.config)
-        _check_owners(owners, len(seeds), len(conditions))
+        check_seeds(len(owners), seeds)
+        _check_owners(owners, len(conditions))
         config = self.model.config
         count = len(owners)
         codes = torch.empty(count, config.num_tokens, dtype=torch.int64, device=self._device)
@@ -218,11 +219,19 @@ def _check_features(features: Tensor, index: int, config: GPTConfig) -> None:
         )
 
 
-def _check_owners(owners: Sequence[int], num_seeds: int, num_conditions: int) -> None:
-    if not owners:
+def check_seeds(num_images: int, seeds: Sequence[int]) -> None:
+    """Refuse anything but one seed an image.
+
+    Raises:
+        PromptError: no image at all, or another number of seeds.
+    """
+    if not num_images:
         raise PromptError("prompts", "none given", "Pass at least one.")
-    if len(owners) != num_seeds:
-        raise PromptError("seeds", f"{num_seeds} for {len(owners)} images", "Pass one an image.")
+    if num_images != len(seeds):
+        raise PromptError("seeds", f"{len(seeds)} for {num_images} images", "Pass one an image.")
+
+
+def _check_owners(owners: Sequence[int], num_conditions: int) -> None:
     wrong = [owner for owner in owners if not 0 <= owner < num_conditions]
     if wrong:
         raise PromptError(

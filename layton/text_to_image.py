@@ -4,13 +4,13 @@ Axes: B images, N codes an image.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from layton.errors import ConfigError
-from layton.generate import CodeGenerator
+from layton.generate import CodeGenerator, Conditions, check_seeds
 from layton.gpt import GPT
 from layton.gpt_config import GPTConfig, Guidance, Sampling
 from layton.packed import pack_linears
@@ -84,12 +84,55 @@ class VQImageDecoder:
         return torch.cat(images).float().clamp(-1, 1)
 
 
-class TextToImage:
-    """Draws images from texts.
+class _ToImage:
+    """What texts and classes have in common: codes drawn under settings, then decoded."""
+
+    _condition: ClassVar[str]
+
+    def __init__(
+        self,
+        gpt: GPT,
+        decoder: CodeDecoder,
+        *,
+        guidance: Guidance | None = None,
+        sampling: Sampling | None = None,
+        compiled: bool = False,
+    ) -> None:
+        if gpt.config.condition != self._condition:
+            raise ConfigError(
+                "transformer", f"is not {self._condition}-conditional", "Load another one."
+            )
+        check_decoder(gpt.config, decoder)
+        if not compiled:
+            pack_linears(gpt)
+        self.codes = CodeGenerator(gpt.eval(), compiled=compiled)
+        self.decoder = decoder
+        self.guidance = guidance
+        self.sampling = sampling
+
+    def _draw(
+        self,
+        conditions: Conditions,
+        condition_of: Sequence[int],
+        seeds: Sequence[int],
+        guidance: Guidance | None,
+        sampling: Sampling | None,
+    ) -> Tensor:
+        codes = self.codes.generate(
+            conditions,
+            seeds=seeds,
+            condition_of=condition_of,
+            guidance=guidance or self.guidance,
+            sampling=sampling or self.sampling,
+        )
+        return self.decoder.decode(codes, seeds)
+
+
+class ClassToImage(_ToImage):
+    """Draws images of classes.
 
     Args:
-        text_encoder: texts → features.
-        gpt: a text-conditional transformer in evaluation mode. On a CPU its linear layers are
+        gpt: a class-conditional transformer in evaluation mode. On a CPU its linear layers are
             packed in place, after which it can only be run.
         decoder: codes → images.
         guidance: unless a call says otherwise; None is off.
@@ -99,6 +142,44 @@ class TextToImage:
     Raises:
         ConfigError: transformer and decoder do not belong together.
     """
+
+    _condition = "class"
+
+    def generate(
+        self,
+        classes: Sequence[int],
+        *,
+        seeds: Sequence[int],
+        guidance: Guidance | None = None,
+        sampling: Sampling | None = None,
+    ) -> Tensor:
+        """Draw one image a class; each depends on its class and seed alone.
+
+        Args:
+            classes: B class indices.
+            seeds: one an image.
+            guidance: None is this generator's own.
+            sampling: likewise.
+
+        Returns:
+            float32 images (B, 3, H, W) in [-1, 1].
+
+        Raises:
+            PromptError: a class that does not exist, or not one seed an image.
+        """
+        indices = torch.tensor(classes, dtype=torch.int64)
+        return self._draw(indices, range(len(classes)), seeds, guidance, sampling)
+
+
+class TextToImage(_ToImage):
+    """Draws images from texts.
+
+    Args:
+        text_encoder: texts → features.
+        gpt: a text-conditional transformer; this and the rest as for `ClassToImage`.
+    """
+
+    _condition = "text"
 
     def __init__(
         self,
@@ -110,12 +191,8 @@ class TextToImage:
         sampling: Sampling | None = None,
         compiled: bool = False,
     ) -> None:
-        check_decoder(gpt.config, decoder)
+        super().__init__(gpt, decoder, guidance=guidance, sampling=sampling, compiled=compiled)
         self.text_encoder = text_encoder
-        self.decoder = decoder
-        self.guidance = guidance
-        self.sampling = sampling
-        self.codes = _ready(gpt, "text", compiled=compiled)
 
     def generate(
         self,
@@ -141,64 +218,11 @@ class TextToImage:
         Raises:
             PromptError: a prompt that is empty or too long, or not one seed an image.
         """
+        check_seeds(len(prompts), seeds)
         distinct = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
-        codes = self.codes.generate(
-            self.text_encoder.encode(list(distinct)),
-            seeds=seeds,
-            condition_of=[distinct[prompt] for prompt in prompts],
-            guidance=guidance or self.guidance,
-            sampling=sampling or self.sampling,
-        )
-        return self.decoder.decode(codes, seeds)
-
-
-class ClassToImage:
-    """Draws images of classes; arguments and errors as for `TextToImage`."""
-
-    def __init__(
-        self,
-        gpt: GPT,
-        decoder: CodeDecoder,
-        *,
-        guidance: Guidance | None = None,
-        sampling: Sampling | None = None,
-        compiled: bool = False,
-    ) -> None:
-        check_decoder(gpt.config, decoder)
-        self.decoder = decoder
-        self.guidance = guidance
-        self.sampling = sampling
-        self.codes = _ready(gpt, "class", compiled=compiled)
-
-    def generate(
-        self,
-        classes: Sequence[int],
-        *,
-        seeds: Sequence[int],
-        guidance: Guidance | None = None,
-        sampling: Sampling | None = None,
-    ) -> Tensor:
-        """Draw one image a class; each depends on its class and seed alone.
-
-        Args:
-            classes: B class indices.
-            seeds: one an image.
-            guidance: None is this generator's own.
-            sampling: likewise.
-
-        Returns:
-            float32 images (B, 3, H, W) in [-1, 1].
-
-        Raises:
-            PromptError: a class that does not exist, or not one seed an image.
-        """
-        codes = self.codes.generate(
-            torch.tensor(classes, dtype=torch.int64),
-            seeds=seeds,
-            guidance=guidance or self.guidance,
-            sampling=sampling or self.sampling,
-        )
-        return self.decoder.decode(codes, seeds)
+        features = self.text_encoder.encode(list(distinct))
+        owners = [distinct[prompt] for prompt in prompts]
+        return self._draw(features, owners, seeds, guidance, sampling)
 
 
 def check_decoder(config: GPTConfig, decoder: CodeDecoder) -> None:
@@ -216,11 +240,3 @@ def check_decoder(config: GPTConfig, decoder: CodeDecoder) -> None:
             f" {ours[1]}",
             "Load the tokenizer that the transformer was trained on.",
         )
-
-
-def _ready(gpt: GPT, condition: str, *, compiled: bool) -> CodeGenerator:
-    if gpt.config.condition != condition:
-        raise ConfigError("transformer", f"is not {condition}-conditional", "Load another one.")
-    if not compiled:
-        pack_linears(gpt)
-    return CodeGenerator(gpt.eval(), compiled=compiled)

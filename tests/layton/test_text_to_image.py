@@ -84,6 +84,13 @@ def test_a_call_can_override_the_settings(text_to_image):
     assert torch.equal(first, text_to_image.generate(PROMPTS[:1], seeds=[2], **options))
 
 
+@pytest.mark.parametrize(("prompts", "seeds"), [([], []), (PROMPTS, [1])])
+def test_counts_are_checked_before_texts_are_read(text_to_image, prompts, seeds):
+    with pytest.raises(PromptError):
+        text_to_image.generate(prompts, seeds=seeds)
+    assert text_to_image.text_encoder.seen == []
+
+
 def test_images_of_classes(vq_decoder):
     generator = ClassToImage(random_gpt(CLASS), vq_decoder, guidance=Guidance(scale=2.0))
     images = generator.generate([0, 6], seeds=[1, 2])
