@@ -57,9 +57,19 @@ class LaytonDecoder:
 
     def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
         """See `CodeDecoder.decode`; the seeds draw the decoder's noise."""
-        return self.tokenizer.decode(
-            codes, generator=list(seeds), steps=self.steps, cond_scale=self.cond_scale
-        )
+        # convolutions may round otherwise in another batch, and a CPU gains nothing from one
+        count = 1 if codes.device.type == "cpu" else len(codes)
+        parts = zip(codes.split(count), range(0, len(codes), count), strict=True)
+        images = [
+            self.tokenizer.decode(
+                part,
+                generator=list(seeds[start : start + count]),
+                steps=self.steps,
+                cond_scale=self.cond_scale,
+            )
+            for part, start in parts
+        ]
+        return torch.cat(images)
 
 
 class VQImageDecoder:

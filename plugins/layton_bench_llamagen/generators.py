@@ -111,7 +111,7 @@ WEIGHTS: Final = (
             )
         ),
         licence="Apache-2.0",
-        used_by=tuple(name for name in _PUBLISHED if "-t2i-" in name),
+        used_by=tuple(n for n, known in GENERATORS.items() if known.gpt.condition == "text"),
         summary="flan-T5-XL, whose encoder reads the prompts",
     ),
 )

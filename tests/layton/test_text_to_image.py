@@ -106,9 +106,10 @@ def test_layton_draws_the_decoder_noise_from_the_seed(tiny_tokenizer):
     codes = generator.codes.generate(WordEncoder().encode(PROMPTS), seeds=SEEDS)
     images = generator.generate(PROMPTS, seeds=SEEDS)
     wanted = tiny_tokenizer.decode(codes, generator=SEEDS, cond_scale=0.8)
-    assert torch.equal(images, wanted)
+    assert (images - wanted).abs().max() < 1e-4  # alone, an image rounds otherwise
+    assert torch.equal(generator.generate(PROMPTS[1:2], seeds=SEEDS[1:2])[0], images[1])
     other = LaytonDecoder(tiny_tokenizer, cond_scale=1.0).decode(codes, SEEDS)
-    assert not torch.equal(other, wanted)
+    assert (other - wanted).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+"""LaytonGen as the harness meets it: cards, parts from their files, pictures from the seed."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from gpt_models import TEXT, random_gpt
+from tiny_t5 import WIDTH, save_tiny_t5
+
+from layton import LaytonDecoder, T5TextEncoder, TextToImage, Tokenizer
+from layton.config import (
+    NAMED_MODELS,
+    SamplerConfig,
+    TokenizerConfig,
+    UNetConfig,
+    VAEConfig,
+    VQConfig,
+)
+from layton.gpt import GPT
+from layton.gpt_config import GENERATORS, Guidance, Sampling
+from layton_bench import LoadContext, Prompt, UserError
+from layton_bench_layton import generators
+
+SPECS = {spec.card.name: spec for spec in generators.specs(decoder_params=1000)}
+GPT_CONFIG = replace(TEXT, text_dim=WIDTH, codebook_size=32)
+TOKENIZER = TokenizerConfig(
+    encoder=VQConfig(
+        channels=8,
+        num_res_blocks=1,
+        encoder_ch_mult=(1, 2, 2),
+        decoder_ch_mult=(1, 2, 2),
+        z_channels=8,
+        norm_num_groups=4,
+        codebook_size=32,
+        codebook_dim=4,
+    ),
+    unet=UNetConfig(
+        block_out_channels=(8, 16, 16),
+        num_attention_heads=(1, 2, 2),
+        transformer_layers_per_block=(1, 1, 2),
+        cross_attention_dim=12,
+        norm_num_groups=4,
+        addition_time_embed_dim=8,
+        pooled_text_dim=6,
+    ),
+    vae=VAEConfig(block_out_channels=(8, 8, 16, 16), layers_per_block=1, norm_num_groups=4),
+    sampler=SamplerConfig(steps=2),
+    image_px=64,
+    encode_px=16,
+    encode_px_choices=(16,),
+    condition_channels=(4, 6, 8),
+)
+PROMPTS = [Prompt(key="a", text="a red circle"), Prompt(key="b", text="a cat")]
+
+
+def noisy_tokenizer():
+    """Random weights, zero convolutions included."""
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(TOKENIZER).eval()
+    with torch.no_grad():
+        for parameter in tokenizer.parameters():
+            parameter.normal_(std=0.2)
+    return tokenizer
+
+
+def test_the_cards_are_true():
+    assert sorted(SPECS) == ["laytongen-h", "laytongen-h-star", "laytongen-t-star"]
+    with torch.device("meta"):
+        gpt = sum(p.numel() for p in GPT(GENERATORS["laytongen-h"].gpt).parameters())
+    for name, spec in SPECS.items():
+        card = spec.card
+        assert card.decoder_params == gpt + 1000
+        assert card.bits_per_image == 8 * 448
+        assert card.sizes_px == (1024,)
+        assert card.weights == (name, name.replace("gen", ""), "flan-t5-xl")
+        # the published demo's command line
+        assert (card.cfg_scale, spec.options["top_k"], spec.options["temperature"]) == (
+            2,
+            1000,
+            0.1,
+        )
+        assert spec.options["cond_scale"] == 0.8
+    assert SPECS["laytongen-h"].card.nfe == 1
+    assert SPECS["laytongen-t-star"].card.nfe == 3
+    assert {entry.name for entry in generators.WEIGHTS} == set(SPECS)
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Loads laytongen-t-star of tiny parts; keyword arguments are the user's options."""
+    name, tokenizer = "laytongen-t-star", "layton-t-star"
+    monkeypatch.setitem(NAMED_MODELS, tokenizer, replace(NAMED_MODELS[tokenizer], config=TOKENIZER))
+    monkeypatch.setitem(GENERATORS, name, replace(GENERATORS[name], gpt=GPT_CONFIG))
+    torch.save({"model": random_gpt(GPT_CONFIG).state_dict()}, tmp_path / "gpt.pth")
+    noisy_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    found = {
+        name: tmp_path / "gpt.pth",
+        tokenizer: tmp_path / "tokenizer/model.safetensors",
+        "flan-t5-xl": save_tiny_t5(tmp_path / "t5"),
+    }
+
+    def loaded(*, weights=found.__getitem__, **options):
+        context = LoadContext(
+            device="cpu", dtype="float32", weights=weights, options=SPECS[name].options | options
+        )
+        return SPECS[name].load(context)
+
+    loaded.found = found
+    return loaded
+
+
+def test_pictures_of_prompts(load):
+    generator = load(steps=1, cfg_scale=3.0, temperature=0.9)
+    images = generator.generate(PROMPTS, [3, 4])
+    assert images.shape == (2, 3, 64, 64)
+    assert torch.equal(generator.generate(PROMPTS[1:], [4])[0], images[1])
+    direct = TextToImage(
+        T5TextEncoder.from_pretrained(load.found["flan-t5-xl"]),
+        random_gpt(GPT_CONFIG),
+        LaytonDecoder(noisy_tokenizer(), steps=1, cond_scale=0.8),
+        guidance=Guidance(scale=3.0),
+        sampling=Sampling(temperature=0.9, top_k=1000),
+    )
+    wanted = direct.generate([prompt.text for prompt in PROMPTS], seeds=[3, 4])
+    # the plugin's decoder is folded for inference
+    assert (images - wanted).abs().max() < 1e-3
+    assert (images[0] - images[1]).abs().max() > 0.01
+
+
+def test_what_cannot_be_drawn_or_loaded_is_named(load):
+    generator = load()
+    with pytest.raises(UserError, match="empty"):
+        generator.generate([Prompt(key="a", text="")], [0])
+    with pytest.raises(UserError, match="draws texts"):
+        generator.generate([Prompt(key="a", class_id=3)], [0])
+    with pytest.raises(UserError, match="steps"):
+        load(steps=0)
+    with pytest.raises(UserError, match="does not fit"):
+        load(weights=lambda name: load.found["layton-t-star" if "gen" in name else name])
