@@ -297,8 +297,8 @@ class NamedModel:
         config: sizes and step schedule.
         lora_rank: rank of the LoRA inside the released tokenizer file; None: the U-Net is plain.
         lora_alpha: PEFT's lora_alpha of that LoRA; its scale is lora_alpha / lora_rank.
-        acceleration: (hub repository, file) of the LoRA to merge on top; None where the
-            released file already has it inside.
+        acceleration: (hub repository, file or folder) of the LoRA to merge on top; None where
+            the released file already has it inside.
         note: what sets the model apart.
     """
 
@@ -320,7 +320,7 @@ def _steps(steps: int, kind: Literal["consistency", "ddim"] = "consistency") -> 
 
 
 _HYPER_SD = ("ByteDance/Hyper-SD", "Hyper-SDXL-1step-lora.safetensors")
-_TLCM = ("AIGCer-OPPO/TLCM", "adapter_model.safetensors")
+_TLCM = ("AIGCer-OPPO/TLCM", "lora_model")
 _STAR = "trained on the constructed high-quality data"
 
 NAMED_MODELS: Mapping[str, NamedModel] = {

@@ -228,7 +228,7 @@ class Tokenizer(nn.Module):
             self.requires_grad_(False).eval()
             self.decoder.fold()
             fold_vae(self.vae)
-            cast(Any, self).to(memory_format=torch.channels_last)
+            _own_memory(self)
             pack_transformers(self.decoder)
         if compile:
             self.decoder.compile()
@@ -264,6 +264,13 @@ class Tokenizer(nn.Module):
             )
         small = F.interpolate(images.float(), (target, target), mode="bicubic", antialias=True)
         return small.clamp_(-1.0, 1.0)
+
+
+def _own_memory(module: nn.Module) -> None:
+    # away from the mapped file, aligned, and laid out for convolutions
+    for parameter in module.parameters():
+        last = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
+        parameter.data = parameter.data.clone(memory_format=last)
 
 
 def _check_range(images: Tensor) -> None:

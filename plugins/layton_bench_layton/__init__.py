@@ -1,0 +1,165 @@
+"""Layton (arXiv 2503.08377) as a plugin: cards of the published and the shipped tokenizers."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+from layton.config import NAMED_MODELS, TokenizerConfig
+from layton_bench import ModelCard, ModelSpec, WeightsEntry, WeightsFile, hookimpl, hub_file
+from layton_bench_layton.shipped import Shipped, find_shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layton_bench import LoadContext, Tokenizer
+
+_PAPER = "https://arxiv.org/abs/2503.08377"
+_SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
+_SDXL_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+_ALIASES = {"layton-t": ("layton-l",), "layton-t-star": ("layton-l-star",)}
+# of the released geometry: encoder with its projection; codebook, U-Net, copy and VAE decoder
+_ENCODER_PARAMS = 29_300_232
+_DECODER_PARAMS = 131_072 + 2_567_463_684 + 1_251_010_256 + 49_490_199
+
+# beside the tokenizer's own file
+_LORA_OF = {"layton-ladd-hyper": "hyper-sd-sdxl-1step", "layton-ladd-tlcm": "tlcm-sdxl"}
+
+
+@hookimpl
+def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
+    """Register the published configurations, and every model that ships with layton."""
+    for name in NAMED_MODELS:
+        register(_spec(_card(name), NAMED_MODELS[name].config, partial(_load_published, name)))
+    for shipped in find_shipped():
+        register(_spec(_shipped_card(shipped), shipped.config, partial(_load_shipped, shipped)))
+
+
+@hookimpl
+def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
+    """Register the tokenizers' files, which have no public address, and what goes with them."""
+    for name in ("layton-h", "layton-h-star", "layton-t", "layton-t-star", "layton-ladd"):
+        register(
+            WeightsEntry(
+                name=name,
+                files=(WeightsFile(path="tokenizer.pth", url=""),),
+                licence="not stated",
+                used_by=tuple(n for n in NAMED_MODELS if _file_of(n) == name),
+                summary=f"{NAMED_MODELS[name].label} tokenizer: {NAMED_MODELS[name].note}",
+            )
+        )
+    for entry in _companions():
+        register(entry)
+
+
+def _companions() -> tuple[WeightsEntry, ...]:
+    parts = [f"{part}/{file}" for part in ("unet", "vae") for file in _SDXL_FILES]
+    return (
+        WeightsEntry(
+            name="hyper-sd-sdxl-1step",
+            files=(hub_file("ByteDance/Hyper-SD", "Hyper-SDXL-1step-lora.safetensors"),),
+            licence="openrail++",
+            used_by=("layton-ladd-hyper",),
+            summary="HyperSD one-step LoRA of SDXL",
+        ),
+        WeightsEntry(
+            name="tlcm-sdxl",
+            files=tuple(
+                hub_file("AIGCer-OPPO/TLCM", f"lora_model/{file}")
+                for file in ("adapter_config.json", "adapter_model.safetensors")
+            ),
+            licence="Apache-2.0",
+            used_by=("layton-ladd-tlcm",),
+            summary="TLCM LoRA of SDXL, 2–8 steps",
+        ),
+        WeightsEntry(
+            name="sdxl-unet-vae",
+            files=tuple(hub_file(_SDXL, part, save_as=part) for part in parts),
+            licence="openrail++",
+            used_by=tuple(NAMED_MODELS),
+            summary="SDXL's U-Net and VAE, for tokenizer files that hold the trained part alone",
+        ),
+    )
+
+
+def _spec(
+    card: ModelCard, config: TokenizerConfig, load: Callable[[LoadContext], Tokenizer]
+) -> ModelSpec:
+    sampler = config.sampler
+    options = {
+        "steps": sampler.steps,
+        "cond_scale": sampler.cond_scale,
+        "encode_px": config.encode_px,
+    }
+    return ModelSpec(card=card, load=load, options=options)
+
+
+def _card(name: str) -> ModelCard:
+    model = NAMED_MODELS[name]
+    config = model.config
+    return ModelCard(
+        name=name,
+        kind="tokenizer",
+        family="layton",
+        summary=f"{model.label}: 1024 px in 256 codes, decoded by SDXL; {model.note}",
+        title=model.label,
+        sizes_px=(config.image_px,),
+        num_tokens=config.num_tokens,
+        codebook_size=config.encoder.codebook_size,
+        bits_per_image=config.num_tokens * math.log2(config.encoder.codebook_size),
+        encoder_params=_ENCODER_PARAMS,
+        decoder_params=_DECODER_PARAMS,
+        weights=(_file_of(name), *filter(None, [_LORA_OF.get(name)])),
+        training_data=model.note.partition("trained on ")[2],
+        source=_PAPER,
+        is_stochastic=True,
+        num_inference_steps=config.sampler.steps,
+        nfe=config.sampler.steps,
+        aliases=_ALIASES.get(name, ()),
+        notes=(
+            f"{config.sampler.kind} sampler; images are resized to {config.encode_px} px before "
+            "the encoder; parameters of the decoder before folding"
+        ),
+    )
+
+
+def _shipped_card(shipped: Shipped) -> ModelCard:
+    config = shipped.config
+    return ModelCard(
+        name=shipped.name,
+        kind="tokenizer",
+        family="layton",
+        summary=(
+            f"{config.image_px} px in {config.num_tokens} codes, trained by this project's recipes;"
+            " ships with the package"
+        ),
+        title=shipped.name.capitalize(),
+        sizes_px=(config.image_px,),
+        num_tokens=config.num_tokens,
+        codebook_size=config.encoder.codebook_size,
+        bits_per_image=config.num_tokens * math.log2(config.encoder.codebook_size),
+        encoder_params=shipped.encoder_params,
+        decoder_params=shipped.decoder_params,
+        source=_PAPER,
+        is_stochastic=True,
+        num_inference_steps=config.sampler.steps,
+        nfe=config.sampler.steps,
+        notes="see its model card beside the weights",
+    )
+
+
+def _file_of(name: str) -> str:
+    return "layton-ladd" if name in _LORA_OF else name
+
+
+def _load_published(name: str, context: LoadContext) -> Tokenizer:
+    from layton_bench_layton.adapter import load_published
+
+    return load_published(name, _file_of(name), _LORA_OF.get(name), context)
+
+
+def _load_shipped(shipped: Shipped, context: LoadContext) -> Tokenizer:
+    from layton_bench_layton.adapter import load_shipped
+
+    return load_shipped(shipped.name, context)
