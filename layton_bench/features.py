@@ -80,7 +80,7 @@ class FeatureRows:
             for row, key in enumerate(chunk.keys)
         }
         keys = sorted(where)
-        width = self._chunks[0].rows.shape[1] if self._chunks else 0
+        width = next((chunk.rows.shape[1] for chunk in self._chunks if chunk.keys), 0)
         rows = np.empty((len(keys), width), dtype=np.float32)
         for target, key in enumerate(keys):
             number, row = where[key]
