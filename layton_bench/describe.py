@@ -12,6 +12,7 @@ from layton_bench.record import MetricResult, RunRecord
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOST_LINES = 20
 _JSON_COLUMNS = ("-metadata", "-details")
 
 
@@ -40,7 +41,7 @@ def _lines(record: RunRecord) -> Iterator[str]:
 
 def _metrics(record: RunRecord) -> Iterator[str]:
     yield "Metrics (95% interval):"
-    for name, result in record.metrics.items():
+    for result in record.metrics.values():
         yield f"  {_heading(result):<28} {format_value(result)}"
         if result.unavailable:
             yield f"    unavailable: {result.unavailable}"
@@ -50,7 +51,8 @@ def _metrics(record: RunRecord) -> Iterator[str]:
             yield f"    {_spread(result)}"
         if result.value is not None:
             yield f"    {result.signature}"
-        del name
+    if record.not_applicable:
+        yield f"  Not applicable to this model: {', '.join(record.not_applicable)}"
 
 
 def _spread(result: MetricResult) -> str:
@@ -70,13 +72,22 @@ def _heading(result: MetricResult) -> str:
 def _missing(record: RunRecord) -> Iterator[str]:
     done = record.completeness
     if done.missing:
-        yield f"The data set lacks {done.missing:,} samples of the suite."
+        plural = "s" if done.missing > 1 else ""
+        yield f"The data set lacks {done.missing:,} sample{plural} of the suite."
     if done.upscaled:
         yield f"{done.upscaled:,} images were smaller than the suite's size and were enlarged."
     for group in done.duplicates:
         yield f"Same content: {', '.join(group)}"
-    for failure in done.failed:
+    yield from left_out(record)
+
+
+def left_out(record: RunRecord) -> Iterator[str]:
+    """A line for each sample that fell out, up to a number that can be read."""
+    failed = record.completeness.failed
+    for failure in failed[:_MOST_LINES]:
         yield f"Left out ({failure.stage}): {failure.key}: {failure.reason}"
+    if len(failed) > _MOST_LINES:
+        yield f"Left out: {len(failed) - _MOST_LINES:,} more; record.json lists them all."
 
 
 def _machine(record: RunRecord) -> Iterator[str]:

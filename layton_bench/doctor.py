@@ -62,10 +62,9 @@ def _machine() -> Iterator[Finding]:
 
 def _plugins(plugins: Plugins) -> Iterator[Finding]:
     for info in plugins.infos:
-        detail = f"{info.distribution} {info.version}" if info.error is None else info.error
-        yield Finding(
-            area="plugins", name=info.name, is_found=info.error is None, detail=detail
-        )
+        origin = f"{info.distribution} {info.version}" if info.distribution else "named by you"
+        detail = origin if info.error is None else info.error
+        yield Finding(area="plugins", name=info.name, is_found=info.error is None, detail=detail)
 
 
 def _datasets(plugins: Plugins, data_root: Path | None) -> Iterator[Finding]:
@@ -75,7 +74,7 @@ def _datasets(plugins: Plugins, data_root: Path | None) -> Iterator[Finding]:
     for name, spec in plugins.datasets.entries.items():
         enables = f"suites {', '.join(suites[name])}" if suites[name] else ""
         try:
-            count = len(spec.open(data_root).items())
+            count = len(plugins.open_dataset(name, data_root).items())
         except LaytonBenchError as error:
             yield Finding(
                 area="data sets", name=name, is_found=False, detail=str(error), enables=enables
@@ -93,10 +92,10 @@ def _weights(plugins: Plugins) -> Iterator[Finding]:
     for metric in plugins.metrics.entries.values():
         for weight in metric.weights:
             users[weight].append(f"metric {metric.name}")
-    for name, model in plugins.models.entries.items():
-        for weight in model.card.weights:
-            if name == model.card.name:
-                users[weight].append(f"model {name}")
+    cards = {model.card.name: model.card for model in plugins.models.entries.values()}
+    for card in cards.values():
+        for weight in card.weights:
+            users[weight].append(f"model {card.name}")
     store = WeightsStore(plugins.weights.entries)
     for name in plugins.weights.entries:
         is_found = store.is_installed(name)

@@ -225,7 +225,7 @@ class _Passes:
         self._name = spec.card.name
         self._device = resolve_device(options.device)
         torch_dtype(options.dtype)
-        self._dataset = plugins.datasets[suite.dataset].open(options.data_root)
+        self._dataset = plugins.open_dataset(suite.dataset, options.data_root)
         self._items = select(self._dataset.items(), options.limit)
         self._fingerprint = fingerprint(self._dataset, self._items)
         self._specs = {n: plugins.metric(n) for metric in wanted for n in VARIANTS[metric]}

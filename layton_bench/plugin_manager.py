@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import pluggy
 
 from layton_bench import hookspecs
 from layton_bench.backbones import BackboneSpec
-from layton_bench.datasets.base import DatasetSpec
-from layton_bench.errors import NameClashError, UnknownNameError, UserError
+from layton_bench.datasets.base import Dataset, DatasetSpec
+from layton_bench.errors import (
+    LaytonBenchError,
+    NameClashError,
+    UnknownNameError,
+    UserError,
+)
 from layton_bench.metrics.base import MetricPattern, MetricSpec
 from layton_bench.models import ModelPattern, ModelSpec
 from layton_bench.plugin_discovery import Found, PluginInfo, find_plugins, left_out
@@ -95,6 +101,24 @@ class Plugins:
     def metric(self, name: str) -> MetricSpec:
         """The metric of that name, or made by the pattern that matches it."""
         return _look_up(name, self.metrics, self.metric_patterns)
+
+    def open_dataset(self, name: str, root: Path | None) -> Dataset:
+        """Open a data set below a data root.
+
+        Raises:
+            UserError: unknown, missing, or its plugin failed.
+        """
+        spec = self.datasets[name]
+        try:
+            return spec.open(root)
+        except LaytonBenchError:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            raise UserError(
+                f"data set '{name}' of {self.datasets.owners[name]}",
+                f"it cannot be opened ({type(error).__name__}: {error})",
+                "Check --data-root.",
+            ) from error
 
     def _take_in(self, found: Found) -> PluginInfo:
         """Register all that a plugin offers, or nothing of it."""

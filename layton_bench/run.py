@@ -136,7 +136,7 @@ def make_plan(
     metrics = metric_specs(plugins, suite, options.metrics)
     weights = WeightsStore(plugins.weights.entries)
     data = plugins.datasets[suite.dataset]
-    dataset = data.open(options.data_root)
+    dataset = plugins.open_dataset(suite.dataset, options.data_root)
 
     def start(clock: Clock) -> Candidates:
         model = load_model(plugins, spec, device, options.dtype, model_options)

@@ -59,11 +59,12 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> Bench:
     """The command line over a data root of its own, run in the test's own folder."""
-    from layton_bench.cli import invoke
+    from layton_bench.cli import console, invoke
     from layton_bench.results import stored_runs
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "240")
+    for one in (console.out, console.err):
+        monkeypatch.setattr(one, "_width", 240)
     data, results = tmp_path / "data", tmp_path / "results"
     data.mkdir()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -27,12 +28,12 @@ from layton_bench.plugin_manager import Plugins
 
 _log = logging.getLogger(__name__)
 
-err = Console(stderr=True)
 # Piped output has no width of its own: wide enough that the suites' tables are not folded.
-out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
-
-
+_PIPED = None if "COLUMNS" in os.environ else 160
 _WIDE = 200
+
+err = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPED)
+out = Console(width=None if sys.stdout.isatty() else _PIPED)
 
 
 @dataclass
@@ -93,16 +94,45 @@ def show_error(error: UserError) -> None:
 
 
 def print_boards(boards: Sequence[Board]) -> None:
-    """Tables on stdout, best values bold, notes below; intervals only where there is room."""
+    """Tables on stdout, best values bold, notes below; intervals only where there is room.
+
+    Where the terminal is too narrow for a column a metric, each metric has a row.
+    """
     for board in boards:
-        rows = cells(board, lambda text: text, with_intervals=out.width >= _WIDE)
-        table = Table(title=Text(board.title), title_justify="left")
-        for number, heading in enumerate(headings(board)):
-            is_name = number == 0
-            table.add_column(Text(heading), justify="left" if is_name else "right", no_wrap=is_name)
-        for record, row in zip(board.records, rows, strict=True):
-            styles = ["", "", *("bold" if is_best(board, c, record) else "" for c in board.columns)]
-            table.add_row(*(Text(t, style=s) for t, s in zip(row, styles, strict=True)))
+        names = [Text(heading) for heading in headings(board)]
+        texts = cells(board, lambda text: text, with_intervals=out.width >= _WIDE)
+        rows = [
+            [Text(name), Text(bits), *(Text(v, style=s) for v, s in zip(values, bold, strict=True))]
+            for (name, bits, *values), bold in zip(texts, _styles(board), strict=True)
+        ]
+        table = _table(board, names, rows)
+        room = out.options.update(width=10_000)  # else the measure is cut to the terminal's
+        if Measurement.get(out, room, table).maximum > out.width:
+            first, *others = zip(names, *rows, strict=True)
+            table = _table(board, [Text(""), *first[1:]], others)
         out.print(table)
         for note in notes(board):
             out.print(Text(f"  {note}"), soft_wrap=True)
+
+
+def _styles(board: Board) -> list[list[str]]:
+    return [
+        ["bold" if is_best(board, column, record) else "" for column in board.columns]
+        for record in board.records
+    ]
+
+
+def _table(board: Board, names: Sequence[Text], rows: Sequence[Sequence[Text]]) -> Table:
+    table = Table(title=Text(board.title), title_justify="left")
+    widths = [max(len(row[number]) for row in rows) for number in range(len(names))]
+    share = (out.width - widths[0] - 3 * len(names) - 1) // max(1, len(names) - 1)
+    for number, (name, width) in enumerate(zip(names, widths, strict=True)):
+        if number == 0:
+            table.add_column(name, overflow="fold")
+        else:  # a long heading folds before a number does
+            longest = max(map(len, name.plain.split()), default=0)
+            fits = max(width, min(longest, max(share, 12)), min(len(name), share))
+            table.add_column(name, justify="right", width=fits, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table

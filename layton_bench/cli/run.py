@@ -26,6 +26,7 @@ from layton_bench.cli.options import (
     Settings,
     Strict,
 )
+from layton_bench.describe import left_out
 from layton_bench.devices import parse_batch_size
 from layton_bench.errors import UserError
 from layton_bench.leaderboard import boards, to_markdown
@@ -143,8 +144,8 @@ def say(outcome: Outcome) -> None:
             record.model.name,
             ", ".join(outcome.lacking),
         )
-    for failure in record.completeness.failed:
-        _log.warning("left out '%s' (%s): %s", failure.key, failure.stage, failure.reason)
+    for line in left_out(record):
+        _log.warning("%s", line)
     if record.status == "interrupted":
         _log.warning("interrupted: the record covers the samples done so far and says so")
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from conftest import Bench, Lab, Site
 from fakes import metric_spec
 
 from layton_bench import cli
+from layton_bench.cli import console
 from layton_bench.plugin_manager import Plugins
 from layton_bench.record import RunRecord
 from layton_bench.results import stored_runs
@@ -220,8 +222,8 @@ def test_tables_go_to_stdout_and_all_else_to_stderr(lab: Lab) -> None:
     lab.add_bad()
     outcome = lab.run("lab-nan")
     assert "PSNR (dB) ↑" in outcome.out
-    assert "left out" not in outcome.out
-    assert "left out 'bad'" in outcome.err
+    assert "Left out" not in outcome.out
+    assert "Left out (decode): bad" in outcome.err
     assert "lab-nan on lab-64" in outcome.err
     folder = stored_runs(lab.bench.results)[0].folder
     assert f"Record, samples and images: {folder}" in outcome.err
@@ -259,6 +261,28 @@ def test_a_leaderboard_sorted_by_an_unknown_metric(lab: Lab) -> None:
     outcome = lab.bench("leaderboard", "--sort", "fid", "--out", lab.bench.results)
     assert (outcome.code, outcome.out) == (2, "")
     assert "Use one of level, psnr." in outcome.err
+
+
+def test_a_narrow_terminal_has_a_row_for_each_metric(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = lab.run("lab-half", "lab-gain").out
+    monkeypatch.setattr(console.out, "_width", 50)
+    narrow = lab.run("lab-half", "lab-gain").out
+    value = f"{lab.run('lab-half').records[0].metrics['psnr'].value:.2f}"
+    # every cell is there both ways, and every line fits
+    assert re.search(rf"│ lab-half │ +[\d,]+ │ +{value} ", wide)
+    assert re.search(rf"│ PSNR \(dB\) ↑ +│ +{value} │ +{value} │", narrow)
+    assert max(map(len, narrow.splitlines())) <= 50
+
+
+def test_numbers_are_shown_however_narrow_the_terminal(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = f"--set marks={'x' * 200} --limit 1"
+    (record,) = lab.run("lab-slow", more=more).records
+    monkeypatch.setattr(console.out, "_width", 60)
+    assert f"{record.metrics['psnr'].value:.2f}" in lab.run("lab-slow", more=more).out
 
 
 def test_an_unknown_run(bench: Bench) -> None:

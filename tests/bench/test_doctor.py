@@ -1,0 +1,139 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Lab, Site
+
+from layton_bench import doctor
+from layton_bench.doctor import Finding, examine
+from layton_bench.plugin_manager import Plugins
+
+PLUGIN = """
+    from layton_bench import (
+        DatasetSpec, MetricSpec, ModelCard, ModelSpec, WeightsEntry, hookimpl, hub_file
+    )
+
+    def fail(root):
+        raise RuntimeError("no shelf")
+
+    @hookimpl
+    def layton_bench_register_models(register):
+        card = ModelCard(
+            name="weighty", kind="tokenizer", family="f", summary="s", weights=("the-weights",),
+            aliases=("w",),
+        )
+        register(ModelSpec(card=card, load=lambda context: None))
+
+    @hookimpl
+    def layton_bench_register_metrics(register):
+        common = {"label": "L", "direction": "lower", "summary": "s", "make": print}
+        needs = {"weights": ("the-weights",), "requires": {"numpy": "x"}}
+        register(MetricSpec(name="seen", **needs, **common))
+        register(MetricSpec(name="unseen", requires={"no_such_package": "extra"}, **common))
+
+    @hookimpl
+    def layton_bench_register_weights(register):
+        register(WeightsEntry(name="the-weights", files=(hub_file("a/b", "c"),), licence="MIT"))
+
+    @hookimpl
+    def layton_bench_register_datasets(register):
+        register(DatasetSpec(name="broken", summary="s", num_items=None, open=fail))
+"""
+
+
+def found(root: Path | None = None) -> dict[tuple[str, str], Finding]:
+    return {(f.area, f.name): f for f in examine(Plugins(), root)}
+
+
+def test_the_machine_is_described() -> None:
+    here = found()
+    assert here["machine", "torch"].detail == (
+        f"{torch.__version__}, {torch.get_num_threads()} threads"
+    )
+    assert here["machine", "layton-bench"].is_found
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [
+        (False, False, (False, "none that torch can use; models run on the CPU")),
+        (True, False, (True, "a GPU")),
+        (False, True, (True, "Metal")),
+    ],
+)
+def test_gpus_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, expected: tuple[bool, str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    gpu = found()["machine", "GPU"]
+    assert (gpu.is_found, gpu.detail) == expected
+
+
+def test_embedded_data_is_found_and_what_it_enables() -> None:
+    photos = found()["data sets", "photos"]
+    assert (photos.is_found, photos.detail) == (True, "10 images")
+    assert "photos-256, photos-512" in photos.enables
+
+
+def test_missing_data_says_where_it_is_expected(tmp_path: Path) -> None:
+    coco = found(tmp_path)["data sets", "coco-val2017"]
+    assert not coco.is_found
+    assert str(tmp_path / "val2017") in coco.detail
+    assert "suites coco5k-1024, coco5k-256, coco5k-512" in coco.enables
+
+
+def test_part_of_a_data_set_is_told_as_a_part(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    (lab.pictures.parent / "mjhq").symlink_to(lab.pictures)
+    assert found(lab.pictures.parent)["data sets", "mjhq"].detail == "5 of 30,000 images"
+
+
+def test_weights_and_packages_name_who_needs_them(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    site.plugin("needy", PLUGIN)
+    here = found()
+    weights = here["weights", "the-weights"]
+    assert (weights.is_found, weights.detail, weights.enables) == (
+        False, "layton-bench weights pull the-weights", "metric seen, model weighty",
+    )  # fmt: skip
+    package = here["packages", "no_such_package"]
+    assert (package.is_found, package.detail, package.enables) == (
+        False, "pip install 'layton-bench[extra]'", "metric unseen",
+    )  # fmt: skip
+    assert here["packages", "numpy"].detail == "installed"
+
+
+def test_installed_weights_are_found(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    site.plugin("needy", PLUGIN)
+    (tmp_path / "c").write_bytes(b"weights")
+    doctor.WeightsStore(Plugins().weights.entries).add("the-weights", tmp_path / "c")
+    weights = found()["weights", "the-weights"]
+    assert weights.is_found
+    assert Path(weights.detail).read_bytes() == b"weights"
+
+
+def test_a_plugin_whose_data_set_cannot_be_opened_does_not_end_it(site: Site) -> None:
+    site.plugin("needy", PLUGIN)
+    broken = found()["data sets", "broken"]
+    assert not broken.is_found
+    assert "data set 'broken' of needy of dist-needy: it cannot be opened (RuntimeError: no" in (
+        broken.detail
+    )
+
+
+def test_plugins_are_listed_with_their_faults(site: Site) -> None:
+    site.plugin("bad_one", "import no_such_module_here")
+    site.module("named_one", PLUGIN)
+    here = {(f.area, f.name): f for f in examine(Plugins(["named_one"]), None)}
+    assert "ModuleNotFoundError" in here["plugins", "bad_one"].detail
+    assert not here["plugins", "bad_one"].is_found
+    assert here["plugins", "named_one"].detail == "named by you"
+    assert here["plugins", "builtin"].detail.startswith("layton-bench ")
+    assert "no_such_module_here" not in sys.modules
