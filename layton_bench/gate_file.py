@@ -1,0 +1,115 @@
+"""A file of gates: what is asked of which model, validated before anything runs."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from layton_bench.errors import UserError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Bounds(_Strict):
+    """Fixed limits of a metric's value."""
+
+    min: float | None = None
+    """The value must not be below."""
+    max: float | None = None
+    """The value must not be above."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("give min, max or both")
+        return self
+
+
+class NotWorse(_Strict):
+    """A limit of how much worse than the baseline a metric may be."""
+
+    by: Annotated[float, Field(ge=0)] = 0.0
+    """Allowed loss in the metric's own unit, whichever way is better."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.998
+    """The gate fails where the loss is larger than ``by`` with at least this confidence."""
+
+
+class Throughput(_Strict):
+    """A limit on a benchmark's time, from pytest-benchmark's stored results."""
+
+    now: str
+    """JSON file of today (``--benchmark-json``), relative to the gates' file."""
+    baseline: str
+    """JSON file to hold it against."""
+    benchmark: str
+    """Full name of the benchmark."""
+    max_ratio: Annotated[float, Field(gt=0)] = 1.1
+    """Median of today / median of the baseline must not be above."""
+
+
+class Gate(_Strict):
+    """One gate."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """Shown by pytest."""
+    suite: str = ""
+    """Suite to run."""
+    model: str = ""
+    """Model to run."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Use only so many samples."""
+    settings: tuple[str, ...] = ()
+    """Options of the model, ``name=value``."""
+    plugins: tuple[str, ...] = ()
+    """Plugins to load: modules or paths."""
+    data_root: str | None = None
+    """Folder of the data sets, relative to the gates' file."""
+    bounds: dict[str, Bounds] = {}
+    """Metric → fixed limits."""
+    baseline: str | None = None
+    """Folder of the baseline run, relative to the gates' file."""
+    not_worse: dict[str, NotWorse] = {}
+    """Metric → allowed loss against the baseline."""
+    throughput: Throughput | None = None
+    """Limit on a stored benchmark; such a gate runs no model."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.throughput is not None:
+            if self.model or self.suite or self.bounds or self.not_worse:
+                raise ValueError("a throughput gate has no model, suite or metrics")
+            return self
+        if not self.model or not self.suite:
+            raise ValueError("suite and model are needed")
+        if not self.bounds and not self.not_worse:
+            raise ValueError("nothing is asked: give bounds or not_worse")
+        if bool(self.not_worse) != (self.baseline is not None):
+            raise ValueError("not_worse and baseline come together")
+        return self
+
+
+class _File(_Strict):
+    gate: Annotated[tuple[Gate, ...], Field(min_length=1)]
+
+
+def read_gates(path: Path) -> tuple[Gate, ...]:
+    """The gates of a file; raises UserError naming the file, the field and the problem."""
+    try:
+        gates = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).gate
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(str(path), f"not valid TOML: {error}", "Mend it.") from None
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()
+        )
+        raise UserError(str(path), problems, "docs/gates.md has every field.") from None
+    names = [gate.name for gate in gates]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(str(path), f"two gates are named '{twice[0]}'", "Rename one.")
+    return gates

@@ -1,0 +1,228 @@
+"""Holds a run against a gate's bounds and baseline; a failure is a table that can be read.
+
+A loss against the baseline is judged by a one-sided paired test: with d_i the loss of sample i
+(signed so that positive is worse), the gate fails where the lower confidence bound
+mean d − t · sd / √n is above the allowed loss, t being Student's quantile at n − 1 degrees of
+freedom. The confidence is shared out over the gate's metrics (Bonferroni). Nothing is drawn, so a
+verdict never changes from one call to the next.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from layton_bench.compare import check_comparable, compare, to_markdown
+from layton_bench.errors import NotComparableError, UserError
+from layton_bench.gate_file import Bounds, Gate, NotWorse, Throughput
+from layton_bench.record import read_record, read_samples
+from layton_bench.results import StoredRun
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from layton_bench.metrics.base import Direction
+    from layton_bench.record import MetricResult
+
+HEADINGS = ("metric", "wanted", "baseline", "now", "loss, lower bound", "verdict")
+
+
+class GateError(AssertionError):
+    """A gate's demand is not met; the message is a table of all its demands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One demand of a gate and what became of it."""
+
+    cells: tuple[str, ...]
+    is_met: bool
+
+
+def judge(gate: Gate, run: StoredRun | None, folder: Path) -> list[Finding]:
+    """Every demand of a gate, met.
+
+    Args:
+        gate: what is asked.
+        run: the run to be judged; None for a throughput gate.
+        folder: that of the gates' file, to which paths are relative.
+
+    Raises:
+        GateError: a demand is not met.
+        UserError: the baseline cannot be read or compared, or a metric has no value.
+    """
+    if gate.throughput is not None:
+        found = [_throughput(gate.throughput, folder)]
+    else:
+        assert run is not None
+        found = [_bounds(run, name, bounds) for name, bounds in gate.bounds.items()]
+        if gate.baseline is not None:
+            found += _against_baseline(gate, run, folder / gate.baseline)
+    if not all(finding.is_met for finding in found):
+        raise GateError(_table(found))
+    return found
+
+
+def update_baseline(gate: Gate, run: StoredRun | None, folder: Path) -> str:
+    """Replace the gate's baseline by ``run``; returns what changed, as Markdown."""
+    if gate.baseline is None or run is None:
+        return f"gate '{gate.name}' has no baseline run"
+    target = folder / gate.baseline
+    told = f"gate '{gate.name}': first baseline, run {run.record.run_id}"
+    if target.is_dir():
+        old = StoredRun(folder=target, record=read_record(target))
+        try:
+            told = to_markdown(compare(old, run))
+        except NotComparableError as error:
+            told = f"gate '{gate.name}': baseline replaced; not comparable: {error}"
+        shutil.rmtree(target)
+    # pictures stay behind: a baseline is committed, and only its numbers are read
+    shutil.copytree(run.folder, target, ignore=shutil.ignore_patterns("images", "*.png"))
+    return told
+
+
+def lower_bound(losses: NDArray[np.float64], confidence: float) -> float:
+    """One-sided lower confidence bound of the mean (Student 1908); float64 (n,), n ≥ 2."""
+    from scipy.stats import t
+
+    error = float(losses.std(ddof=1)) / math.sqrt(len(losses))
+    return float(losses.mean()) - float(t.ppf(confidence, len(losses) - 1)) * error
+
+
+def sample_losses(
+    baseline: NDArray[np.float64], now: NDArray[np.float64], direction: Direction
+) -> NDArray[np.float64]:
+    """Loss of each sample, positive where worse; both float64 (n,), paired.
+
+    For a bias, whose best mean is 0, the loss is that of the means' distances from 0.
+    """
+    if direction == "zero":
+        return np.asarray(np.sign(now.mean()) * now - np.sign(baseline.mean()) * baseline)
+    return np.asarray(baseline - now if direction == "higher" else now - baseline)
+
+
+def _bounds(run: StoredRun, name: str, bounds: Bounds) -> Finding:
+    result = _valued(run, name)
+    assert result.value is not None
+    low = -math.inf if bounds.min is None else bounds.min
+    high = math.inf if bounds.max is None else bounds.max
+    parts = [f"≥ {low:g}"] if bounds.min is not None else []
+    parts += [f"≤ {high:g}"] if bounds.max is not None else []
+    is_met = low <= result.value <= high
+    return Finding(
+        cells=(name, " and ".join(parts), "", _number(result, result.value), "", _word(is_met)),
+        is_met=is_met,
+    )
+
+
+def _against_baseline(gate: Gate, run: StoredRun, folder: Path) -> list[Finding]:
+    if not folder.is_dir():
+        raise UserError(
+            f"baseline {folder}",
+            "there is none yet",
+            "Make it: pytest --layton-bench-update-baselines.",
+        )
+    baseline = StoredRun(folder=folder, record=read_record(folder))
+    check_comparable(baseline.record, run.record)
+    share = len(gate.not_worse)
+    return [_not_worse(baseline, run, n, asked, share) for n, asked in gate.not_worse.items()]
+
+
+def _not_worse(
+    baseline: StoredRun, run: StoredRun, name: str, asked: NotWorse, share: int
+) -> Finding:
+    before, after = _valued(baseline, name), _valued(run, name)
+    if before.signature != after.signature:
+        raise NotComparableError(
+            f"metric '{name}'",
+            f"its signature was {before.signature} and is {after.signature}",
+            "Make a new baseline: pytest --layton-bench-update-baselines.",
+        )
+    losses = sample_losses(*_paired(baseline, run, name), after.direction)
+    bound = lower_bound(losses, 1 - (1 - asked.confidence) / share)
+    is_met = bound <= asked.by
+    cells = (
+        name, f"loss ≤ {asked.by:g} at {asked.confidence:g}", _number(before, before.value),
+        _number(after, after.value), f"{losses.mean():+.4g}, {bound:+.4g} (n={len(losses)})",
+        _word(is_met),
+    )  # fmt: skip
+    return Finding(cells=cells, is_met=is_met)
+
+
+def _paired(
+    baseline: StoredRun, run: StoredRun, name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values of the samples that both runs have."""
+    first, second = (read_samples(s.folder, s.record) for s in (baseline, run))
+    if name not in first or name not in second:
+        raise UserError(
+            f"metric '{name}'", "it has no value for single samples", "Give it bounds instead."
+        )
+    both = first[["key", name]].merge(second[["key", name]], on="key", suffixes=("_a", "_b"))
+    values = both[[f"{name}_a", f"{name}_b"]].to_numpy(dtype=np.float64)
+    finite = values[np.isfinite(values).all(axis=1)]
+    if len(finite) < 2:
+        raise UserError(f"metric '{name}'", "fewer than 2 finite samples", "Use more samples.")
+    return finite[:, 0], finite[:, 1]
+
+
+def _valued(run: StoredRun, name: str) -> MetricResult:
+    result = run.record.metrics.get(name)
+    if result is None or result.value is None:
+        why = "it was not computed" if result is None else result.unavailable or result.note
+        raise UserError(f"metric '{name}' of run {run.record.run_id}", why, "Leave it out.")
+    return result
+
+
+def _throughput(asked: Throughput, folder: Path) -> Finding:
+    now, before = (_median(folder / file, asked.benchmark) for file in (asked.now, asked.baseline))
+    ratio = now / before
+    is_met = ratio <= asked.max_ratio
+    cells = (
+        asked.benchmark, f"time ≤ {asked.max_ratio:g} × baseline", f"{before:.4g} s",
+        f"{now:.4g} s", f"{ratio:.3f} ×", _word(is_met),
+    )  # fmt: skip
+    return Finding(cells=cells, is_met=is_met)
+
+
+def _median(path: Path, benchmark: str) -> float:
+    """Median seconds of a benchmark in a JSON file of pytest-benchmark."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
+        names = {entry["fullname"]: float(entry["stats"]["median"]) for entry in stored}
+    except FileNotFoundError:
+        raise UserError(
+            str(path), "there is no such file", "Make it: pytest --benchmark-json FILE."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            str(path), f"not pytest-benchmark's JSON ({error})", "Make it anew."
+        ) from None
+    if benchmark not in names:
+        listed = ", ".join(sorted(names)) or "none"
+        raise UserError(f"benchmark '{benchmark}'", f"{path} has {listed}", "Name one of them.")
+    return names[benchmark]
+
+
+def _number(result: MetricResult, value: float | None) -> str:
+    return "" if value is None else f"{value:.{result.digits + 1}f}"
+
+
+def _word(is_met: bool) -> str:
+    return "met" if is_met else "NOT MET"
+
+
+def _table(found: Sequence[Finding]) -> str:
+    rows = [HEADINGS, *(finding.cells for finding in found)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

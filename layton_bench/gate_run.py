@@ -1,0 +1,52 @@
+"""The run that a gate judges."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from layton_bench.errors import UserError
+from layton_bench.gate_file import Gate
+from layton_bench.plan import RunOptions
+from layton_bench.plugin_manager import Plugins
+from layton_bench.results import StoredRun
+from layton_bench.run import run
+
+
+@lru_cache
+def _plugins(extra: tuple[str, ...]) -> Plugins:
+    return Plugins(extra)
+
+
+def run_gate(gate: Gate, results: Path, folder: Path) -> StoredRun | None:
+    """Run the gate's model; a run in ``results`` with the same inputs is taken instead.
+
+    Args:
+        gate: what is asked; a throughput gate has no run.
+        results: where runs are kept.
+        folder: that of the gates' file, to which paths are relative.
+
+    Raises:
+        UserError: the run cannot be made, or lost samples: a gate judges whole runs.
+    """
+    if gate.throughput is not None:
+        return None
+    metrics = tuple(dict.fromkeys([*gate.bounds, *gate.not_worse]))
+    options = RunOptions(
+        out=results,
+        limit=gate.limit,
+        data_root=None if gate.data_root is None else folder / gate.data_root,
+        metrics=metrics,
+        overwrite="only-missing",
+    )
+    outcome = run(_plugins(gate.plugins), gate.suite, gate.model, options, settings=gate.settings)
+    record = outcome.run.record
+    if record.completeness.failed:
+        first = record.completeness.failed[0]
+        raise UserError(
+            f"model '{gate.model}'",
+            f"{len(record.completeness.failed)} samples failed,"
+            f" first '{first.key}': {first.reason}",
+            "A gate judges whole runs: mend the model or the data.",
+        )
+    return outcome.run
