@@ -147,6 +147,7 @@ def test_a_baseline_is_made_shown_and_held_against(session: pytest.Pytester) -> 
     text = WHOLE.format(low=10).replace(
         "bounds.psnr = { min = 10 }", 'baseline = "base"\nnot_worse.psnr = { by = 0.1 }'
     )
+    text = text.replace("limit = 2", "limit = 6")  # two pairs could show nothing at 0.998
     path = write(session.path, text)
     made = run(session, "--layton-bench-results", "kept", "--layton-bench-update-baselines")
     made.assert_outcomes(passed=1)
