@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from safetensors.torch import save_file
@@ -15,11 +15,10 @@ from layton.checkpoint import compare, load_strict, read_state
 from layton.config import (
     NAMED_MODELS,
     TokenizerConfig,
-    UNetConfig,
-    VAEConfig,
     config_from_json,
     named_model,
 )
+from layton.diffusers_parts import read_part, sizes_fit, unet_config, vae_config
 from layton.errors import CheckpointError, ConfigError, MissingPartError
 from layton.ladd import ENCODER_PARTS, ConditionEmbedding
 from layton.lora import LoRAPair, match_lora, merged_weight, read_lora
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from layton.tokenizer import Tokenizer
 
-__all__ = ["load_parts", "load_tokenizer", "unet_config", "vae_config", "write_folder"]
+__all__ = ["load_parts", "load_tokenizer", "write_folder"]
 
 T = TypeVar("T", bound="Tokenizer")
 _PACKAGED = Path(__file__).parent / "pretrained"
@@ -118,7 +117,7 @@ def load_parts(
     Raises:
         CheckpointError: a part cannot be read or does not fit.
     """
-    unet, vae = _diffusers_part(sdxl, "unet"), _diffusers_part(sdxl, "vae")
+    unet, vae = read_part(sdxl, "unet"), read_part(sdxl, "vae")
     chosen = replace(
         config or TokenizerConfig(), unet=unet_config(unet.config), vae=vae_config(vae.config)
     )
@@ -150,77 +149,6 @@ def write_folder(
         (scratch / _CONFIG).write_text(config)
         for file in (_WEIGHTS, _CONFIG):
             (scratch / file).replace(folder / file)
-
-
-def unet_config(config: Mapping[str, Any]) -> UNetConfig:
-    """Read a diffusers UNet2DConditionModel configuration.
-
-    Raises:
-        ConfigError: it has a feature that the decoder does not run.
-    """
-    supported = {
-        "act_fn": ("silu",),
-        "addition_embed_type": (None, "text_time"),
-        "center_input_sample": (False,),
-        "class_embed_type": (None,),
-        "conv_in_kernel": (3,),
-        "conv_out_kernel": (3,),
-        "dual_cross_attention": (False,),
-        "encoder_hid_dim": (None,),
-        "flip_sin_to_cos": (True,),
-        "freq_shift": (0,),
-        "norm_eps": (1e-5,),
-        "num_class_embeds": (None,),
-        "only_cross_attention": (False,),
-        "resnet_time_scale_shift": ("default",),
-        "time_embedding_type": ("positional",),
-        "upcast_attention": (None, False),
-    }
-    _require_supported(config, supported, part="U-Net")
-    levels = len(config["block_out_channels"])
-    micro_width = config.get("addition_time_embed_dim")
-    embedded = config.get("projection_class_embeddings_input_dim") or 0
-    heads = config.get("num_attention_heads") or config["attention_head_dim"]
-    return UNetConfig(
-        latent_channels=config["in_channels"],
-        block_out_channels=tuple(config["block_out_channels"]),
-        down_block_types=tuple(config["down_block_types"]),
-        mid_block_type=config["mid_block_type"],
-        up_block_types=tuple(config["up_block_types"]),
-        layers_per_block=config["layers_per_block"],
-        transformer_layers_per_block=_per_level(config["transformer_layers_per_block"], levels),
-        num_attention_heads=_per_level(heads, levels),
-        cross_attention_dim=config["cross_attention_dim"],
-        norm_num_groups=config["norm_num_groups"],
-        use_linear_projection=config["use_linear_projection"],
-        addition_time_embed_dim=micro_width,
-        pooled_text_dim=embedded - 6 * micro_width if micro_width else 0,
-    )
-
-
-def vae_config(config: Mapping[str, Any]) -> VAEConfig:
-    """Read a diffusers AutoencoderKL configuration.
-
-    Raises:
-        ConfigError: it has a feature that the decoder does not run.
-    """
-    supported = {
-        "act_fn": ("silu",),
-        "latents_mean": (None,),
-        "shift_factor": (None,),
-        "use_post_quant_conv": (True,),
-        "use_quant_conv": (True,),
-    }
-    _require_supported(config, supported, part="VAE")
-    return VAEConfig(
-        latent_channels=config["latent_channels"],
-        block_out_channels=tuple(config["block_out_channels"]),
-        layers_per_block=config["layers_per_block"],
-        norm_num_groups=config["norm_num_groups"],
-        mid_block_add_attention=config.get("mid_block_add_attention", True),
-        scaling_factor=config["scaling_factor"],
-        force_upcast=bool(config.get("force_upcast", True)),
-    )
 
 
 def _locate(source: str | Path) -> tuple[Path, Path | None]:
@@ -288,35 +216,11 @@ def _completed(
             raise MissingPartError(
                 label, f"has no {part}", "Pass sdxl=, a diffusers SDXL folder or hub id."
             )
-        module = _diffusers_part(sdxl, part)
-        if not _sizes_fit(part, module.config, config):
+        module = read_part(sdxl, part)
+        if not sizes_fit(part, module.config, config):
             raise CheckpointError(str(sdxl), f"its {part} has other sizes than the configuration")
         full |= {prefix + key: tensor for key, tensor in module.state_dict().items()}
     return full
-
-
-def _sizes_fit(part: str, found: Mapping[str, Any], config: TokenizerConfig) -> bool:
-    if part == "unet":
-        return unet_config(found) == config.unet
-    return vae_config(found) == config.vae
-
-
-def _diffusers_part(source: str | Path, part: str) -> Any:
-    import diffusers
-
-    builder: Any = {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL}[part]
-    folder = Path(source) / part
-    plain = (folder / "diffusion_pytorch_model.safetensors").is_file()
-    halved = list(folder.glob("diffusion_pytorch_model.fp16*.safetensors"))
-    variant = "fp16" if halved and not plain else None
-    try:
-        return builder.from_pretrained(
-            str(source), subfolder=part, use_safetensors=True, variant=variant
-        )
-    except (OSError, ValueError) as error:
-        raise MissingPartError(
-            str(source), f"no {part} can be read from it ({error})", "Pass a diffusers folder."
-        ) from None
 
 
 def _vq_part(
@@ -373,15 +277,3 @@ class _Cast:
             pair, scale = self.changes[layer]
             tensor = merged_weight(tensor.float(), pair, scale=scale)
         return tensor.to(target)
-
-
-def _require_supported(
-    config: Mapping[str, Any], supported: Mapping[str, tuple[Any, ...]], *, part: str
-) -> None:
-    for key, values in supported.items():
-        if key in config and config[key] not in values:
-            raise ConfigError(part, f"{key} = {config[key]!r} is not supported")
-
-
-def _per_level(value: int | list[int] | tuple[int, ...], levels: int) -> tuple[int, ...]:
-    return (value,) * levels if isinstance(value, int) else tuple(value)

@@ -70,6 +70,13 @@ class Tokenizer(nn.Module):
 
         return load_tokenizer(cls, source, **options)
 
+    @classmethod
+    def from_parts(cls, **options: Any) -> Self:
+        """A tokenizer before training, from SDXL and a VQ tokenizer; see `loading.load_parts`."""
+        from layton.loading import load_parts
+
+        return load_parts(cls, **options)
+
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
         """Write config.json and model.safetensors, which `from_pretrained(folder)` reads.
 

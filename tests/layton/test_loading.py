@@ -19,7 +19,7 @@ from layton import (
     VAEConfig,
 )
 from layton.checkpoint import read_state
-from layton.loading import load_parts, unet_config, vae_config
+from layton.diffusers_parts import unet_config, vae_config
 from layton.vq import VQModel
 
 
@@ -83,7 +83,7 @@ def test_parts_before_training(tiny_tokenizer, tiny_config, tmp_path, sdxl):
     vq = VQModel(tiny_config.encoder)
     torch.save({"model": vq.state_dict()}, tmp_path / "vq.pt")
     base = dataclasses.replace(tiny_config, unet=UNetConfig(), vae=VAEConfig())
-    model = load_parts(Tokenizer, sdxl=sdxl, vq=tmp_path / "vq.pt", config=base)
+    model = Tokenizer.from_parts(sdxl=sdxl, vq=tmp_path / "vq.pt", config=base)
     assert model.config == tiny_config  # sizes were read from the folder
     assert torch.equal(model.encode(images()), vq.encode(small(images())).flatten(1))
     unet = tiny_tokenizer.decoder.unet.state_dict()
@@ -97,12 +97,12 @@ def test_parts_before_training(tiny_tokenizer, tiny_config, tmp_path, sdxl):
     # steering starts at nothing, reproducibly
     codes = model.encode(images())
     assert torch.equal(model.decode(codes), model.decode(codes, cond_scale=0.0))
-    again = load_parts(Tokenizer, sdxl=sdxl, vq=tmp_path / "vq.pt", config=base)
+    again = Tokenizer.from_parts(sdxl=sdxl, vq=tmp_path / "vq.pt", config=base)
     key = "controlnet_cond_embedding.conv_in.weight"
     assert torch.equal(again.decoder.controlnet.state_dict()[key], copy[key])
     torch.save({"model": {"encoder.conv_in.bias": torch.zeros(8)}}, tmp_path / "not_vq.pt")
     with pytest.raises(CheckpointError, match="is no VQ tokenizer"):
-        load_parts(Tokenizer, sdxl=sdxl, vq=tmp_path / "not_vq.pt", config=base)
+        Tokenizer.from_parts(sdxl=sdxl, vq=tmp_path / "not_vq.pt", config=base)
 
 
 def small(batch):
