@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from layton_bench.availability import unavailable_reason
@@ -137,6 +138,7 @@ def explain_gap(
     options: RunOptions,
     *,
     settings: Sequence[str] = (),
+    statistics: Sequence[Path] = (),
     reporter: Reporter | None = None,
 ) -> list[Explanation]:
     """Score a tokenizer under every combination and set each against published numbers.
@@ -148,26 +150,41 @@ def explain_gap(
         reported: metric as papers name it → published number.
         options: how to run; ``metrics`` and ``overwrite`` are not used.
         settings: ``name=value`` for the model's own options.
+        statistics: other reference sets of FID, as ``.npz`` files (a training set's, ADM's
+            reference batches): each is one more variant.
         reporter: told how it goes on, pass by pass.
 
     Raises:
         UserError: unknown names, missing data, a metric without known variants.
     """
     wanted = {paper_metric(name): value for name, value in reported.items()}
+    variants = {name: _variants(name, statistics) for name in wanted}
     suite = plugins.suites[suite_name]
     crops = [p for p in plugins.protocols.entries.values() if p.name not in _CROPS_LEFT_OUT]
-    passes = _Passes(plugins, suite, model_name, wanted, options, settings)
+    passes = _Passes(plugins, suite, model_name, variants, options, settings)
     values: dict[tuple[str, RoundingRule, str], MetricValue] = {}
     for crop in crops:
         for (rounding, metric), value in passes.run(crop.id, reporter or Silent()).items():
             values[crop.id, rounding, metric] = value
-    return [_explain(metric, number, values) for metric, number in wanted.items()]
+    names = passes.names
+    return [_explain(m, number, names[m], values) for m, number in wanted.items()]
+
+
+def _variants(metric: str, statistics: Sequence[Path]) -> tuple[str, ...]:
+    """Variants of a metric; FID has one more of each convention for every file of statistics."""
+    own = VARIANTS[metric]
+    if metric != "fid":
+        return own
+    return (*own, *(f"{name}@{path}" for path in statistics for name in own))
 
 
 def _explain(
-    metric: str, reported: float, values: Mapping[tuple[str, RoundingRule, str], MetricValue]
+    metric: str,
+    reported: float,
+    variants: Sequence[str],
+    values: Mapping[tuple[str, RoundingRule, str], MetricValue],
 ) -> Explanation:
-    chosen = {key: v for key, v in values.items() if key[2] in VARIANTS[metric]}
+    chosen = {key: v for key, v in values.items() if key[2] in variants}
     made = [_combination(metric, reported, *key, value) for key, value in chosen.items()]
     made.sort(key=lambda c: (c.gap is None, abs(c.gap or 0.0)))
     n = max((value.n for value in chosen.values()), default=0)
@@ -216,7 +233,7 @@ class _Passes:
         plugins: Plugins,
         suite: Suite,
         model_name: str,
-        wanted: Mapping[str, float],
+        variants: Mapping[str, Sequence[str]],
         options: RunOptions,
         settings: Sequence[str],
     ) -> None:
@@ -228,7 +245,9 @@ class _Passes:
         self._dataset = plugins.open_dataset(suite.dataset, options.data_root)
         self._items = select(self._dataset.items(), options.limit)
         self._fingerprint = fingerprint(self._dataset, self._items)
-        self._specs = {n: plugins.metric(n) for metric in wanted for n in VARIANTS[metric]}
+        found = {m: [plugins.metric(name) for name in names] for m, names in variants.items()}
+        self.names = {m: [spec.name for spec in specs] for m, specs in found.items()}
+        self._specs = {spec.name: spec for specs in found.values() for spec in specs}
         loaded = load_model(
             plugins, spec, self._device, options.dtype, parse_options(spec, settings)
         )

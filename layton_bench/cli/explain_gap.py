@@ -38,6 +38,10 @@ def explain_gap(
             help="A published number (ssim=0.675). Repeatable. [default: those in reported.csv]",
         ),
     ] = None,
+    statistics: Annotated[
+        list[Path] | None,
+        typer.Option(help="FID statistics of another reference set (.npz). Repeatable."),
+    ] = None,
     data_root: DataRoot = None,
     limit: Limit = None,
     device: Device = "auto",
@@ -57,8 +61,9 @@ def explain_gap(
         batch_size=parse_batch_size(batch_size),
     )  # fmt: skip
     found = explain(
-        state.plugins, suite, model, wanted, options, settings=setting or (), reporter=BarReporter()
-    )
+        state.plugins, suite, model, wanted, options, settings=setting or (),
+        statistics=statistics or (), reporter=BarReporter(),
+    )  # fmt: skip
     if as_json:
         out.out(json.dumps([asdict(e) for e in found], indent=2, ensure_ascii=False))
         return

@@ -247,7 +247,8 @@ def _with_statistics(match: re.Match[str]) -> MetricSpec:
     make = base.make
     assert isinstance(make, partial)
     return MetricSpec(
-        name=match[0], label=base.label, direction=base.direction, digits=base.digits,
+        name=f"{base.name}@{path.name}", label=base.label, direction=base.direction,
+        digits=base.digits,
         summary=f"{base.summary}, against the statistics of {path.name}",
         weights=base.weights, signature={**base.signature, "stats": sha256_of(path)[:12]},
         make=partial(
