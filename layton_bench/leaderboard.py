@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Literal
 from layton_bench.errors import UserError
 from layton_bench.markdown import code, escape, table
 from layton_bench.metrics.base import Direction, badness
+from layton_bench.ranks import rank_column, rank_note
 from layton_bench.record import MetricResult, RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Format = Literal["md", "csv", "json"]
+Format = Literal["md", "csv", "json"]  # leaderboard_formats.py has more
 
 ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "zero": "→0", "none": ""}
 OTHER_SIGNATURE = "†"
@@ -48,11 +49,13 @@ class Board:
         title: suite, samples and data in words.
         records: best first by the first column that can be ranked.
         columns: the metrics, in the suite's order.
+        ranked_by: the column that the records are sorted by; None where none can be ranked.
     """
 
     title: str
     records: tuple[RunRecord, ...]
     columns: tuple[Column, ...]
+    ranked_by: Column | None = None
 
 
 def boards(records: Iterable[RunRecord], *, sort_by: str | None = None) -> list[Board]:
@@ -100,7 +103,8 @@ def _board(records: Sequence[RunRecord], sort_by: str | None) -> Board:
     if by is not None:
         # missing and incomparable values come last; sorted() keeps ties by name
         ordered.sort(key=lambda r: _rank_key(r, by))
-    return Board(title=_title(ordered[0]), records=tuple(ordered), columns=columns)
+    title = _title(ordered[0])
+    return Board(title=title, records=tuple(ordered), columns=columns, ranked_by=by)
 
 
 def _rank_key(record: RunRecord, column: Column) -> tuple[bool, float]:
@@ -265,20 +269,27 @@ def notes(board: Board) -> list[str]:
     return lines
 
 
-def to_markdown(made: Sequence[Board]) -> str:
-    """Boards as Markdown tables, best in bold, signatures and notes below."""
-    return "\n\n".join(_markdown(board) for board in made) + "\n" if made else "No runs yet.\n"
+def to_markdown(made: Sequence[Board], *, with_ranks: bool = False) -> str:
+    """Boards as Markdown tables, best in bold, signatures and notes below.
+
+    Args:
+        made: the boards.
+        with_ranks: whether a column of ranks stands before the models (see ``ranks.py``).
+    """
+    texts = [_markdown(board, with_ranks=with_ranks) for board in made]
+    return "\n\n".join(texts) + "\n" if texts else "No runs yet.\n"
 
 
-def _markdown(board: Board) -> str:
-    rows = cells(board, lambda text: f"**{text}**")
+def _markdown(board: Board, *, with_ranks: bool) -> str:
+    rows = [[escape(n), *v] for n, *v in cells(board, lambda text: f"**{text}**")]
+    titles = [escape(heading) for heading in headings(board)]
+    if with_ranks:
+        titles.insert(0, "Rank")
+        rows = [[rank, *row] for rank, row in zip(rank_column(board), rows, strict=True)]
     parts = [
         f"### {escape(board.title)}",
-        table(
-            [escape(heading) for heading in headings(board)],
-            [[escape(name), *values] for name, *values in rows],
-            texts=1,
-        ),
+        table(titles, rows, texts=2 if with_ranks else 1),
+        rank_note(board) if with_ranks else "",
         "\n".join(
             [
                 *(f"- {code(signature)}" for signature in signatures(board)),

@@ -1,0 +1,67 @@
+"""Boards as LaTeX tables: booktabs rules, best in bold, signatures in comments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from layton_bench.leaderboard import cells, headings, notes, signatures
+from layton_bench.ranks import rank_column, rank_note
+
+if TYPE_CHECKING:
+    from layton_bench.leaderboard import Board
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
+    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\to$", "Δ": r"$\Delta$", "∞": r"$\infty$",
+    "×": r"$\times$", "−": r"$-$", "±": r"$\pm$", "†": r"\dag{}", "⚠": r"$\triangle$",
+    "…": r"\ldots{}",
+}  # fmt: skip
+
+
+def escape(text: str) -> str:
+    """Text on one line in which no character is a command."""
+    return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
+
+
+def to_latex(made: Sequence[Board]) -> str:
+    """One ``table`` environment a board; the preamble needs ``booktabs``."""
+    return "\n".join(map(_table, made)) if made else "% No runs yet.\n"
+
+
+def _table(board: Board) -> str:
+    titles = ["Rank", *headings(board)]
+    rows = [
+        " & ".join([rank, *map(_cell, row)]) + r" \\"
+        for rank, row in zip(rank_column(board), cells(board, _mark_best), strict=True)
+    ]
+    lines = [
+        r"% \usepackage{booktabs}",
+        r"\begin{table}",
+        r"  \centering",
+        f"  \\caption{{{escape(board.title)}. {escape(rank_note(board))}}}",
+        f"  \\begin{{tabular}}{{rl{'r' * (len(titles) - 2)}}}",
+        r"    \toprule",
+        "    " + " & ".join(map(escape, titles)) + r" \\",
+        r"    \midrule",
+        *(f"    {row}" for row in rows),
+        r"    \bottomrule",
+        r"  \end{tabular}",
+        r"\end{table}",
+        *(f"% {' '.join(line.split())}" for line in (*signatures(board), *notes(board))),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_BEST = "\0"  # no number is written so
+
+
+def _mark_best(text: str) -> str:
+    return _BEST + text
+
+
+def _cell(text: str) -> str:
+    escaped = escape(text.removeprefix(_BEST))
+    return f"\\textbf{{{escaped}}}" if text.startswith(_BEST) else escaped

@@ -1,0 +1,89 @@
+"""A model's results as ``model-index`` metadata of a Hugging Face model card.
+
+The block goes between the ``---`` lines of the card's README.md. Format:
+https://github.com/huggingface/hub-docs/blob/main/modelcard.md
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from layton_bench.errors import UserError
+from layton_bench.leaderboard import display_name
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+    from layton_bench.leaderboard import Board
+    from layton_bench.record import MetricResult, RunRecord
+    from layton_bench.suite import SuiteKind
+
+_TASKS: dict[SuiteKind, tuple[str, str]] = {
+    "reconstruction": ("image-to-image", "Image reconstruction"),
+    "generation": ("text-to-image", "Text-to-image generation"),
+}
+
+
+def to_model_index(made: Sequence[Board]) -> str:
+    """YAML of one model's results on every board.
+
+    Values that are missing or infinite, which the hub's metadata cannot hold, are left out.
+
+    Raises:
+        UserError: the boards hold no model, several models, or no finite value.
+    """
+    from huggingface_hub import ModelCardData
+
+    records = [record for board in made for record in board.records]
+    names = sorted({display_name(record) for record in records})
+    if len(names) != 1:
+        raise UserError(
+            "a model-index of " + (", ".join(names[:5]) or "nothing"),
+            f"a model card is about one model, these are {len(names)}",
+            "Choose one with --model NAME.",
+        )
+    results = [found for record in records for found in _results(record)]
+    if not results:
+        raise UserError(f"a model-index of {names[0]}", "no value is finite", "Run it first.")
+    card = ModelCardData(model_name=names[0], eval_results=results)
+    return str(card.to_yaml()) + "\n"
+
+
+def _results(record: RunRecord) -> Iterator[EvalResult]:
+    from huggingface_hub import EvalResult
+
+    suite = record.suite
+    task, task_name = _TASKS[suite.kind]
+    for name, result in record.metrics.items():
+        if result.value is None or not math.isfinite(result.value):
+            continue
+        yield EvalResult(
+            task_type=task,
+            task_name=task_name,
+            dataset_type=suite.dataset,
+            dataset_name=f"{suite.name} v{suite.version}",
+            # results that agree in type, config and revision are merged under one head
+            dataset_config=f"{suite.name}, {record.completeness.effective} samples",
+            dataset_revision=record.data.fingerprint,
+            dataset_args={"protocol": suite.protocol, "rounding": suite.rounding},
+            metric_type=name,
+            metric_name=f"{result.label} ({result.unit})" if result.unit else result.label,
+            metric_value=result.value,
+            metric_args=_arguments(record, result),
+        )
+
+
+def _arguments(record: RunRecord, result: MetricResult) -> dict[str, Any]:
+    """What must be known to compare the value: never without n and signature."""
+    known = {
+        "n": result.n,
+        "signature": result.signature,
+        "low": result.low,
+        "high": result.high,
+        "note": result.note or None,
+        "bits_per_image": record.bits_per_image,
+        "layton_bench": record.provenance.packages.get("layton-bench"),
+    }
+    return {key: value for key, value in known.items() if value is not None}
