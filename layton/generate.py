@@ -31,7 +31,7 @@ _NUM_LENGTHS = 2  # cache lengths that a compiled step is specialised for, each 
 
 class _Step(Protocol):
     def __call__(
-        self, tokens: Tensor, position: Tensor, cache: KVCache, num_slots: int
+        self, tokens: Tensor, position: Tensor, cache: KVCache, num_seen: int
     ) -> Tensor: ...
 
 
@@ -135,7 +135,7 @@ class CodeGenerator:
         weights: Sequence[float],
         sampling: Sampling,
     ) -> None:
-        cache = self._cache_of(len(prefix.log_counts))
+        cache = self._cache_of(len(prefix.counts))
         cache.fill(prefix)
         batch, num_tokens = len(keys), codes.shape[1]
         positions = torch.arange(num_tokens, device=codes.device)
@@ -151,7 +151,7 @@ class CodeGenerator:
             if i >= last_guided and not self.is_compiled:
                 cache = cache.rows(batch)  # nobody asks for the unconditional half again
             tokens = tokens.repeat(cache.num_rows // batch)
-            logits = self._step(tokens, positions[i : i + 1], cache, self._num_slots(i))
+            logits = self._step(tokens, positions[i : i + 1], cache, self._num_seen(i))
 
     def _cache_of(self, num_rows: int) -> KVCache:
         if self._cache is None or self._cache.num_rows != num_rows:
@@ -161,13 +161,13 @@ class CodeGenerator:
                     torch._dynamo.mark_static_address(tensor)
         return self._cache
 
-    def _num_slots(self, position: int) -> int:
-        """Slots that the step at this position looks at."""
-        needed, total = position + 2, self.model.config.num_tokens
+    def _num_seen(self, position: int) -> int:
+        """Image tokens that the step at this position looks at."""
+        needed = position + 1
         if not self.is_compiled:
             return needed
-        length = -(-total // _NUM_LENGTHS)
-        return min(total, -(-needed // length) * length)
+        length = -(-self.model.config.num_tokens // _NUM_LENGTHS)
+        return min(self.model.config.num_tokens, -(-needed // length) * length)
 
 
 def _last_guided(weights: Sequence[float]) -> int:

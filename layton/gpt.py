@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from layton.errors import ConfigError
 from layton.gpt_config import GPTConfig
 from layton.gpt_layers import (
+    PREFIX_SLOTS,
     CaptionEmbedder,
     ClassEmbedder,
     RMSNorm,
     TransformerBlock,
+    prefix_bias,
     rotary_table,
 )
 
@@ -29,12 +31,12 @@ class Prefix:
 
     Attributes:
         values: mean value of each layer, (L, B, K·E).
-        log_counts: log of the number of valid positions, float32 (B,).
+        counts: number of valid positions, float32 (B,).
         logits: of the first image token, float32 (B, V).
     """
 
     values: Tensor
-    log_counts: Tensor
+    counts: Tensor
     logits: Tensor
 
     def select(self, rows: Sequence[int]) -> "Prefix":
@@ -42,18 +44,19 @@ class Prefix:
         index = torch.tensor(rows, device=self.logits.device)
         return Prefix(
             values=self.values.index_select(1, index),
-            log_counts=self.log_counts.index_select(0, index),
+            counts=self.counts.index_select(0, index),
             logits=self.logits.index_select(0, index),
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KVCache:
-    """Static memory of R sequences: slot 0 is the prefix, slot i + 1 image token i.
+    """Static memory of R sequences: PREFIX_SLOTS for the prefix, then one for each image token.
 
     Attributes:
         keys, values: (L, R, K, S, E).
-        bias: added to the scores, float32 (R, 1, 1, S): log n, then 0 for seen slots, else −∞.
+        bias: added to the scores, float32 (R, 1, 1, S): the prefix's, then 0 for seen tokens,
+            −∞ for others.
         angles: cosine and sine of every position, float32 (N, E/2, 2).
     """
 
@@ -77,11 +80,12 @@ class KVCache:
         )
 
     def fill(self, prefix: Prefix) -> None:
-        """Forget everything and put the prefixes, one a row, into slot 0."""
-        self.keys[:, :, :, 0] = 0
-        self.values[:, :, :, 0] = prefix.values.unflatten(-1, (-1, self.values.shape[-1]))
+        """Forget everything and put the prefixes in place, one a row."""
+        by_head = prefix.values.unflatten(-1, (-1, self.values.shape[-1]))
+        self.keys[:, :, :, :PREFIX_SLOTS] = 0
+        self.values[:, :, :, :PREFIX_SLOTS] = by_head[:, :, :, None]
         self.bias.fill_(-torch.inf)
-        self.bias[:, 0, 0, 0] = prefix.log_counts
+        self.bias[:, 0, 0, :PREFIX_SLOTS] = prefix_bias(prefix.counts)
 
 
 class GPT(nn.Module):
@@ -151,7 +155,7 @@ class GPT(nn.Module):
         hidden, values = self._run(embedded, valid)
         return Prefix(
             values=torch.stack(values),
-            log_counts=valid.sum((1, 2)).log(),
+            counts=valid.sum((1, 2)),
             logits=self.output(self.norm(hidden[:, -1])).float(),
         )
 
@@ -168,8 +172,9 @@ class GPT(nn.Module):
     def new_cache(self, num_rows: int) -> KVCache:
         """Memory for `num_rows` sequences, in the dtype and on the device of the weights."""
         config, like = self.config, self.tok_embeddings.weight
-        shape = (config.num_layers, num_rows, config.kv_heads, config.num_tokens, config.head_dim)
-        bias = torch.empty(num_rows, 1, 1, config.num_tokens, device=like.device)
+        slots = PREFIX_SLOTS + config.num_tokens
+        shape = (config.num_layers, num_rows, config.kv_heads, slots, config.head_dim)
+        bias = torch.empty(num_rows, 1, 1, slots, device=like.device)
         return KVCache(
             keys=like.new_zeros(shape),
             values=like.new_zeros(shape),
@@ -177,21 +182,21 @@ class GPT(nn.Module):
             angles=rotary_table(config).to(like.device),
         )
 
-    def step(self, tokens: Tensor, position: Tensor, cache: KVCache, num_slots: int) -> Tensor:
+    def step(self, tokens: Tensor, position: Tensor, cache: KVCache, num_seen: int) -> Tensor:
         """Feed one token a row; logits of the next ones.
 
         Args:
             tokens: int64 (R,), the image tokens at `position`.
             position: int64 (1,).
-            cache: of R rows; slot `position + 1` is written.
-            num_slots: slots to look at, more than `position + 1`; those after it are masked.
+            cache: of R rows; the tokens' keys and values are written to it.
+            num_seen: image tokens to look at, more than `position`; later ones are masked.
 
         Returns:
             float32 (R, V).
         """
-        slot = position + 1
+        slot = position + PREFIX_SLOTS
         cache.bias.index_fill_(3, slot, 0.0)
-        bias = cache.bias[..., :num_slots]
+        bias = cache.bias[..., : PREFIX_SLOTS + num_seen]
         angles = cache.angles.index_select(0, position)
         x: Tensor = self.tok_embeddings(tokens)
         for i, layer in enumerate(self.layers):
@@ -208,8 +213,8 @@ def _valid(embedded: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _causal_bias(valid: Tensor, count: int) -> Tensor:
-    """Scores' bias of `count` image tokens over slot 0 and themselves, (B, 1, N, 1 + N)."""
-    shape = (valid.shape[0], 1, count, count + 1)
-    bias = torch.full(shape, -torch.inf, device=valid.device).triu(2)
-    bias[..., 0] = valid.sum((1, 2)).log()[:, None, None]
+    """Scores' bias of `count` image tokens over the prefix and themselves."""
+    shape = (valid.shape[0], 1, count, PREFIX_SLOTS + count)
+    bias = torch.full(shape, -torch.inf, device=valid.device).triu(PREFIX_SLOTS + 1)
+    bias[..., :PREFIX_SLOTS] = prefix_bias(valid.sum((1, 2)))[:, None, None]
     return bias

@@ -157,9 +157,9 @@ def test_the_unconditional_half_ends_with_the_interval():
             super().__init__(model)
             self._step = self._counted
 
-        def _counted(self, tokens, position, cache, num_slots):
+        def _counted(self, tokens, position, cache, num_seen):
             rows.append(len(tokens))
-            return self.model.step(tokens, position, cache, num_slots)
+            return self.model.step(tokens, position, cache, num_seen)
 
     Counted(random_gpt(CLASS)).generate(
         torch.tensor([1, 2]), seeds=[0, 0], guidance=Guidance(scale=2.0, stop=7)

@@ -11,7 +11,7 @@ from layton.errors import ConfigError
 from layton.generate import CodeGenerator
 from layton.gpt import GPT
 from layton.gpt_config import GENERATORS, GPTConfig, find_generator
-from layton.gpt_layers import rotary_table, rotate
+from layton.gpt_layers import prefix_bias, rotary_table, rotate
 from layton.text import left_pad
 
 GOLDEN = ["llamagen_gpt_c2i", "llamagen_gpt_t2i", "lactokgen_gpt"]
@@ -134,9 +134,9 @@ def test_forward_equals_a_textbook_transformer(config):
         assert (row - textbook_logits(model, prefix, own)).abs().max() < TOLERANCE
 
 
-@pytest.mark.parametrize("spare_slots", [0, 3])
+@pytest.mark.parametrize("spare", [0, 3])
 @torch.no_grad()
-def test_steps_equal_teacher_forcing(spare_slots):
+def test_steps_equal_teacher_forcing(spare):
     model = random_gpt(CLASS)
     classes = torch.tensor([5, 1])
     codes = torch.randint(40, (2, 15), generator=torch.Generator().manual_seed(3))
@@ -148,8 +148,8 @@ def test_steps_equal_teacher_forcing(spare_slots):
     cache.fill(prefix)
     steps = [prefix.logits]
     for i in range(15):
-        slots = min(16, i + 2 + spare_slots)
-        steps.append(model.step(codes[:, i], torch.tensor([i]), cache, slots))
+        seen = min(16, i + 1 + spare)
+        steps.append(model.step(codes[:, i], torch.tensor([i]), cache, seen))
     assert (torch.stack(steps, 1) - wanted).abs().max() < TOLERANCE
 
 
@@ -179,6 +179,16 @@ def test_every_weight_learns():
     assert logits.shape == (2, 16, 40)
     torch.nn.functional.cross_entropy(logits.flatten(0, 1), codes.flatten()).backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "error"), [(torch.float32, 1e-6), (torch.float16, 1e-3), (torch.bfloat16, 1e-3)]
+)
+def test_the_prefix_keys_weigh_what_its_positions_do(dtype, error):
+    counts = torch.arange(1.0, 121.0)
+    weights = prefix_bias(counts).to(dtype).double().exp().sum(-1)
+    assert (weights / counts - 1).abs().max() < error
+    assert prefix_bias(counts[:1]).tolist() == [[0.0, -math.inf]]
 
 
 def test_rotation_as_written_and_as_complex_product(monkeypatch):
