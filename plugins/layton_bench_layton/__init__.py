@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from layton.config import NAMED_MODELS, TokenizerConfig
 from layton_bench import ModelCard, ModelSpec, WeightsEntry, WeightsFile, hookimpl, hub_file
+from layton_bench_layton import generators
 from layton_bench_layton.shipped import Shipped, find_shipped
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
     """Register the published configurations, and every model that ships with layton."""
     for name in NAMED_MODELS:
         register(_spec(_card(name), NAMED_MODELS[name].config, partial(_load_published, name)))
+    for spec in generators.specs(decoder_params=_DECODER_PARAMS):
+        register(spec)
     for shipped in find_shipped():
         register(_spec(_shipped_card(shipped), shipped.config, partial(_load_shipped, shipped)))
 
@@ -49,7 +52,7 @@ def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> N
                 summary=f"{NAMED_MODELS[name].label} tokenizer: {NAMED_MODELS[name].note}",
             )
         )
-    for entry in _companions():
+    for entry in (*_companions(), *generators.WEIGHTS):
         register(entry)
 
 
