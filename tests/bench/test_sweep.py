@@ -1,0 +1,68 @@
+"""One model over the values of an option; the spread over decode seeds."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from lab import Lab
+from PIL import Image
+
+from layton_bench.errors import UserError
+from layton_bench.results import stored_runs
+from layton_bench.sweep import combinations
+
+
+def test_every_combination_the_last_option_fastest() -> None:
+    assert combinations(["a=1,2", "b=x"]) == [("a=1", "b=x"), ("a=2", "b=x")]
+    assert combinations(["a=1", "b=x,y"]) == [("a=1", "b=x"), ("a=1", "b=y")]
+    for wrong in ("a", "a=", "a=1,,2"):
+        with pytest.raises(UserError, match="NAME=VALUE"):
+            combinations([wrong])
+
+
+def test_a_sweep_has_a_record_a_row_and_a_point_for_each_value(lab: Lab) -> None:
+    words = [w for w in lab.words("lab-gain") if w != "run"]
+    outcome = lab.bench(*_plugin(lab), "sweep", *_rest(words), "--set", "gain=0.5,0.9,1", "--csv")
+    assert outcome.code == 0
+    frame = pd.read_csv(io.StringIO(outcome.out))
+    assert frame["gain"].tolist() == [0.5, 0.9, 1.0]
+    assert frame["psnr"].tolist()[:2] == sorted(frame["psnr"].tolist()[:2])
+    assert len(outcome.records) == 3
+    with Image.open(lab.bench.results / "lab-64" / "lab-gain" / "sweep.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert pixels.shape[1] > pixels.shape[0] > 300
+    assert pixels.std() > 5
+
+
+def test_decode_seeds_report_the_spread(lab: Lab) -> None:
+    assert lab.run("lab-noisy", more="--decode-seeds 3 --metric level").code == 0
+    (stored,) = stored_runs(lab.bench.results)
+    spread = stored.record.metrics["level"].decode_seeds
+    assert spread is not None
+    assert len(spread.values) == 3
+    assert spread.values[0] == stored.record.metrics["level"].value
+    assert len(set(spread.values)) == 3
+    assert spread.mean == pytest.approx(np.mean(spread.values))
+    assert spread.std == pytest.approx(np.std(spread.values, ddof=1))
+    assert spread.image_variance is not None
+    assert spread.image_variance > 0
+    # a second run draws the same
+    again = lab.run("lab-noisy", more="--decode-seeds 3 --metric level --overwrite always")
+    assert again.records[-1].metrics["level"].decode_seeds == spread
+
+
+def test_decode_seeds_are_for_decoders_that_draw(lab: Lab) -> None:
+    outcome = lab.run("lab-half", more="--decode-seeds 2")
+    assert outcome.code == 2
+    assert "draws no noise" in outcome.err
+
+
+def _plugin(lab: Lab) -> list[str]:
+    words = [str(word) for word in lab.words("lab-gain")]
+    return words[: words.index("run")]
+
+
+def _rest(words: list[object]) -> list[object]:
+    plain = [str(w) for w in words]
+    return words[plain.index("--suite") :]
