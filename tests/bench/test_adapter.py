@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import picture
 from fakes import Grey, Scaled, card, spec, suite
+from lab import picture
 from PIL import Image
 
 from layton_bench.adapter import ResizeAdapter, adapt, resize

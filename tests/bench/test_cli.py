@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from conftest import Bench, Lab, Site
 from fakes import metric_spec
+from lab import Bench, Lab, Site
 
 from layton_bench import cli
 from layton_bench.cli import console

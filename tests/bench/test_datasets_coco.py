@@ -2,7 +2,7 @@ import json
 import pickle
 
 import pytest
-from conftest import file_bytes, picture
+from lab import file_bytes, picture
 
 from layton_bench.datasets.coco import open_coco_val2017
 from layton_bench.errors import ImageError, MissingDataError

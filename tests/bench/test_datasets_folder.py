@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import file_bytes, picture
+from lab import file_bytes, picture
 from PIL import Image
 
 from layton_bench.datasets.embedded import PHOTOS, open_photos

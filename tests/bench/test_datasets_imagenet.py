@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import file_bytes, picture
+from lab import file_bytes, picture
 
 from layton_bench.datasets.fingerprint import fingerprint
 from layton_bench.datasets.imagenet import class_indices, key_of, open_imagenet_val

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import file_bytes, picture
+from lab import file_bytes, picture
 
 from layton_bench.datasets.layouts import open_images
 from layton_bench.datasets.parquet import open_parquet

@@ -5,7 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from conftest import file_bytes, picture
+from lab import file_bytes, picture
 
 from layton_bench.datasets.layouts import open_images
 from layton_bench.datasets.webdataset import open_tars

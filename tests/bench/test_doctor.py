@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Lab, Site
+from lab import Lab, Site
 
 from layton_bench import doctor
 from layton_bench.doctor import Finding, examine

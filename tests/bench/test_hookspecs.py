@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import Site
+from lab import Site
 
 from layton_bench import hookspecs
 from layton_bench.plugin_manager import Plugins

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import file_bytes, picture
+from lab import file_bytes, picture
 from PIL import Image, ImageFile
 
 from layton_bench.errors import ImageError

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import file_bytes, picture
+from lab import file_bytes, picture
 from PIL import Image
 
 from layton_bench.datasets.folder import open_folder

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import Site
+from lab import Site
 
 from layton_bench.errors import NameClashError, UnknownNameError, UserError
 from layton_bench.plugin_discovery import ENVIRONMENT_VARIABLE

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import picture
+from lab import picture
 from PIL import Image
 
 from layton_bench.errors import ImageError

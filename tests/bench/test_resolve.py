@@ -1,6 +1,6 @@
 import pytest
-from conftest import Site
 from fakes import spec, suite
+from lab import Site
 
 from layton_bench.errors import UnknownNameError, UserError
 from layton_bench.plugin_manager import Plugins

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import Lab, file_bytes, picture
+from lab import Lab, file_bytes, picture
 from PIL import Image
 
 from layton_bench.images import to_signed, to_uint8
