@@ -21,7 +21,6 @@ from layton_bench.record import (
 from layton_bench.suite import Suite
 from layton_bench.types import Codes, ImageBatch, Item, ScoredBatch
 
-
 BAD_LEVEL = 77
 """A flat picture of this grey level is what the faulty models fail on."""
 

@@ -54,11 +54,11 @@ class _Library(ValueError):
 
 
 def test_a_librarys_error_becomes_the_users_to_mend() -> None:
-    with pytest.raises(UserError, match="checkpoint: lacks a key") as caught:
-        with as_user_error(_Library):
-            raise _Library("whatever")
-    assert caught.value.remedy == "Get another."
-    assert isinstance(caught.value.__cause__, _Library)
+    caught = pytest.raises(UserError, match="checkpoint: lacks a key")
+    with caught as found, as_user_error(_Library):
+        raise _Library("whatever")
+    assert found.value.remedy == "Get another."
+    assert isinstance(found.value.__cause__, _Library)
 
 
 def test_other_errors_pass_through() -> None:
