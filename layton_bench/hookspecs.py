@@ -25,13 +25,12 @@ import pluggy
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-    from layton_bench.preprocess import Protocol
-    from layton_bench.weights import WeightsEntry
-
     from layton_bench.backbones import BackboneSpec
     from layton_bench.datasets.base import DatasetSpec
     from layton_bench.metrics.base import MetricPattern, MetricSpec
     from layton_bench.models import ModelPattern, ModelSpec
+    from layton_bench.preprocess import Protocol
+    from layton_bench.weights import WeightsEntry
 
 PROJECT = "layton_bench"
 hookspec = pluggy.HookspecMarker(PROJECT)
