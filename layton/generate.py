@@ -122,7 +122,8 @@ class CodeGenerator:
         # the published models hide the same positions from the null text as from the text
         lengths = sorted({len(text) for text in texts}) if is_guided else []
         nulls = [embedder.null(length) for length in lengths]
-        features, mask = left_pad([*(text.to(self._device) for text in texts), *nulls])
+        like = embedder.uncond_embedding
+        features, mask = left_pad([*(text.to(like) for text in texts), *nulls])
         null_of = {length: len(texts) + i for i, length in enumerate(lengths)}
         rows = [*owners, *(null_of[len(texts[owner])] for owner in owners if is_guided)]
         return self.model.prefill(embedder(features), mask).select(rows)

@@ -121,6 +121,13 @@ def test_images_of_a_prompt_share_one_prefill(monkeypatch):
     assert sizes[-1] == (1, 5)
 
 
+def test_features_of_another_dtype_leave_the_null_text_alone():
+    generator = CodeGenerator(random_gpt(TEXT))
+    draw = functools.partial(generator.generate, seeds=[1, 2], guidance=Guidance(scale=3.0))
+    half = [text.bfloat16() for text in random_texts([3, 5])]
+    assert torch.equal(draw(half), draw([text.float() for text in half]))
+
+
 class _Syncs(TorchDispatchMode):
     """Counts operators that make the host wait for a value."""
 
