@@ -27,6 +27,7 @@ from layton_bench.cli import (
     geneval,
     leaderboard,
     list_,
+    report,
     run,
     schema,
     score,
@@ -74,8 +75,8 @@ def _common(
 
 
 _COMMANDS = (
-    run, score, generate, sweep, time_, list_, show, leaderboard, compare, explain_gap, doctor,
-    schema,
+    run, score, generate, sweep, time_, list_, show, leaderboard, report, compare, explain_gap,
+    doctor, schema,
 )  # fmt: skip
 for module in _COMMANDS:
     module.register(app)

@@ -1,0 +1,16 @@
+"""The HTML report: a folder of pages that need no server and no network.
+
+build.py      results folder → site folder, in one rename
+boards.py     a leaderboard as its page shows it
+plots.py      values → positions in a drawing; the SVG itself is templates/plots.html.j2
+pictures.py   the worst and best samples that runs have kept, and which others there are
+origins.py    where each run's numbers come from
+templates/    Jinja, everything escaped
+assets/       one style sheet, one script
+"""
+
+from __future__ import annotations
+
+from layton_bench.report.build import build_report
+
+__all__ = ["build_report"]

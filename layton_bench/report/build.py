@@ -1,0 +1,121 @@
+"""Results folder → site folder: read the records, render the pages, put them in place at once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from layton_bench.errors import UserError
+from layton_bench.leaderboard import Board, boards
+from layton_bench.leaderboard_formats import render
+from layton_bench.record import RunRecord, output_error
+from layton_bench.report.boards import view_board
+from layton_bench.report.origins import view_origin
+from layton_bench.report.pictures import PictureStore, view_gallery
+from layton_bench.reported import read_reported
+from layton_bench.results import StoredRun, latest, stored_runs
+
+if TYPE_CHECKING:
+    import jinja2
+
+MARKER = ".layton-bench-report"
+"""A folder with this file in it was made by us and may be replaced."""
+
+
+def build_report(results: Path, site: Path) -> Path:
+    """Write the report of a results folder into ``site``; returns the path of its first page.
+
+    The folder appears, or is replaced, only when all of it is written.
+
+    Raises:
+        UserError: there are no runs, ``site`` holds something else, or it cannot be written.
+    """
+    runs = latest(stored_runs(results))
+    if not runs:
+        raise UserError(
+            f"results folder {results}", "it has no runs", "Make some: layton-bench run --help."
+        )
+    _check_replaceable(site)
+    try:
+        site.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=site.parent, prefix=".tmp-report-") as temporary:
+            made = Path(temporary) / "site"
+            made.mkdir()
+            _write_pages(runs, results, made)
+            if site.is_dir():
+                site.rename(Path(temporary) / "old")
+            made.rename(site)
+    except OSError as error:
+        raise output_error(site, error) from error
+    return site / "index.html"
+
+
+def _check_replaceable(site: Path) -> None:
+    if site.is_dir() and (not any(site.iterdir()) or (site / MARKER).is_file()):
+        return
+    if site.exists():
+        raise UserError(
+            f"site folder {site}", "it holds something that is not a report", "Name another."
+        )
+
+
+def _write_pages(stored: list[StoredRun], results: Path, site: Path) -> None:
+    runs = {run.record.run_id: run for run in stored}
+    made = boards(run.record for run in stored)
+    ordered = [record for board in made for record in board.records]
+    numbers = {record.run_id: number for number, record in enumerate(ordered, start=1)}
+    store = PictureStore(site / "images")
+    views = [
+        view_board(number, board, lambda record: numbers[record.run_id])
+        for number, board in enumerate(made, start=1)
+    ]
+    environment = _environment()
+
+    def write(name: str, template: str, **values: Any) -> None:
+        text = environment.get_template(template).render(views=views, **values)
+        (site / name).write_text(text, encoding="utf-8")
+
+    reported = read_reported(results)
+    write("index.html", "index.html.j2", reported=reported, summary=_summary(ordered, made))
+    origins = [view_origin(numbers[record.run_id], record) for record in ordered]
+    write("provenance.html", "provenance.html.j2", origins=origins)
+    for view, board in zip(views, made, strict=True):
+        gallery = view_gallery(board, runs, numbers, store)
+        write(f"gallery-{view.number}.html", "gallery.html.j2", board=view, gallery=gallery)
+    _write_tables(site, made, results)
+    with as_file(files(__package__) / "assets") as assets:
+        shutil.copytree(assets, site / "assets")
+    (site / MARKER).write_text("made by layton-bench report\n", encoding="utf-8")
+
+
+def _write_tables(site: Path, made: list[Board], results: Path) -> None:
+    """The same numbers for programs and papers."""
+    for form, suffix in (("md", "md"), ("csv", "csv"), ("json", "json"), ("latex", "tex")):
+        published = read_reported(results) if form == "md" else []
+        text = render(made, form, published=published)  # type: ignore[arg-type]
+        (site / f"leaderboard.{suffix}").write_text(text, encoding="utf-8")
+
+
+def _summary(records: list[RunRecord], made: list[Board]) -> str:
+    models = len({record.model.name for record in records})
+    suites = len({record.suite.name for record in records})
+    newest = max(record.started for record in records)[:10]
+    return (
+        f"{len(records)} runs of {models} models on {suites} suites in {len(made)} tables;"
+        f" the newest is of {newest}."
+    )
+
+
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("layton_bench.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

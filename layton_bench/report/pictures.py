@@ -1,0 +1,253 @@
+"""The pictures that runs have kept: its worst and best samples, and the others of the same image.
+
+A run keeps only a few pictures, and a results folder may have been copied without any. What is not
+there is said; nothing is drawn in its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layton_bench.errors import ImageError, UserError
+from layton_bench.images import decode_rgb
+from layton_bench.leaderboard import Board, display_name
+from layton_bench.record import IMAGES, MetricResult, SavedImage, read_samples
+from layton_bench.results import StoredRun
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CAPTION_METRICS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A model's picture of a sample; ``file`` is None where it was not kept.
+
+    ``place`` is the model's in ``GalleryView.models``.
+    """
+
+    place: int
+    model: str
+    file: str | None
+    caption: str
+    is_subject: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A sample at one end of a run: the original, and every model's picture of it."""
+
+    rank: str
+    sample: int
+    key: str
+    reference: str | None
+    shown: tuple[Shown, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCases:
+    """The worst cases of a model."""
+
+    model: str
+    run: int
+    worst: tuple[Case, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A sample that somebody kept: files by the model's place in ``GalleryView.models``."""
+
+    key: str
+    reference: str | None
+    pictures: dict[int, str]
+    captions: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GalleryView:
+    """A board's gallery.
+
+    Attributes:
+        models: shown names, in the board's order.
+        samples: those of which at least one picture is there, by key.
+        cases: the worst cases of each model.
+        missing: what was kept once and is not in the folder, in words.
+    """
+
+    models: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    cases: tuple[ModelCases, ...]
+    missing: tuple[str, ...]
+
+    def for_script(self) -> dict[str, object]:
+        """What the viewer's script reads."""
+        return {"models": self.models, "samples": [asdict(sample) for sample in self.samples]}
+
+
+class PictureStore:
+    """Copies pictures into the site under names made from their contents alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[Path, str | None] = {}
+
+    def add(self, run: StoredRun, name: str | None) -> str | None:
+        """Address of a run's picture inside the site; None where there is no such picture.
+
+        A name comes from a record, which is not to be trusted: only a plain file of the run's own
+        ``images/`` that decodes as an image is copied.
+        """
+        if name is None or Path(name).name != name:
+            return None
+        path = run.folder / IMAGES / name
+        if path not in self._known:
+            self._known[path] = self._copy(path)
+        return self._known[path]
+
+    def _copy(self, path: Path) -> str | None:
+        if path.is_symlink() or not path.is_file():
+            return None
+        data = path.read_bytes()
+        try:
+            decode_rgb(data)
+        except ImageError:
+            return None
+        # the same reference is kept by many runs: one file holds it
+        file = f"{hashlib.sha256(data).hexdigest()[:24]}.png"
+        self._folder.mkdir(exist_ok=True)
+        (self._folder / file).write_bytes(data)
+        return f"{self._folder.name}/{file}"
+
+
+def view_gallery(
+    board: Board, runs: dict[str, StoredRun], numbers: dict[str, int], store: PictureStore
+) -> GalleryView:
+    """The gallery of a board.
+
+    Args:
+        board: whose models.
+        runs: run id → stored run.
+        numbers: run id → number of the run in the report.
+        store: where pictures go.
+    """
+    stored = [runs[record.run_id] for record in board.records]
+    tables = [_table(run) for run in stored]
+    samples = _samples(stored, tables, store)
+    models = tuple(display_name(record) for record in board.records)
+    places = {sample.key: place for place, sample in enumerate(samples)}
+    cases = [
+        ModelCases(
+            model=models[index],
+            run=numbers[run.record.run_id],
+            worst=tuple(
+                _case(saved, index, models, samples[places[saved.key]], places[saved.key])
+                for saved in run.record.images
+                if saved.rank.startswith("worst")
+            ),
+            note=_note(run),
+        )
+        for index, run in enumerate(stored)
+    ]
+    return GalleryView(
+        models=models,
+        samples=tuple(samples),
+        cases=tuple(cases),
+        missing=tuple(filter(None, (_missing(run, store) for run in stored))),
+    )
+
+
+def _table(run: StoredRun) -> pd.DataFrame | None:
+    """The per-sample values by key; None for a table that cannot be read."""
+    try:
+        return read_samples(run.folder, run.record).set_index("key")
+    except UserError:
+        return None
+
+
+def _samples(
+    stored: Sequence[StoredRun], tables: Sequence[pd.DataFrame | None], store: PictureStore
+) -> list[Sample]:
+    kept: dict[str, dict[int, SavedImage]] = {}
+    for index, run in enumerate(stored):
+        for saved in run.record.images:
+            kept.setdefault(saved.key, {})[index] = saved
+    return [
+        Sample(
+            key=key,
+            reference=next(
+                filter(None, (store.add(stored[i], s.reference) for i, s in kept[key].items())),
+                None,
+            ),
+            pictures={
+                index: file
+                for index, saved in kept[key].items()
+                if (file := store.add(stored[index], saved.candidate)) is not None
+            },
+            captions={i: _caption(stored[i], tables[i], key) for i in range(len(stored))},
+        )
+        for key in sorted(kept)
+    ]
+
+
+def _caption(run: StoredRun, table: pd.DataFrame | None, key: str) -> str:
+    """The sample's first metrics; empty where the run has no values of it."""
+    if table is None or key not in table.index:
+        return ""
+    row = table.loc[key]
+    texts = [
+        _value(result, float(row[name]))
+        for name, result in run.record.metrics.items()
+        if name in table.columns and result.direction != "none"
+    ]
+    return ", ".join(texts[:_CAPTION_METRICS])
+
+
+def _value(result: MetricResult, value: float) -> str:
+    if math.isnan(value):
+        return f"{result.label} n/a"
+    unit = f" {result.unit}" if result.unit else ""
+    return f"{result.label} {value:.{result.digits}f}{unit}"
+
+
+def _case(
+    saved: SavedImage, subject: int, models: tuple[str, ...], sample: Sample, place: int
+) -> Case:
+    others = [index for index in range(len(models)) if index != subject]
+    return Case(
+        rank=saved.rank.replace("-", " "),
+        sample=place,
+        key=sample.key,
+        reference=sample.reference,
+        shown=tuple(
+            Shown(
+                place=index,
+                model=models[index],
+                file=sample.pictures.get(index),
+                caption=sample.captions[index],
+                is_subject=index == subject,
+            )
+            for index in (subject, *others)
+        ),
+    )
+
+
+def _note(run: StoredRun) -> str:
+    if not run.record.images:
+        return "This run kept no pictures."
+    if not any(saved.rank.startswith("worst") for saved in run.record.images):
+        return "No metric ranks single samples here, so none is the worst."
+    return ""
+
+
+def _missing(run: StoredRun, store: PictureStore) -> str:
+    lost = sum(store.add(run, saved.candidate) is None for saved in run.record.images)
+    if not lost:
+        return ""
+    return f"{display_name(run.record)}: {lost} of {len(run.record.images)} pictures"
