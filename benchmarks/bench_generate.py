@@ -175,7 +175,7 @@ def compare(name: str, batch: int, args: argparse.Namespace) -> None:
         conditions = [text.to(model.output.weight) for text in conditions]
     # packing lays the weights out anew, so that the reference must hold its own
     published = PublishedStyle(model)
-    if not args.compile:
+    if not (args.compile or args.plain):
         pack_linears(model)
     generator = CodeGenerator(model, compiled=args.compile)
     guidance = Guidance(scale=SCALE)
@@ -217,6 +217,7 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--plain", action="store_true", help="leave layton's weights unpacked")
     parser.add_argument("--compile", action="store_true", help="compile layton's decode step")
     args = parser.parse_args()
     if args.threads:
