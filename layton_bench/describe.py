@@ -71,6 +71,7 @@ def _heading(result: MetricResult) -> str:
 
 def _missing(record: RunRecord) -> Iterator[str]:
     done = record.completeness
+    yield from record.data.notes
     if done.missing:
         plural = "s" if done.missing > 1 else ""
         yield f"The data set lacks {done.missing:,} sample{plural} of the suite."

@@ -123,6 +123,8 @@ class DataInfo(_Frozen):
     """Name of the data set."""
     fingerprint: str
     """SHA-256 over the contents of the selected samples, whatever their layout or path."""
+    notes: tuple[str, ...] = ()
+    """What the data set says of itself: files of equal names, missing labels, damaged shards."""
 
 
 class ModelInfo(_Frozen):

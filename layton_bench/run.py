@@ -175,7 +175,11 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     out, overwrite = plan.options.out, plan.options.overwrite
     _check_items(plan)
     check_writable(out)
-    data = DataInfo(name=plan.dataset.name, fingerprint=fingerprint(plan.dataset, plan.items))
+    data = DataInfo(
+        name=plan.dataset.name,
+        fingerprint=fingerprint(plan.dataset, plan.items),
+        notes=tuple(getattr(plan.dataset, "notes", ())),
+    )
     model = ModelInfo(
         name=plan.model_name, card=plan.spec.card, options=plan.model_options,
         changed_options=tuple(

@@ -138,6 +138,8 @@ def say(outcome: Outcome) -> None:
     record = outcome.run.record
     if outcome.is_reused:
         _log.info("%s: this run exists already (%s)", record.model.name, record.run_id)
+    for note in record.data.notes:
+        _log.warning("%s: %s", record.data.name, note)
     if outcome.lacking:
         _log.warning(
             "%s: the existing run lacks %s; --overwrite only-missing computes them",

@@ -567,3 +567,12 @@ def test_the_library_runs_without_a_command_line(lab: Lab) -> None:
     go = partial(run, plugins, "lab-64", "lab-half", options)
     assert not go().is_reused
     assert go().is_reused
+
+
+def test_what_a_data_set_says_of_itself_is_in_the_record(lab: Lab) -> None:
+    (lab.pictures / "000.jpg").write_bytes(file_bytes(picture(9, (96, 80)), "JPEG"))
+    outcome = lab.run("lab-half")
+    (record,) = outcome.records
+    assert record.data.notes == ("several files are named 000: each keeps its extension",)
+    assert "several files are named 000" in outcome.err
+    assert record.completeness.effective == 6
