@@ -1,14 +1,15 @@
 """Ranks with ties: a model is below another only where their intervals say so.
 
 The rank of a model in a column is 1 + the number of models whose interval lies wholly on the better
-side of its own. Models that none is shown to beat are all first; a value without an interval is an
-interval of no width. Overlap of intervals is a cautious test for runs on the same samples:
-`layton-bench compare`, which pairs them, may tell apart what is tied here.
+side of its own, or the rank of a model with a worse value where that is better: a wide interval
+never lifts a model above a better one. Models that none is shown to beat are all first; a value
+without an interval is an interval of no width. Overlap of intervals is a cautious test for runs
+on the same samples: `layton-bench compare`, which pairs them, may tell apart what is tied here.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layton_bench.metrics.base import badness
 
@@ -21,13 +22,31 @@ def ranks(board: Board, column: Column) -> list[int | None]:
     """Each record's rank in a column; None where it has no value that is ranked."""
     spans = [_span(record, column) for record in board.records]
     known = [span for span in spans if span is not None]
+    beaten = [
+        None if span is None else 1 + sum(worst < span.best for _, _, worst in known)
+        for span in spans
+    ]
     return [
-        None if span is None else 1 + sum(worst < span[0] for _, worst in known) for span in spans
+        None
+        if span is None
+        else min(
+            rank
+            for rank, other in zip(beaten, spans, strict=True)
+            if rank is not None and other is not None and other.value >= span.value
+        )
+        for span in spans
     ]
 
 
-def _span(record: RunRecord, column: Column) -> tuple[float, float] | None:
-    """The interval's badness at its best and worst, with the value inside."""
+class _Span(NamedTuple):
+    """A value and the ends of its interval, smaller is better."""
+
+    best: float
+    value: float
+    worst: float
+
+
+def _span(record: RunRecord, column: Column) -> _Span | None:
     result = record.metrics.get(column.name)
     if result is None or result.value is None or result.signature != column.signature:
         return None
@@ -35,7 +54,11 @@ def _span(record: RunRecord, column: Column) -> tuple[float, float] | None:
     bad = [badness(end, column.direction) for end in ends]
     # an interval of a bias that reaches over 0 holds the best value there is
     reaches_best = column.direction == "zero" and min(ends) <= 0 <= max(ends)
-    return (0.0 if reaches_best else min(bad)), max(bad)
+    return _Span(
+        best=0.0 if reaches_best else min(bad),
+        value=badness(result.value, column.direction),
+        worst=max(bad),
+    )
 
 
 def rank_column(board: Board) -> list[str]:

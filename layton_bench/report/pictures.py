@@ -7,11 +7,12 @@ there is said; nothing is drawn in its place.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from layton_bench.errors import ImageError, UserError
 from layton_bench.images import decode_rgb
@@ -19,8 +20,7 @@ from layton_bench.leaderboard import Board, display_name
 from layton_bench.record import IMAGES, MetricResult, SavedImage, read_samples
 from layton_bench.results import StoredRun
 
-if TYPE_CHECKING:
-    import pandas as pd
+_log = logging.getLogger(__name__)
 
 _CAPTION_METRICS = 3
 
@@ -163,16 +163,22 @@ def view_gallery(
     )
 
 
-def _table(run: StoredRun) -> pd.DataFrame | None:
-    """The per-sample values by key; None for a table that cannot be read."""
+_Table = dict[Any, dict[Any, Any]]
+"""Sample key → column → value."""
+
+
+def _table(run: StoredRun) -> _Table:
+    """The per-sample values; empty for a table that is not there or was changed."""
     try:
-        return read_samples(run.folder, run.record).set_index("key")
-    except UserError:
-        return None
+        rows = read_samples(run.folder, run.record).drop_duplicates("key").set_index("key")
+    except UserError as error:
+        _log.warning("no values of single samples: %s", error)
+        return {}
+    return rows.to_dict("index")
 
 
 def _samples(
-    stored: Sequence[StoredRun], tables: Sequence[pd.DataFrame | None], store: PictureStore
+    stored: Sequence[StoredRun], tables: Sequence[_Table], store: PictureStore
 ) -> list[Sample]:
     kept: dict[str, dict[int, SavedImage]] = {}
     for index, run in enumerate(stored):
@@ -196,15 +202,13 @@ def _samples(
     ]
 
 
-def _caption(run: StoredRun, table: pd.DataFrame | None, key: str) -> str:
+def _caption(run: StoredRun, table: _Table, key: str) -> str:
     """The sample's first metrics; empty where the run has no values of it."""
-    if table is None or key not in table.index:
-        return ""
-    row = table.loc[key]
+    row = table.get(key, {})
     texts = [
         _value(result, float(row[name]))
         for name, result in run.record.metrics.items()
-        if name in table.columns and result.direction != "none"
+        if name in row and result.direction != "none"
     ]
     return ", ".join(texts[:_CAPTION_METRICS])
 

@@ -45,6 +45,14 @@ def test_overlapping_intervals_share_a_rank_and_separate_ones_do_not() -> None:
     assert rank_column(one(made)) == ["1=", "1=", "2", "3", "5"]
 
 
+def test_a_wide_interval_lifts_no_model_above_a_better_one() -> None:
+    made = [scored("a", 30, 29, 31), scored("narrow", 28, 27.9, 28.1), scored("wide", 27, 24, 30)]
+    assert board_ranks(made) == {"a": 1, "narrow": 1, "wide": 1}
+    made.append(scored("b", 29, 28.5, 29.5))
+    made.append(scored("low", 20))
+    assert board_ranks(made) == {"a": 1, "b": 1, "narrow": 1, "wide": 1, "low": 5}
+
+
 def test_touching_intervals_are_a_tie_and_a_bare_value_has_no_width() -> None:
     assert board_ranks([scored("a", 30, 29, 31), scored("b", 28, 27, 29)]) == {"a": 1, "b": 1}
     assert board_ranks([scored("a", 30), scored("b", 29), scored("c", 29)]) == {

@@ -114,7 +114,8 @@ function startViewer(root, { models, samples }) {
         .filter((who) => who !== ORIGINAL || samples.some((s) => s.reference))
         .map((who) => option(who, name(who) + (file(sample, who) ? "" : " (not kept)"), !file(sample, who))),
     );
-    select.value = there.includes(wanted) ? wanted : there.find((who) => who !== other) ?? there[0];
+    const differs = (who) => file(sample, who) !== file(sample, other);
+    select.value = there.includes(wanted) ? wanted : there.find(differs) ?? there[0];
     return wanted === "" || select.value === wanted ? "" : `No picture of this sample by ${name(wanted)} was kept. `;
   }
 
