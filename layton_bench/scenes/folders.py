@@ -162,10 +162,14 @@ def _draw(recipe: _Recipe, index: int) -> tuple[bytes, ScenePrompt | None]:
         content=recipe.content,
         pairs=recipe.pairs,
     )
+    return encode(image), prompt
+
+
+def encode(image: NDArray[np.uint8]) -> bytes:
+    """A picture as PNG; level 1 is twice as fast as the default, and files a third larger."""
     buffer = io.BytesIO()
-    # compression 1 is three times as fast as the default and 10 % larger
     Image.fromarray(image).save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue(), prompt
+    return buffer.getvalue()
 
 
 def draw_sample(

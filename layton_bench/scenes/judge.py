@@ -49,10 +49,10 @@ RULES: Final = Rules(threshold=MIN_OVERLAP, counting_threshold=MIN_OVERLAP)
 
 # Shares of the radius by which templates are also eroded and dilated: blur makes rings and arms
 # thinner or thicker.
-_EROSIONS: Final = (-0.08, -0.04, 0.0, 0.04, 0.08, 0.12)
+_EROSIONS: Final = tuple(step / 50 for step in range(-4, 9))
 # Polar grid on which outlines are compared: radii in units of the radius of the disc of same area.
-_RADII: Final = (np.arange(24) + 0.5) / 24 * 2.4
-_TURNS: Final = 120
+_RADII: Final = (np.arange(36) + 0.5) / 36 * 2.4
+_TURNS: Final = 90
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -80,7 +80,7 @@ _OUTLINES: dict[Shape, Callable[[], tuple[NDArray[np.float64], ...]]] = {
     "star": lambda: (_regular(5, inner=0.46),),
     "heart": lambda: (_heart(),),
     "cross": lambda: (_cross(),),
-    "ring": lambda: (_arc(1.0), _arc(0.56)),
+    "ring": lambda: (_arc(1.0), _arc(0.5)),
     "crescent": lambda: (_crescent(),),
     "arrow": lambda: (_arrow(),),
     "diamond": lambda: (np.array([(0.0, -1.0), (0.6, 0.0), (0.0, 1.0), (-0.6, 0.0)]),),

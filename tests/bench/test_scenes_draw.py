@@ -112,7 +112,7 @@ def test_outlines_reach_the_unit_circle(shape):
         ("circle", np.pi),
         ("square", 2.0),
         ("diamond", 1.2),
-        ("ring", np.pi * (1 - 0.56**2)),
+        ("ring", np.pi * (1 - 0.5**2)),
         # a cross of half-width 0.34 and half-length 1 reaches √(1 + 0.34²)
         ("cross", (4 * 0.68 - 0.68**2) / (1 + 0.34**2)),
     ],
