@@ -148,7 +148,7 @@ def check_images(images: Tensor, expected: tuple[int, ...]) -> None:
         raise ModelOutputError(f"returned shape {tuple(images.shape)}, expected {expected}")
     if not images.is_floating_point():
         raise ModelOutputError(f"returned {images.dtype}, expected floating images in [-1, 1]")
-    bound = images.abs().max().item()  # NaN where any value is NaN
+    bound = torch.stack(images.aminmax()).abs().max().item()  # NaN where any value is NaN
     if not math.isfinite(bound):
         raise ModelOutputError("returned NaN or infinite values")
     if bound > _RANGE_BOUND:

@@ -37,7 +37,7 @@ class Identity:
         import torch
 
         assert codes.payloads is not None
-        raw = torch.frombuffer(bytearray(b"".join(codes.payloads)), dtype=torch.uint8)
+        raw = torch.frombuffer(bytearray().join(codes.payloads), dtype=torch.uint8)
         return to_signed(raw.view(-1, 3, *codes.size_px))
 
 
