@@ -8,7 +8,9 @@ from typing import Any
 from layton_bench.errors import MissingWeightsError
 
 
-def load_pretrained(model_class: Any, folder: Path, *, name: str, device: str = "cpu") -> Any:
+def load_pretrained(
+    model_class: Any, folder: Path, *, name: str, device: str = "cpu", config: Any = None
+) -> Any:
     """A transformers model in eval mode, from config.json and its weights.
 
     These are model.safetensors, or pytorch_model.bin restricted to tensors.
@@ -21,13 +23,14 @@ def load_pretrained(model_class: Any, folder: Path, *, name: str, device: str = 
         folder: where the files lie; nothing is downloaded.
         name: of the weights in the registry, for messages.
         device: as torch writes it.
+        config: in place of the folder's own.
 
     Raises:
         MissingWeightsError: the folder does not hold the whole model.
     """
     try:
         model, info = model_class.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True,
+            folder, config=config, local_files_only=True, output_loading_info=True,
             use_safetensors=not (folder / "pytorch_model.bin").is_file(), weights_only=True,
         )  # fmt: skip
     except (OSError, ValueError, RuntimeError) as error:
