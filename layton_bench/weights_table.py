@@ -85,7 +85,8 @@ ENTRIES = (
     ),
     _hub(
         "clip-vit-l-14-336", "openai/clip-vit-large-patch14-336",
-        ("config.json", "pytorch_model.bin"), "MIT", ("cmmd",), "CLIP ViT-L/14 at 336 px",
+        ("config.json", "pytorch_model.bin", "vocab.json", "merges.txt"), "MIT",
+        ("cmmd", "tatitok"), "CLIP ViT-L/14 at 336 px",
     ),
     _hub(
         "clip-vit-b-32", "openai/clip-vit-base-patch32",

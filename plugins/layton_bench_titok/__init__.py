@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from layton_bench_titok.tokenizer import TiTokTokenizer
 
-_CLIP = "clip-text-l-14-336"
-_CLIP_REPO = "openai/clip-vit-large-patch14-336"
+_CLIP = "clip-vit-l-14-336"  # registered by the harness, whose metrics use its image tower
 _CAPTION = "A photo."
 _TEXT_NOTE = (
     "decoded under one caption for all images (option caption); the published rFID gives the"
@@ -130,7 +129,7 @@ def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
 
 @hookimpl
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
-    """Register a checkpoint a model, under its name, and the text encoder of TA-TiTok."""
+    """Register a checkpoint a model, under its name."""
     for name, known in _PUBLISHED.items():
         register(
             WeightsEntry(
@@ -141,16 +140,6 @@ def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> N
                 summary=_title(name),
             )
         )
-    text_files = ("config.json", "pytorch_model.bin", "vocab.json", "merges.txt")
-    register(
-        WeightsEntry(
-            name=_CLIP,
-            files=tuple(hub_file(_CLIP_REPO, path) for path in text_files),
-            licence="MIT",
-            used_by=tuple(name for name in _PUBLISHED if VARIANTS[name].text_length),
-            summary="CLIP ViT-L/14@336 with its text encoder",
-        )
-    )
 
 
 def _title(name: str) -> str:

@@ -15,6 +15,7 @@ import layton_bench_titok as plugin
 from layton.errors import ImageError
 from layton.fingerprints import recognise
 from layton_bench import Codes, LoadContext, Tokenizer, UserError
+from layton_bench.plugin_manager import Plugins
 from layton_bench_titok.model import TiTok
 from layton_bench_titok.text import text_features
 from layton_bench_titok.variants import VARIANTS, PixelConfig, TiTokConfig, ViTConfig
@@ -45,9 +46,14 @@ TINY = {
 def test_every_model_has_a_card_and_its_weights():
     assert sorted(MODELS) == sorted(VARIANTS)
     for name, spec in MODELS.items():
-        assert set(spec.card.weights) <= WEIGHTS.keys()
-        assert name in WEIGHTS[name].used_by
-        assert all(name in WEIGHTS[w].used_by for w in spec.card.weights)
+        assert WEIGHTS[name].used_by == (name,)
+        text = ("clip-vit-l-14-336",) if VARIANTS[name].text_length else ()
+        assert spec.card.weights == (name, *text)
+
+
+def test_the_text_encoder_is_registered_with_its_tokenizer():
+    entry = Plugins().weights["clip-vit-l-14-336"]
+    assert {file.path for file in entry.files} >= {"config.json", "vocab.json", "merges.txt"}
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))
@@ -87,7 +93,7 @@ def installed(tmp_path, monkeypatch):
         monkeypatch.setattr(plugin, "VARIANTS", TINY)
         folders = {name: tmp_path}
         if "caption" in options:
-            folders["clip-text-l-14-336"] = clip_folder(tmp_path / "clip")
+            folders["clip-vit-l-14-336"] = clip_folder(tmp_path / "clip")
         context = LoadContext(
             device="cpu", dtype="float32", weights=folders.__getitem__, options=options
         )
