@@ -139,6 +139,16 @@ class LADD(nn.Module):
         if latents.shape[2] % multiple or latents.shape[3] % multiple:
             raise ImageError("latents", f"sides {tuple(latents.shape[2:])}", f"Use {multiple}·n.")
         for_unet, for_copy = self._time_inputs(timesteps, latents, size_px)
+        return self._predict(latents, embedding, for_unet, for_copy, cond_scale)
+
+    def _predict(
+        self,
+        latents: Tensor,
+        embedding: Tensor,
+        for_unet: TimeInput,
+        for_copy: TimeInput,
+        cond_scale: float,
+    ) -> Tensor:
         text = self._text_states(latents)
         x, skips = _run_encoder(self.unet, self.unet.conv_in(latents), for_unet, text)
         if cond_scale != 0.0:
@@ -154,6 +164,10 @@ class LADD(nn.Module):
         """Take everything constant out of the U-Net and its copy; see layton.folding."""
         if self._resnets is None:
             self._resnets = fold_unet(self.unet), fold_unet(self.controlnet)
+
+    def compile_steps(self) -> None:
+        """Hand the part that every step runs to torch.compile; time inputs stay outside."""
+        self._predict = torch.compile(self._predict)  # type: ignore[method-assign]
 
     @torch.no_grad()
     def plan(self, timestep: int, size_px: tuple[int, int]) -> tuple[list[Tensor], list[Tensor]]:

@@ -238,7 +238,7 @@ class Tokenizer(nn.Module):
             _own_memory(self)
             pack_transformers(self.decoder)
         if compile:
-            self.decoder.compile()
+            self.decoder.compile_steps()
             self.vae.decoder.compile()
         return self
 
