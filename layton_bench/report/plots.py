@@ -6,6 +6,7 @@ them, so that colours follow the reader's light or dark theme and every label is
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from layton_bench.pareto import on_front
 
 WIDTH, HEIGHT = 720, 420
 LEFT, RIGHT, TOP, BOTTOM = 62, 20, 16, 50
-_LETTER, _LINE = 6.4, 13  # of a label at 11 units, roughly
+_LETTER, _LINE = 7.0, 13  # of a label at 11 units, in the widest usual font
 _ROW = 22
 _NAME = 190  # room for the names beside interval bars
 
@@ -114,7 +115,8 @@ def scatter(
         return None if value is None or not math.isfinite(value) else y_of(value)
 
     places = [(x_of(math.log10(p.x)), y_of(p.y)) for p in drawn]
-    labels = _place_labels([p.label for p in drawn], places)
+    front = [place for place, flag in zip(places, flags, strict=True) if flag]
+    labels = _place_labels([p.label for p in drawn], places, _front_boxes(front))
     marks = [
         Mark(
             x=x, y=y, low=height(p.low), high=height(p.high), label=p.label,
@@ -129,7 +131,7 @@ def scatter(
         x_ticks=tuple(Tick(at=x_of(math.log10(v)), text=format_x(v)) for v in x_values),
         y_ticks=tuple(Tick(at=y_of(v), text=_number(v)) for v in y_values),
         marks=tuple(marks),
-        front=_staircase([(m.x, m.y) for m in marks if m.is_front]),
+        front=_staircase(front),
         families=families,
     )
 
@@ -200,7 +202,7 @@ def _log_span(values: Sequence[float]) -> tuple[float, float]:
 def _log_ticks(values: Sequence[float]) -> list[float]:
     """Powers of ten in the span; their double and fivefold too where it is short."""
     low, high = _log_span(values)
-    factors = (1, 2, 5) if high - low < 2.2 else (1,)
+    factors = (1, 2, 5) if high - low < 3 else (1,)
     decades = range(math.floor(low), math.ceil(high) + 1)
     return [f * 10.0**d for d in decades for f in factors if low <= math.log10(f * 10.0**d) <= high]
 
@@ -214,17 +216,30 @@ def _staircase(places: Sequence[tuple[float, float]]) -> str:
     return f"M{x:g} {y:g}" + "".join(f"H{x:g}V{y:g}" for x, y in rest)
 
 
+_Box = tuple[float, float, float, float]
+
+
+def _front_boxes(places: Sequence[tuple[float, float]]) -> list[_Box]:
+    """The ground that the staircase covers, so that no label is struck through by it."""
+    boxes = []
+    ordered = sorted(set(places))
+    for (x0, y0), (x1, y1) in itertools.pairwise(ordered):
+        boxes += [(x0, y0 - 1, x1, y0 + 1), (x1 - 1, min(y0, y1), x1 + 1, max(y0, y1))]
+    return boxes
+
+
 def _place_labels(
-    labels: Sequence[str], places: Sequence[tuple[float, float]]
+    labels: Sequence[str], places: Sequence[tuple[float, float]], kept_free: Sequence[_Box]
 ) -> list[tuple[float, float, str] | None]:
     """A free place beside each point, or None; (x, y, text-anchor) each."""
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
+    taken = [*kept_free, *((x - 5, y - 5, x + 5, y + 5) for x, y in places)]
     found: list[tuple[float, float, str] | None] = []
     for label, (x, y) in zip(labels, places, strict=True):
         width = _LETTER * len(label)
         choices = (
             (x + 9, y + 4, "start", x + 9), (x - 9, y + 4, "end", x - 9 - width),
-            (x, y - 9, "middle", x - width / 2), (x, y + 18, "middle", x - width / 2),
+            (x - 7, y - 8, "end", x - 7 - width), (x + 7, y + 17, "start", x + 7),
+            (x, y - 10, "middle", x - width / 2), (x, y + 18, "middle", x - width / 2),
         )  # fmt: skip
         chosen = None
         for at_x, at_y, anchor, left in choices:
@@ -235,9 +250,6 @@ def _place_labels(
                 break
         found.append(chosen)
     return found
-
-
-_Box = tuple[float, float, float, float]
 
 
 def _is_inside(box: _Box) -> bool:

@@ -1,0 +1,71 @@
+"""A results folder whose every text is hostile, and its report, for the report's tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from fakes import record, result
+from PIL import Image
+
+from layton_bench.record import IMAGES, RunRecord, SavedImage
+from layton_bench.results import store
+
+EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}</script><img src=x onerror=alert(2)>"
+KEYS = ("a", f"../../{EVIL}", "c")
+SIDE = 32
+
+
+def flat(level: int) -> Image.Image:
+    return Image.fromarray(np.full((SIDE, SIDE, 3), level, dtype=np.uint8))
+
+
+def add_run(results: Path, made: RunRecord, values: list[float], kept: dict[str, str]) -> Path:
+    """Store a run with flat pictures; ``kept`` maps a key to its rank. Returns its folder."""
+
+    def save(folder: Path) -> tuple[SavedImage, ...]:
+        (folder / IMAGES).mkdir()
+        saved = []
+        for key, rank in kept.items():
+            level = 40 * (1 + KEYS.index(key))
+            flat(level).save(folder / IMAGES / f"{rank}-reference.png")
+            flat(level + made.model.name.__len__()).save(folder / IMAGES / f"{rank}-candidate.png")
+            saved.append(SavedImage(
+                key=key, rank=rank, reference=f"{rank}-reference.png",
+                candidate=f"{rank}-candidate.png",
+            ))  # fmt: skip
+        return tuple(saved)
+
+    samples = pd.DataFrame({"key": KEYS, "psnr": values})
+    return store(results, made, samples, save).folder
+
+
+def hostile_results(results: Path) -> Path:
+    """Three models of three samples: one with an evil title, one infinite, one without pictures."""
+    ssim = {"label": "SSIM", "unit": "", "signature": "ssim|n:10|v1", "digits": 3}
+    evil = record(
+        "good", number=1, card={"title": EVIL, "family": EVIL, "notes": EVIL},
+        bits_per_image=3584.0, command=("layton-bench", "run", "--out", "/home/someone/secret/out"),
+        metrics={
+            "psnr": result(30.0, low=29.0, high=31.0, note=EVIL, label="PSNR"),
+            "ssim": result(0.9, **ssim),
+        },
+    )  # fmt: skip
+    plain = record(
+        "plain", number=2, bits_per_image=512.0,
+        metrics={"psnr": result(9.5, low=9.0, high=10.0), "ssim": result(0.95, **ssim)},
+    )  # fmt: skip
+    exact = record(
+        "exact", number=3, bits_per_image=8192.0,
+        metrics={"psnr": result(float("inf")), "ssim": result(None, **ssim)},
+    )  # fmt: skip
+    add_run(results, evil, [30.0, 31.0, 29.0], {KEYS[2]: "worst-1", KEYS[1]: "best-1"})
+    add_run(results, plain, [9.0, 10.0, 9.5], {KEYS[0]: "worst-1", KEYS[2]: "worst-2"})
+    add_run(results, exact, [float("inf")] * 3, {})
+    (results / "reported.csv").write_text(
+        "model,suite,metric,value,source,protocol,note\n"
+        f'x,tiny-16,rfid,2.5,"{EVIL.replace(chr(34), chr(34) * 2)}",,\n',
+        encoding="utf-8",
+    )
+    return results
