@@ -33,6 +33,8 @@ _MEAN: Final = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 _STD: Final = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 _DIVISOR: Final = 32
 _MAX_DETECTIONS: Final = 100
+# Pictures in one pass of the network, which takes about a gigabyte for each.
+_PASS_IMAGES: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +77,7 @@ class Mask2FormerDetector:
         """Detections of each picture by class name.
 
         Args:
-            images: uint8 RGB (H, W, 3); pictures of one size run as one batch.
+            images: uint8 RGB (H, W, 3); pictures of one size run together.
             min_score: detections that cannot score above it are left out, which saves most of the
                 time that masks take.
 
@@ -83,10 +85,7 @@ class Mask2FormerDetector:
             For each picture, class name → instances in no particular order, boxes in its pixels.
         """
         found: list[dict[str, list[Instance]]] = [{} for _ in images]
-        by_size: dict[tuple[int, ...], list[int]] = {}
-        for index, image in enumerate(images):
-            by_size.setdefault(image.shape, []).append(index)
-        for indices in by_size.values():
+        for indices in _passes([image.shape for image in images]):
             inputs = [self._prepared(images[index]) for index in indices]
             output = self.model(pixel_values=_padded(inputs).to(self.model.device))
             for row, index in enumerate(indices):
@@ -126,6 +125,18 @@ class Mask2FormerDetector:
                 instance = Instance(box_of(mask), np.float32(score), mask)
                 found.setdefault(self.names[label], []).append(instance)
         return found
+
+
+def _passes(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Positions of the pictures of each pass: of one shape, and not too many."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for index, shape in enumerate(shapes):
+        by_shape.setdefault(shape, []).append(index)
+    return [
+        group[start : start + _PASS_IMAGES]
+        for group in by_shape.values()
+        for start in range(0, len(group), _PASS_IMAGES)
+    ]
 
 
 def resized(height: int, width: int, shorter_px: int, longer_px: int) -> tuple[int, int]:
