@@ -6,8 +6,11 @@ uses for frozen weights). Such products also give a row the same bits whatever t
 beside it, from two rows on, which keeps an image independent of its batch.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import register_flop_formula
 
 __all__ = ["PackedLinear", "can_pack", "pack_linears"]
 
@@ -60,3 +63,12 @@ def pack_linears(model: nn.Module) -> int:
                 setattr(module, name, PackedLinear(child))
                 packed += 1
     return packed
+
+
+def _flops(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    return 2 * x.numel() * weight[0]
+
+
+# torch counts the operations of its own matrix products only
+if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_flops)
