@@ -55,8 +55,8 @@ SPECS = {
 TOLERANCE = {"psnr": 1e-4, "ssim": 5e-3, "ms-ssim": 1e-3, "fid": 2e-3, "kid": 1e-3}
 
 
-def make_pairs(folder: Path, source: Path | None, count: int) -> None:
-    """``count`` crops in ``references`` and their JPEG at quality 30 in ``candidates``."""
+def make_pairs(folder: Path, source: Path | None, count: int, quality: int = 30) -> None:
+    """``count`` crops in ``references`` and their JPEG in ``candidates``."""
     if source is None:
         photos = [decode_rgb(open_photos().read(item)) for item in open_photos().items()]
     else:
@@ -74,7 +74,7 @@ def make_pairs(folder: Path, source: Path | None, count: int) -> None:
         left, top = (int(rng.integers(0, side - SIDE + 1)) for side in photo.size)
         crop = photo.crop((left, top, left + SIDE, top + SIDE))
         buffer = io.BytesIO()
-        crop.save(buffer, format="JPEG", quality=30)
+        crop.save(buffer, format="JPEG", quality=quality)
         crop.save(folder / "references" / f"{number:05d}.png")
         Image.open(buffer).save(folder / "candidates" / f"{number:05d}.png")
 
