@@ -36,5 +36,6 @@ class AutoencoderTokenizer:
     def decode(self, codes: Codes, seeds: Sequence[int]) -> Tensor:
         """Latents → float32 images (B, 3, H, W), clamped to [-1, 1]; no seed is used."""
         del seeds
-        images: Tensor = self.model.decode(codes.latents).sample
+        assert codes.latents is not None
+        images: Tensor = self.model.decode(codes.latents.to(self.dtype)).sample
         return images.float().clamp(-1, 1)

@@ -28,10 +28,11 @@ class TiTokTokenizer:
     def __init__(self, model: TiTok, text: Tensor | None = None) -> None:
         self.model = model
         self.text = text
+        self.dtype = model.latent_tokens.dtype
 
     def encode(self, images: Tensor) -> Codes:
         """Float images (B, 3, 256, 256) in [-1, 1] → codes (B, N) or latents (B, N, C)."""
-        images_01 = (images.to(self.model.latent_tokens.dtype) + 1) / 2
+        images_01 = (images.to(self.dtype) + 1) / 2
         height, width = images.shape[-2:]
         size_px, codebook_size = (height, width), self.model.config.codebook_size
         if codebook_size is None:
@@ -47,5 +48,5 @@ class TiTokTokenizer:
             images_01 = self.model.decode(codes.codes, self.text)
         else:
             assert codes.latents is not None
-            images_01 = self.model.decode_vectors(codes.latents, self.text)
+            images_01 = self.model.decode_vectors(codes.latents.to(self.dtype), self.text)
         return (2 * images_01.float() - 1).clamp(-1, 1)

@@ -139,3 +139,18 @@ def test_a_wrong_file_is_named(tmp_path):
         in caught.value.reason
     )
     assert caught.value.remedy == "These are the keys and shapes of llamagen-8."
+
+
+@torch.inference_mode()
+def test_half_precision_is_close(tmp_path, monkeypatch, tiny):
+    config, reference = tiny
+    monkeypatch.setattr("layton_bench_vqgan.VARIANTS", {"vqgan-f16-1024": config})
+    save_file(reference.state_dict(), tmp_path / "last.ckpt")
+    half = MODELS["vqgan-f16-1024"].load(context(tmp_path / "last.ckpt", "bfloat16"))
+    codes = half.encode(golden_images())
+    assert codes.codes.dtype == torch.int64
+    decoded = half.decode(codes, [0, 1])
+    assert decoded.dtype == torch.float32
+    expected = reference.decode(codes.codes.view(2, 4, 4)).clamp(-1, 1)
+    # bfloat16 keeps eight bits
+    assert (decoded - expected).abs().mean() < 0.02

@@ -86,7 +86,7 @@ def test_known_figures():
 def installed(tmp_path, monkeypatch):
     """A tiny model in the published layout, loaded through its spec."""
 
-    def install(name, **options):
+    def install(name, *, dtype="float32", **options):
         reference = fill_by_name(TiTok(TINY[name]))
         save_file(reference.state_dict(), tmp_path / "model.safetensors")
         (tmp_path / "config.json").write_text("{}")
@@ -95,7 +95,7 @@ def installed(tmp_path, monkeypatch):
         if "caption" in options:
             folders["clip-vit-l-14-336"] = clip_folder(tmp_path / "clip")
         context = LoadContext(
-            device="cpu", dtype="float32", weights=folders.__getitem__, options=options
+            device="cpu", dtype=dtype, weights=folders.__getitem__, options=options
         )
         return reference, MODELS[name].load(context)
 
@@ -228,3 +228,19 @@ def test_codes_of_another_codebook_are_refused(installed):
     wrong = Codes(codes=torch.full((1, 5), 40), codebook_size=4096, size_px=(16, 16))
     with pytest.raises(ValueError, match="0 … 39"):
         tokenizer.decode(wrong, [0])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", ["titok-l-32", "titok-vae-ll-32", "tatitok-bl-32"])
+def test_half_precision_is_close(installed, name):
+    caption = {"caption": "a"} if name.startswith("ta") else {}
+    _, exact = installed(name, **caption)
+    _, half = installed(name, dtype="bfloat16", **caption)
+    codes = exact.encode(golden_images())
+    decoded = half.decode(
+        codes if codes.codes is not None else half.encode(golden_images()), [0, 1]
+    )
+    assert decoded.dtype == torch.float32
+    # bfloat16 keeps eight bits
+    assert (decoded - exact.decode(codes, [0, 1])).abs().mean() < 0.02
+    assert half.encode(golden_images()).size_px == (16, 16)
