@@ -13,13 +13,16 @@ from layton_bench.datasets.base import DatasetSpec
 from layton_bench.hookspecs import hookimpl
 from layton_bench.metrics import (
     codes,
+    faces,
     frechet,
     geneval_metrics,
     inception_score,
     kernel,
+    legibility,
     manifold,
     perceptual,
     pixel,
+    prompt,
     published,
     pyiqa_metrics,
     rate,
@@ -32,6 +35,7 @@ from layton_bench.weights import WeightsEntry
 
 _METRICS = (
     pixel, published, perceptual, pyiqa_metrics, frechet, kernel, inception_score, manifold,
+    legibility, faces, prompt,
     rate, codes, geneval_metrics, metrics,
 )  # fmt: skip
 

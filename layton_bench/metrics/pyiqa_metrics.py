@@ -166,7 +166,6 @@ def _spec(match: re.Match[str]) -> MetricSpec:
         direction=direction,
         summary=f"pyiqa's {name}, {'full' if has_reference else 'no'}-reference",
         digits=4,
-        requires={"pyiqa": "metrics"},
         needs=frozenset({"reference"}) if has_reference else frozenset(),
         signature={"lib": "pyiqa"},
         make=partial(_make, name=name, has_reference=has_reference),
