@@ -217,10 +217,11 @@ def speed(options: argparse.Namespace) -> None:
     rows |= {name: run(tokenizer) for name, tokenizer in tokenizers.items()}
     clock = time.process_time if options.cpu_time else time.perf_counter
     seconds, images = interleaved(rows, options.repeats, options.device, clock)
+    clocked = "CPU time" if options.cpu_time else "wall time"
     print(
         f"{options.device} {options.dtype}, {torch.get_num_threads()} threads, SDXL / "
-        f"{options.divide}, {config.image_px} px, batch {options.batch}, 3 steps, "
-        f"{'CPU time' if options.cpu_time else 'wall time'}, torch {torch.__version__}\n\n| | images/s | ratio | median s (min … max) | max abs Δ |"
+        f"{options.divide}, {config.image_px} px, batch {options.batch}, 3 steps, {clocked}, torch "
+        f"{torch.__version__}\n\n| | images/s | ratio | median s (min … max) | max abs Δ |"
         "\n|---|---|---|---|---|"
     )
     base = statistics.median(seconds["official style"])
