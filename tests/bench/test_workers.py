@@ -8,25 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+from raising import Raising
 
-from layton_bench.errors import MissingDataError, UserError
+from layton_bench.errors import UserError
 from layton_bench.workers import map_ahead
 
 ROOT = Path(__file__).parents[2]
-
-
-class Raising:
-    """Raises for one value; picklable by its module, which workers can import."""
-
-    def __init__(self, error: str) -> None:
-        self.error = error
-
-    def __call__(self, value: int) -> int:
-        if value == 30 and self.error == "user":
-            raise MissingDataError("a.tar", "it is gone", "Bring it back.")
-        if value == 30:
-            raise KeyError("no such thing")
-        return -value
 
 
 @pytest.mark.parametrize(("num_workers", "ahead"), [(0, 1), (1, 7), (3, 1), (2, 1000)])
