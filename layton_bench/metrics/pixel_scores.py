@@ -43,11 +43,6 @@ class Comparison:
         return min(self.candidates.shape[-2:])
 
     @cached_property
-    def difference(self) -> Tensor:
-        """Candidates less references, int16 (B, 3, H, W)."""
-        return self.candidates.short() - self.references.short()
-
-    @cached_property
     def similarity(self) -> ssim.Similarity:
         """SSIM and its parts."""
         return ssim.similarity(self.candidates, self.references)
@@ -76,10 +71,23 @@ def psnr_from_mse(mse: ArrayLike) -> Scores:
 
 def mean_squared_error(pair: Comparison) -> Scores:
     """MSE of each image over pixels and channels, in squared grey levels; exact."""
+    squared = _squared_by_opencv if pair.candidates.is_cpu else _squared_by_torch
+    return squared(pair.candidates, pair.references) / pair.candidates[0].numel()
+
+
+def _squared_by_opencv(x: Tensor, y: Tensor) -> Scores:
+    """Sum of squared differences of each image, whole numbers; needs no temporary arrays."""
+    import cv2
+
+    pairs = zip(x.flatten(1).numpy(), y.flatten(1).numpy(), strict=True)
+    return np.array([cv2.norm(a, b, cv2.NORM_L2SQR) for a, b in pairs])
+
+
+def _squared_by_torch(x: Tensor, y: Tensor) -> Scores:
     import torch
 
-    difference = pair.difference.flatten(1).int()
-    return _floats(difference.square_().sum(1, dtype=torch.int64)) / difference.shape[1]
+    # differences of levels and their squares are exact in float32
+    return _floats((x.float() - y).square().sum((1, 2, 3), dtype=torch.float64))
 
 
 def psnr(pair: Comparison) -> Scores:
@@ -89,11 +97,9 @@ def psnr(pair: Comparison) -> Scores:
 
 def brightness_bias(pair: Comparison) -> Scores:
     """Mean luma of the candidate less that of its reference, in grey levels of 255."""
-    import torch
-
-    height, width = pair.difference.shape[2:]
-    channels = _floats(pair.difference.sum((2, 3), dtype=torch.int64)) / (height * width)
-    bias: Scores = channels @ np.array(LUMA_WEIGHTS)
+    height, width = pair.candidates.shape[2:]
+    sums = pair.candidates.sum((2, 3)) - pair.references.sum((2, 3))
+    bias: Scores = _floats(sums) / (height * width) @ np.array(LUMA_WEIGHTS)
     return bias
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pixel_cases import DISTORTIONS, GOLDEN, PHOTOS, distorted, photo
 
-from layton_bench.metrics import colour, pixel, ssim
+from layton_bench.metrics import colour, pixel, pixel_scores, ssim
 from layton_bench.metrics.base import MetricContext
 from layton_bench.types import MetricValue, ScoredBatch
 
@@ -92,7 +92,8 @@ def test_psnr_by_hand():
 
 
 def test_black_against_white_is_zero_db_and_does_not_overflow():
-    black, white = flat((0, 0, 0), side=512), flat((255, 255, 255), side=512)
+    # 3 · 1024² · 255² is more than 2³⁷
+    black, white = flat((0, 0, 0), side=1024), flat((255, 255, 255), side=1024)
     assert score("psnr", batch_of(black, white)).value == 0.0
     assert score("brightness-bias", batch_of(white, black)).value == pytest.approx(255)
 
@@ -281,6 +282,7 @@ def test_on_a_gpu_all_planes_go_at_once_to_the_same_numbers(monkeypatch):
     batch.memo.clear()
     monkeypatch.setattr(torch.Tensor, "is_cpu", False)
     monkeypatch.setattr(ssim, "_windowed_by_opencv", None)
+    monkeypatch.setattr(pixel_scores, "_squared_by_opencv", None)
     for name in names:
         assert score(name, batch).value == pytest.approx(on_cpu[name].value, rel=1e-12)
 
