@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from lab import Lab
 from fakes import record, result
+from lab import Lab
 
 from layton_bench.compare import (
     check_comparable,
