@@ -83,6 +83,15 @@ class ClipTexts:
         return torch.stack([self._known[text] for text in texts])
 
 
+def load_clip(folder: Path, *, name: str, device: str) -> Any:
+    """Both towers in one ``CLIPModel``; raises MissingWeightsError for a folder without it."""
+    from transformers import CLIPModel
+
+    from layton_bench.backbones.pretrained import load_pretrained
+
+    return load_pretrained(CLIPModel, folder, name=name, device=device)
+
+
 def load_texts(folder: Path, *, name: str, device: str) -> ClipTexts:
     """The text tower of a folder; raises MissingWeightsError where it is not whole."""
     from transformers import CLIPTextModelWithProjection
