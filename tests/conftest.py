@@ -25,7 +25,9 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's caches."""
+    """No test reads or writes the user's caches, or depends on the user's settings."""
+    for name in ("DATA", "MIRROR", "OFFLINE", "PLUGINS", "WEIGHTS"):
+        monkeypatch.delenv(f"LAYTON_BENCH_{name}", raising=False)
     monkeypatch.setenv("LAYTON_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 

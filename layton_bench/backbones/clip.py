@@ -96,7 +96,7 @@ def load_texts(folder: Path, *, name: str, device: str) -> ClipTexts:
     """The text tower of a folder; raises MissingWeightsError where it is not whole."""
     from transformers import CLIPTextModelWithProjection
 
-    from layton_bench.backbones.pretrained import load_pretrained
+    from layton_bench.backbones.pretrained import load_pretrained, tower_config
 
     model = load_pretrained(
         CLIPTextModelWithProjection, folder, name=name, device=device,
@@ -123,26 +123,10 @@ def load_tokenizer(folder: Path, *, name: str) -> Any:
     return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def tower_config(folder: Path, tower: str, *, name: str) -> Any:
-    """The ``text`` or ``vision`` part of a folder's config.json.
-
-    The width of the projection is the whole model's: published files have another in the parts.
-    """
-    from transformers import CLIPConfig
-
-    from layton_bench.backbones.pretrained import require_files
-
-    require_files(folder, ("config.json",), name=name)
-    config = CLIPConfig.from_pretrained(folder, local_files_only=True)
-    part = getattr(config, f"{tower}_config")
-    part.projection_dim = config.projection_dim
-    return part
-
-
 def _load(find: Callable[[str], Path], device: str, *, name: str, resize: Resize) -> ClipImages:
     from transformers import CLIPVisionModelWithProjection
 
-    from layton_bench.backbones.pretrained import load_pretrained
+    from layton_bench.backbones.pretrained import load_pretrained, tower_config
 
     folder = find(name)
     model = load_pretrained(

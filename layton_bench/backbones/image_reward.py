@@ -61,9 +61,9 @@ class ImageReward:
         """
         from transformers import BertTokenizer
 
+        from layton_bench.backbones.linear_chain import LinearChain
         from layton_bench.backbones.pretrained import require_files
         from layton_bench.checkpoint import load_state_dict
-        from layton_bench.metrics.prompt import LinearChain
 
         require_files(folder, ("ImageReward.pt", "med_config.json", "vocab.txt"), name=NAME)
         state = load_state_dict(folder / "ImageReward.pt")

@@ -91,8 +91,7 @@ def _tower(
 ) -> Any:
     import torch
 
-    from layton_bench.backbones.clip import tower_config
-    from layton_bench.backbones.pretrained import require_files, unusable
+    from layton_bench.backbones.pretrained import require_files, tower_config, unusable
     from layton_bench.checkpoint import load_state_dict
 
     require_files(folder, (file,), name="hpsv2")

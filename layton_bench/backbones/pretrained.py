@@ -53,3 +53,17 @@ def unusable(name: str, folder: Path, reason: str) -> MissingWeightsError:
     return MissingWeightsError(
         f"weights '{name}' in {folder}", reason, f"Run `layton-bench weights pull {name}`."
     )
+
+
+def tower_config(folder: Path, tower: str, *, name: str) -> Any:
+    """The ``text`` or ``vision`` part of a folder's config.json.
+
+    The width of the projection is the whole model's: published files have another in the parts.
+    """
+    from transformers import CLIPConfig
+
+    require_files(folder, ("config.json",), name=name)
+    config = CLIPConfig.from_pretrained(folder, local_files_only=True)
+    part = getattr(config, f"{tower}_config")
+    part.projection_dim = config.projection_dim
+    return part

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layton_bench.backbones.clip import HPSV2, load_hpsv2_texts, load_texts
+from layton_bench.backbones.linear_chain import LinearChain
 from layton_bench.metrics.base import MetricContext, MetricSpec, PerSampleMetric
 
 if TYPE_CHECKING:
@@ -85,26 +86,6 @@ def _logit_scale(folder: Path) -> float:
 
     with safe_open(folder / "model.safetensors", framework="numpy") as file:
         return float(np.exp(file.get_tensor("logit_scale")))
-
-
-class LinearChain:
-    """Linear layers one after the other with nothing between, as the predictors' heads are.
-
-    Args:
-        state: ``<prefix><number>.weight`` and ``.bias``, run in the order of the numbers.
-        prefix: of the entries' names.
-    """
-
-    def __init__(self, state: dict[str, Tensor], prefix: str = "layers.") -> None:
-        wide = {k: v.double().numpy() for k, v in state.items() if k.startswith(prefix)}
-        numbers = sorted({int(name.removeprefix(prefix).split(".")[0]) for name in wide})
-        self._layers = [(wide[f"{prefix}{k}.weight"], wide[f"{prefix}{k}.bias"]) for k in numbers]
-
-    def __call__(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rows (B, in) → (B, out)."""
-        for weight, bias in self._layers:
-            rows = rows @ weight.T + bias
-        return rows
 
 
 def _aesthetic_score(

@@ -29,7 +29,7 @@ def process(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "layton_bench", *words], cwd=cwd, env=environment(),
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 
 
@@ -406,7 +406,7 @@ class Slow:
         )  # fmt: skip
 
     def wait_for_batch(self, number: int) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not (self.marks / str(number)).exists():
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < deadline
@@ -416,7 +416,7 @@ class Slow:
         self.process.send_signal(signal.SIGINT)
 
     def finish(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=300)
         return self.process.returncode, out, err
 
 

@@ -22,7 +22,7 @@ FILES = dict(re.findall(r"<!-- plugin: (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DO
 def in_process(target: Path | None, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     path = [str(ROOT), str(ROOT / "plugins"), *([str(target)] if target else [])]
     return subprocess.run(
-        [sys.executable, *words], cwd=cwd, capture_output=True, text=True, timeout=300,
+        [sys.executable, *words], cwd=cwd, capture_output=True, text=True, timeout=900,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
