@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ class Imports(ast.NodeVisitor):
         self.found |= {f"{node.module}.{alias.name}" for alias in node.names}
 
 
+@cache
 def imports(path: Path, *, only_at_top: bool = False) -> set[str]:
     visitor = Imports(only_at_top=only_at_top)
     visitor.visit(ast.parse(path.read_text("utf-8")))
@@ -59,6 +61,7 @@ def imports(path: Path, *, only_at_top: bool = False) -> set[str]:
 HARNESS = modules(ROOT, "layton_bench")
 
 
+@cache
 def graph(*, only_at_top: bool = False) -> dict[str, set[str]]:
     """Module → modules of the harness that it imports; the package itself is its public names."""
     return {
@@ -189,7 +192,7 @@ HEAVY = ("torch", "torchvision", "transformers", "diffusers", "pandas", "scipy",
 
 @pytest.mark.parametrize("start", ["layton_bench.cli", "layton_bench.gates", "layton_bench"])
 def test_nothing_heavy_is_imported_before_it_is_needed(start: str) -> None:
-    arrows = graph(only_at_top=True)
+    arrows = dict(graph(only_at_top=True))
     arrows["layton_bench"] = {
         target for imported in imports(HARNESS["layton_bench"]) if (target := owner(imported))
     }
