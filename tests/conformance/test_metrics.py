@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache, partial
+from importlib.util import find_spec
 from typing import Any, get_args
 
 import numpy as np
@@ -28,9 +29,9 @@ SAME = {"rel": 1e-9, "abs": 1e-9}
 
 
 def _specs() -> list[MetricSpec]:
-    """Metrics that need no prompts, and no network but backbones."""
+    """Metrics that need no prompts, and no network but backbones; with their packages here."""
     plugins = Plugins()
-    specs = plugins.metrics.entries.values()
+    specs = [s for s in plugins.metrics.entries.values() if all(map(find_spec, s.requires))]
     replaced = {name for spec in plugins.backbones.entries.values() for name in spec.weights}
     return [s for s in specs if "prompt" not in s.needs and replaced.issuperset(s.weights)]
 
