@@ -7,6 +7,7 @@ codebook at once, doubling then convolving; for the transformers sequence-first
 nn.MultiheadAttention over every position of every layer.
 
     python benchmarks/bench_tokenizers.py [--models NAME …] [--batch N] [--rounds N]
+    python benchmarks/bench_tokenizers.py --steps              # what each step gains
     python benchmarks/bench_tokenizers.py --system-allocator   # memory as outside the harness
 """
 
@@ -151,20 +152,25 @@ def spread_codebook(model: nn.Module, images: Tensor) -> None:
     rows.copy_(drawn * model.features(images).std())
 
 
-def build(name: str, images: Tensor) -> tuple[nn.Module, nn.Module]:
-    """(ours, the usual way) with the same random weights."""
+def build(name: str, images: Tensor, *, steps: bool) -> dict[str, nn.Module]:
+    """The same random weights the usual way and as ours; with the steps between, if asked for."""
     torch.manual_seed(0)
     if name in TITOK:
         model: nn.Module = TiTok(TITOK[name])
     else:
         model = VQModel(LLAMAGEN[name]) if name in LLAMAGEN else VQGAN(VQGANS[name])
     spread_codebook(model.eval(), images)
-    usual = usual_way(model)
+    models = {"usual": usual_way(model)}
+    if steps:
+        models["own blocks"] = copy.deepcopy(model)
+    model.to(memory_format=torch.channels_last)
+    if steps:
+        models["+ channels_last"] = copy.deepcopy(model)
     if name in TITOK:
         model.optimize_for_inference()
     else:
         fold_upsampling(model)
-    return model.to(memory_format=torch.channels_last), usual
+    return models | {"ours": model.to(memory_format=torch.channels_last)}
 
 
 def cpu_seconds(call: Callable[[Tensor], Tensor], given: Tensor) -> float:
@@ -175,20 +181,26 @@ def cpu_seconds(call: Callable[[Tensor], Tensor], given: Tensor) -> float:
 
 
 @torch.inference_mode()
-def compare(name: str, batch: int, rounds: int) -> None:
-    """Print one row a direction: images a CPU second of both (best) and their ratio (median)."""
+def compare(name: str, batch: int, rounds: int, *, steps: bool) -> None:
+    """Print images a CPU second (best round) and the ratio to the usual way (median of pairs)."""
     images = torch.rand(batch, 3, 256, 256, generator=torch.Generator().manual_seed(1))
     images = images if name in TITOK else 2 * images - 1
-    ours, usual = build(name, images)
-    codes = ours.encode(images)
-    assert torch.equal(codes, usual.encode(images)), "codes differ"
-    assert (ours.decode(codes) - usual.decode(codes)).abs().max() < 1e-4, "images differ"
+    models = build(name, images, steps=steps)
+    codes = models["usual"].encode(images)
+    expected = models["usual"].decode(codes)
+    for model in models.values():
+        assert torch.equal(codes, model.encode(images)), "codes differ"
+        assert (model.decode(codes) - expected).abs().max() < 1e-4, "images differ"
     for direction, given in (("encode", images), ("decode", codes)):
-        slow, fast = getattr(usual, direction), getattr(ours, direction)
-        pairs = [(cpu_seconds(slow, given), cpu_seconds(fast, given)) for _ in range(rounds)]
-        best = [batch / min(times) for times in zip(*pairs, strict=True)]
-        ratio = statistics.median(a / b for a, b in pairs)
-        print(f"{name:<18} {direction}  {best[0]:7.3f}  {best[1]:7.3f}  {ratio:5.2f}x", flush=True)
+        calls = {label: getattr(model, direction) for label, model in models.items()}
+        times: dict[str, list[float]] = {label: [] for label in calls}
+        for _ in range(rounds):
+            for label, call in calls.items():
+                times[label].append(cpu_seconds(call, given))
+        for label, taken in times.items():
+            ratio = statistics.median(a / b for a, b in zip(times["usual"], taken, strict=True))
+            row = f"{name:<18} {direction}  {label:<16} {batch / min(taken):7.3f}  {ratio:5.2f}x"
+            print(row, flush=True)
 
 
 def main() -> None:
@@ -197,14 +209,15 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(DEFAULT))
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", action="store_true", help="show what each step gains")
     parser.add_argument("--system-allocator", action="store_true", help="as outside the harness")
     options = parser.parse_args()
     torch.set_num_threads(1)  # CPU time is wall time then
     if not options.system_allocator:
         keep_freed_memory()
-    print(f"{'images a second':<18} {'':<6}    usual     ours   ratio")
+    print("images a second of CPU time, and the ratio to the usual way")
     for name in options.models:
-        compare(name, options.batch, options.rounds)
+        compare(name, options.batch, options.rounds, steps=options.steps)
 
 
 if __name__ == "__main__":
