@@ -28,7 +28,8 @@ from layton.folding import fold_upsampling
 from layton.quantizer import Quantizer
 from layton.vq import AttnBlock, ResBlock, VQModel
 from layton_bench.allocator import keep_freed_memory
-from layton_bench_titok.model import Block, TiTok
+from layton_bench_titok.model import TiTok
+from layton_bench_titok.transformer import Block
 from layton_bench_titok.variants import VARIANTS as TITOK
 from layton_bench_vqgan.model import VQGAN
 from layton_bench_vqgan.variants import VARIANTS as VQGANS

@@ -8,7 +8,6 @@ positions. Images are RGB in [0, 1] here, as the official code has them.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layton.errors import ImageError
-from layton.packed import pack_linears
 from layton.quantizer import Quantizer
 from layton_bench_titok.pixel_decoder import PixelDecoder
+from layton_bench_titok.transformer import Block, lay_out_for_inference
 
 if TYPE_CHECKING:
     from layton_bench_titok.variants import TiTokConfig, ViTConfig
@@ -26,83 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["TiTok"]
 
 _LOGVAR_RANGE = (-30.0, 20.0)
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention with the packed projection of torch's MultiheadAttention."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
-        self.heads = heads
-        nn.init.xavier_uniform_(self.in_proj_weight)
-
-    def forward(self, x_BLD: Tensor, keep: slice) -> Tensor:
-        """Attention of the kept positions to all: (B, L, D) → (B, kept, D)."""
-        width = x_BLD.shape[2]
-        q = F.linear(x_BLD[:, keep], self.in_proj_weight[:width], self.in_proj_bias[:width])
-        kv = F.linear(x_BLD, self.in_proj_weight[width:], self.in_proj_bias[width:])
-        out: Tensor = self.out_proj(_attend(q, kv, self.heads))
-        return out
-
-
-class SplitAttention(nn.Module):
-    """The same with its projections as linear layers, which a CPU can lay out once."""
-
-    def __init__(self, attention: Attention) -> None:
-        super().__init__()
-        width = attention.out_proj.in_features
-        weight, bias = attention.in_proj_weight, attention.in_proj_bias
-        self.q = _linear(weight[:width], bias[:width])
-        self.kv = _linear(weight[width:], bias[width:])
-        self.out_proj = attention.out_proj
-        self.heads = attention.heads
-
-    def forward(self, x_BLD: Tensor, keep: slice) -> Tensor:
-        """Attention of the kept positions to all: (B, L, D) → (B, kept, D)."""
-        out: Tensor = self.out_proj(_attend(self.q(x_BLD[:, keep]), self.kv(x_BLD), self.heads))
-        return out
-
-
-def _attend(q_BLD: Tensor, kv_BLD: Tensor, heads: int) -> Tensor:
-    batch, _, width = q_BLD.shape
-    dim = width // heads
-    k, v = kv_BLD.view(batch, -1, 2, heads, dim).permute(2, 0, 3, 1, 4)
-    q = q_BLD.view(batch, -1, heads, dim).transpose(1, 2)
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-
-
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    with torch.device("meta"):
-        linear = nn.Linear(weight.shape[1], weight.shape[0])
-    linear.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    linear.bias = nn.Parameter(bias.detach(), requires_grad=False)
-    return linear
-
-
-class Block(nn.Module):
-    """Pre-norm attention and GELU MLP, each added to its input."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.ln_1 = nn.LayerNorm(width)
-        self.attn: Attention | SplitAttention = Attention(width, heads)
-        self.ln_2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            OrderedDict(
-                c_fc=nn.Linear(width, 4 * width),
-                gelu=nn.GELU(),
-                c_proj=nn.Linear(4 * width, width),
-            )
-        )
-
-    def forward(self, x_BLD: Tensor, keep: slice = slice(None)) -> Tensor:
-        """(B, L, D) → (B, kept, D): only the kept positions are worked out."""
-        x = x_BLD[:, keep] + self.attn(self.ln_1(x_BLD), keep)
-        out: Tensor = x + self.mlp(self.ln_2(x))
-        return out
 
 
 class _Transformer(nn.Module):
@@ -237,12 +159,9 @@ class TiTok(nn.Module):
         Doublings of the second stage join the convolutions after them; on a CPU, linear layers
         are laid out once for the matrix products to come. Call it on the final device and dtype.
         """
-        for module in self.modules():
-            if isinstance(module, Block) and isinstance(module.attn, Attention):
-                module.attn = SplitAttention(module.attn)
-            if isinstance(module, PixelDecoder):
-                module.fold_upsampling()
-        pack_linears(self)
+        if self.config.pixel is not None:
+            self.pixel_decoder.fold_upsampling()
+        lay_out_for_inference(self)
 
     def features(self, images_01: Tensor) -> Tensor:
         """Images (B, 3, S, S) in [0, 1] → (B, N, C); (B, N, 2·C) for the continuous models.

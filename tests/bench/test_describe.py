@@ -48,6 +48,13 @@ def test_a_whole_record_in_words() -> None:
     assert "Time: 1.0 s (load 0.1, encode 0.2, decode 0.3, metrics 0.4)" in text
 
 
+def test_the_spread_over_decode_seeds_is_told() -> None:
+    spread = {"values": (27.0, 27.5), "mean": 27.25, "std": 0.3536, "image_variance": 0.125}
+    made = record(metrics={"psnr": result(27.0, decode_seeds=spread)})
+    line = "    2 decode seeds: 27.250 ± 0.354, variance of an image 0.125"
+    assert line in describe(made).splitlines()
+
+
 def test_a_complete_record_says_so() -> None:
     assert "  complete: 10 of 10 samples, seed 0" in describe(record()).splitlines()
 

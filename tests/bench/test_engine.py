@@ -377,6 +377,20 @@ def test_the_clock_tells_the_phases_apart() -> None:
     assert clock.seconds["generate"] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("device", "drained"), [("cpu", []), ("cuda:1", ["cuda:1"]), ("mps", ["mps"])]
+)
+def test_the_clock_waits_for_the_device(
+    monkeypatch: pytest.MonkeyPatch, device: str, drained: list[str]
+) -> None:
+    waits: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waits.append)
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: waits.append("mps"))
+    with Clock(device=device).phase("encode"):
+        assert waits == []
+    assert waits == drained
+
+
 class Painter:
     """Paints the grey level that a prompt names, or its class id."""
 

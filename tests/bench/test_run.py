@@ -1,8 +1,10 @@
 """Whole runs over small pictures, from the command line to the record."""
 
+import dataclasses
 import errno
 import json
 import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -455,6 +457,37 @@ def test_the_adapter_is_recorded(lab: Lab) -> None:
     (record,) = lab.run("lab-at-32@32").records
     assert record.model.name == "lab-at-32@32"
     assert "behind a resize adapter: runs at 32 px" in record.model.card.notes
+
+
+def test_a_loaders_own_advice_is_passed_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from layton_bench import plugin_manager
+    from layton_bench.errors import UserError
+
+    def advise(context: object) -> None:
+        raise UserError("the kernel", "it needs a GPU", "Use another machine.")
+
+    real = plugin_manager.Plugins.model
+    monkeypatch.setattr(
+        plugin_manager.Plugins, "model",
+        lambda self, name: dataclasses.replace(real(self, name), load=advise),
+    )  # fmt: skip
+    outcome = lab.run("lab-half")
+    assert outcome.code == 2
+    assert outcome.err.endswith("Error: the kernel: it needs a GPU.\nUse another machine.\n")
+
+
+def test_ctrl_c_before_the_first_sample_leaves_no_record(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fakes import Scaled
+
+    def press(self: Scaled, images: torch.Tensor) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise ArithmeticError("and lost")
+
+    monkeypatch.setattr(Scaled, "encode", press)
+    outcome = lab.run("lab-half", more="--batch-size 1")
+    assert (outcome.code, outcome.records, outcome.out) == (130, [], "")
 
 
 def test_one_model_that_cannot_load_does_not_keep_the_others(lab: Lab) -> None:

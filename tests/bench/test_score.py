@@ -170,6 +170,20 @@ def test_show_writes_a_contact_sheet_of_originals_results_and_errors(
     assert tuple(max(0, level - 3) for level in shown) in colours
 
 
+def test_a_sheet_that_cannot_be_written_says_so(
+    bench: Bench, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score(bench, folders, "--metric", "psnr")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    outcome = bench("show", "folder-restored", "--out", bench.results)
+    assert outcome.code == 2
+    assert "contact-sheet.png: cannot be written (No space left on device)" in outcome.err
+
+
 def test_a_sheet_whose_pictures_are_gone_says_so(bench: Bench, folders: tuple[Path, Path]) -> None:
     score(bench, folders, "--metric", "psnr")
     (stored,) = stored_runs(bench.results)

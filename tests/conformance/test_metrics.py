@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any, get_args
@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from layton_bench.features import FeatureChunk, FeatureRows
+from layton_bench.metrics import legibility
 from layton_bench.metrics.base import Direction, Metric, MetricContext, MetricSpec
 from layton_bench.plugin_manager import Plugins
 from layton_bench.types import Codes, MetricValue, ScoredBatch
@@ -131,6 +132,30 @@ def make(spec: MetricSpec) -> Callable[[], Metric]:
 
 def build(spec: MetricSpec) -> Metric:
     return spec.make(MetricContext(features=StandInFeatures()))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _each_picture_is_read_once() -> Iterator[None]:
+    """Reading texts takes seconds a picture; every test here shows the same pictures."""
+    reader: Any = legibility.RapidOcr
+    seen: dict[Hashable, Any] = {}
+
+    def once(method: str) -> Callable[..., Any]:
+        original = getattr(reader, method)
+
+        def look_up(self: Any, image: Any) -> Any:
+            key = (method, image.size, image.tobytes())
+            if key not in seen:
+                seen[key] = original(self, image)
+            return seen[key]
+
+        return look_up
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "find", once("find"))
+        patch.setattr(reader, "read", once("read"))
+        patch.setattr(legibility, "RapidOcr", cache(reader))
+        yield
 
 
 def fed(metric: Metric, *batches: ScoredBatch) -> Metric:
