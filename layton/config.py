@@ -188,11 +188,21 @@ class VAEConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_STRICT)
 class NoiseConfig:
-    """The "scaled linear" noise schedule of Stable Diffusion: √β runs linearly."""
+    """The "scaled linear" noise schedule of Stable Diffusion: √β runs linearly.
+
+    Attributes:
+        num_train_timesteps: timesteps of the schedule.
+        beta_start, beta_end: first and last β.
+        prediction: what the decoder puts out, as diffusers' prediction_type: the noise (SDXL), or
+            v = √ᾱ · eps − √(1 − ᾱ) · x0 (Salimans and Ho, arXiv 2202.00512). At the last timestep
+            √ᾱ is 0.068: x0 from the noise magnifies the decoder's error 15 times, x0 from v does
+            not, which is why a small decoder needs v.
+    """
 
     num_train_timesteps: int = 1000
     beta_start: float = 0.00085
     beta_end: float = 0.012
+    prediction: Literal["epsilon", "v_prediction"] = "epsilon"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_STRICT)

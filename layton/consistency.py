@@ -1,4 +1,4 @@
-"""Noise schedule, conversions between x0 and noise, and the two samplers; nothing here is learned.
+"""Noise schedule, conversions between x0, noise and v, and the two samplers; nothing is learned.
 
 x_t = √ᾱ_t · x0 + √(1 − ᾱ_t) · eps. Latents are (B, C, h, w), scaled; timesteps are integers.
 """
@@ -44,6 +44,7 @@ class NoiseSchedule:
 
     Attributes:
         alphas_cumprod: (num_train_timesteps,) float32 on the CPU.
+        prediction: what the decoder's output stands for, "epsilon" or "v_prediction".
     """
 
     def __init__(self, config: NoiseConfig) -> None:
@@ -51,6 +52,7 @@ class NoiseSchedule:
         # the device is named because models are built with the meta device as default
         betas = torch.linspace(start**0.5, end**0.5, count, device="cpu") ** 2
         self.alphas_cumprod = torch.cumprod(1.0 - betas, 0)
+        self.prediction = config.prediction
 
     def __len__(self) -> int:
         return len(self.alphas_cumprod)
@@ -68,10 +70,26 @@ class NoiseSchedule:
         signal, noise = self.rates(timesteps)
         return (signal * x0 + noise * eps).to(x0.dtype)
 
-    def predict_x0(self, x_t: Tensor, eps: Tensor, timesteps: Tensor | int) -> Tensor:
-        """x0 from x_t and its noise; not clipped, in x_t's dtype."""
+    def predict_x0(self, x_t: Tensor, output: Tensor, timesteps: Tensor | int) -> Tensor:
+        """x0 from x_t and the decoder's output; not clipped, in x_t's dtype."""
         signal, noise = self.rates(timesteps)
-        return ((x_t - noise * eps) / signal).to(x_t.dtype)
+        if self.prediction == "v_prediction":
+            return (signal * x_t - noise * output).to(x_t.dtype)
+        return ((x_t - noise * output) / signal).to(x_t.dtype)
+
+    def predict_eps(self, x_t: Tensor, output: Tensor, timesteps: Tensor | int) -> Tensor:
+        """The noise in x_t from the decoder's output, in x_t's dtype."""
+        if self.prediction == "epsilon":
+            return output
+        signal, noise = self.rates(timesteps)
+        return (noise * x_t + signal * output).to(x_t.dtype)
+
+    def target(self, x0: Tensor, eps: Tensor, timesteps: Tensor | int) -> Tensor:
+        """What the decoder should put out for x_t = √ᾱ_t · x0 + √(1 − ᾱ_t) · eps."""
+        if self.prediction == "epsilon":
+            return eps
+        signal, noise = self.rates(timesteps)
+        return (signal * eps - noise * x0).to(x0.dtype)
 
 
 def boundary_scalings(
@@ -122,7 +140,7 @@ def sample_consistency(
     """Predict x0, noise it to the next timestep, repeat; the last x0 is returned as it is.
 
     Args:
-        predict: (latents, timestep) → predicted noise.
+        predict: (latents, timestep) → the decoder's output.
         x_t: (B, C, h, w) unit Gaussian noise to start from.
         schedule: the noise schedule.
         timesteps: model calls, highest first.
@@ -149,7 +167,8 @@ def sample_ddim(
     """
     spacing = len(schedule) // len(timesteps)
     for timestep in timesteps:
-        eps = predict(x_t, timestep)
-        x0 = schedule.predict_x0(x_t, eps, timestep)
+        output = predict(x_t, timestep)
+        x0 = schedule.predict_x0(x_t, output, timestep)
+        eps = schedule.predict_eps(x_t, output, timestep)
         x_t = schedule.add_noise(x0, eps, max(timestep - spacing, 0))
     return x_t

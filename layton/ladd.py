@@ -63,7 +63,7 @@ class ConditionEmbedding(nn.Module):
 
 
 class LADD(nn.Module):
-    """Noise prediction from noisy latents, a timestep and the embedded code vectors."""
+    """Prediction (noise or v) from noisy latents, a timestep and the embedded code vectors."""
 
     def __init__(
         self, config: UNetConfig, *, condition_dim: int, condition_channels: Sequence[int]
@@ -122,7 +122,7 @@ class LADD(nn.Module):
         size_px: tuple[int, int],
         cond_scale: float = 1.0,
     ) -> Tensor:
-        """Noise prediction, (B, C, h, w).
+        """What the U-Net predicts, (B, C, h, w): the noise, or v where the schedule says so.
 
         Args:
             latents: (B, C, h, w) noisy scaled latents; sides multiples of the downsample factor.

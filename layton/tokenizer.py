@@ -178,10 +178,10 @@ class Tokenizer(nn.Module):
         embedding = self.decoder.embed(self.quantized(codes), (side, side))
 
         def predict(x_t: Tensor, timestep: int) -> Tensor:
-            eps: Tensor = self.decoder(
+            output: Tensor = self.decoder(
                 x_t, timestep, embedding, size_px=(pixels, pixels), cond_scale=scale
             )
-            return eps
+            return output
 
         def draw() -> Tensor:
             return draw_noise().to(embedding).contiguous(memory_format=self._memory_format)
@@ -226,20 +226,22 @@ class Tokenizer(nn.Module):
         """Fold constants, drop what decoding never reads, lay weights out for convolution.
 
         Outputs stay the same to rounding (layton.folding says why). In place and for good: the
-        model can no longer be trained or saved.
+        model can no longer be trained or saved, and a second call changes nothing.
 
         Args:
             compile: also hand the decoder and the VAE to torch.compile.
         """
-        if not self.decoder.is_folded:
-            self.requires_grad_(False).eval()
-            self.decoder.fold()
-            fold_vae(self.vae)
-            _own_memory(self)
-            pack_transformers(self.decoder)
-        if compile:
+        if self.decoder.is_folded:
+            return self
+        self.requires_grad_(False).eval()
+        self.decoder.fold()
+        fold_vae(self.vae)
+        _own_memory(self)
+        if compile:  # which lays linear weights out itself
             self.decoder.compile_steps()
             self.vae.decoder.compile()
+        else:
+            pack_transformers(self.decoder)
         return self
 
     @property
