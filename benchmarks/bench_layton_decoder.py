@@ -11,18 +11,24 @@ layout. Weights are random; they time as trained ones do.
 
 Sizes are SDXL's divided by `--divide` throughout (channels, LoRA rank, text width) at the same
 depth; `--divide 1 --image-px 1024 --device cuda` is the real thing. The rows of the speed table
-run in turn, A B C … A B C …, and a row's ratio is that of the medians.
+run in turn, A B C … A B C …, and a row's ratio is that of the medians. The real size in memory, on
+a machine with 24 GB (the official way is stopped there; a file in float32 would be twice as large):
+
+    python benchmarks/bench_layton_decoder.py --memory --divide 1 --image-px 1024 --dtype float16
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import statistics
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +41,7 @@ from layton import SamplerConfig, Tokenizer, TokenizerConfig, UNetConfig, VAECon
 from layton.folding import fold_vae, zero_text_output
 from layton.ladd import ConditionEmbedding
 from layton.lora import TARGETS
+from layton.official import official_layout
 
 
 def sizes(divide: int, image_px: int) -> TokenizerConfig:
@@ -257,50 +264,87 @@ def interleaved(
     return seconds, images
 
 
+def random_file(config: TokenizerConfig, rank: int, dtype: torch.dtype, file: Path) -> None:
+    """Write an official file with random weights of that dtype, drawn one tensor at a time.
+
+    Never holds more than the file: at SDXL's size a model in float32 beside it would not fit.
+    """
+    with torch.device("meta"):
+        layout = official_layout(Tokenizer(config).state_dict(), rank=rank)
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for name, meta in layout.items():
+        if meta.ndim < 2:
+            value = torch.full(meta.shape, float("norm" in name and name.endswith("weight")))
+        else:
+            value = torch.randn(meta.shape, generator=generator) / meta[0].numel() ** 0.5
+        state[name] = value.to(dtype)
+    torch.save({"model": state}, file)
+
+
 def memory(options: argparse.Namespace) -> None:
     """Print what a process holds at most while it loads the official file and decodes an image.
 
     Anonymous memory: pages of the mapped file, which the system takes back when it needs them, are
-    not counted. Sampled from /proc every 5 ms, so on Linux only.
+    not counted. Sampled from /proc every 5 ms, so on Linux only. One step, as Layton-H takes.
     """
     config = sizes(options.divide, options.image_px)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "official.pth"
-        torch.save({"model": build(config, rank=64 // options.divide)[1]}, file)
-        print(f"the file: {file.stat().st_size / 2**20:.0f} MiB")
         context = multiprocessing.get_context("spawn")
-        for name in ("nothing", "official style", "float32", "bfloat16", "float16"):
-            with context.Pool(1) as pool:
-                peak = pool.apply(_peak, (name, str(file), options))
-            print(f"{name:15} {peak:7.0f} MiB")
+        with ProcessPoolExecutor(1, mp_context=context) as pool:  # its memory goes with it
+            dtype = getattr(torch, options.dtype)
+            pool.submit(random_file, config, 64 // options.divide, dtype, file).result()
+        print(f"the file, {options.dtype}: {file.stat().st_size / 2**20:.0f} MiB", flush=True)
+        for name in options.rows or ("nothing", "official", "float32", "bfloat16", "float16"):
+            try:
+                with ProcessPoolExecutor(1, mp_context=context) as pool:
+                    peak, loaded, took = pool.submit(_peak, name, str(file), options).result()
+            except BrokenProcessPool:
+                print(f"{name:10} stopped above {options.limit_gib:.0f} GiB", flush=True)
+                continue
+            print(
+                f"{name:10} {peak:7.0f} MiB; {loaded:.0f} MiB until loaded; decoding {took:.1f} s",
+                flush=True,
+            )
 
 
-def _peak(name: str, file: str, options: argparse.Namespace) -> float:
+def _peak(name: str, file: str, options: argparse.Namespace) -> tuple[float, float, float]:
+    # → (peak, peak until the weights are in place, seconds of decoding)
     config = sizes(options.divide, options.image_px)
     side = config.image_px // 8
-    peak, done = 0, threading.Event()
+    peak, loaded, took, done = 0, 0, 0.0, threading.Event()
 
     def watch() -> None:
         nonlocal peak
         while peak == 0 or not done.wait(0.005):
             status = Path("/proc/self/status").read_text()
             peak = max(peak, int(status.partition("RssAnon:")[2].split()[0]))
+            if peak > options.limit_gib * 2**20:
+                os._exit(1)  # before the machine runs out
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    if name == "official style":
+    if name == "official":
         # as released: build, read the checkpoint beside it, copy in
         reference = Reference(config, 64 // options.divide).requires_grad_(False).eval()
         state = torch.load(file, map_location="cpu", weights_only=True)["model"]
         reference.load_state_dict({k: state[k] for k in reference.state_dict()})
         del state
+        loaded, start = peak, time.perf_counter()
         reference.decode(torch.randn(1, 8, 16, 16), [torch.randn(1, 4, side, side)] * 4)
+        took = time.perf_counter() - start
     elif name != "nothing":
         tokenizer = Tokenizer.from_pretrained(file, config=config, dtype=getattr(torch, name))
-        tokenizer.optimize_for_inference().decode(torch.zeros(1, 256, dtype=torch.long))
+        tokenizer.optimize_for_inference()
+        loaded, start = peak, time.perf_counter()
+        images = tokenizer.decode(torch.zeros(1, 256, dtype=torch.long), steps=1)
+        took = time.perf_counter() - start
+        if not images.isfinite().all():
+            raise ValueError(f"{name}: the image is not finite")
     done.set()
     watcher.join()
-    return peak / 1024
+    return peak / 1024, loaded / 1024, took
 
 
 def precision(options: argparse.Namespace) -> None:
@@ -336,6 +380,8 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--cpu-time", action="store_true", help="for a machine that is busy")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--rows", nargs="+", help="rows of the memory table (official, bfloat16 …)")
+    parser.add_argument("--limit-gib", type=float, default=21.0, help="of memory, a process")
     parser.add_argument("--precision", action="store_true")
     options = parser.parse_args()
     task = memory if options.memory else precision if options.precision else speed
