@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from layton_bench.availability import metric_specs
 from layton_bench.clock import Clock
-from layton_bench.datasets.fingerprint import fingerprint
+from layton_bench.datasets.fingerprint import files_digest
 from layton_bench.datasets.geneval import demand, digest, official_prompts, variant_of
 from layton_bench.devices import resolve_device
 from layton_bench.engine import Candidates
@@ -67,26 +67,6 @@ class LayoutDataset:
             raise ImageError(f"cannot be read: {error.strerror}") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pictures:
-    """The pictures themselves, for the digest that stands in place of a model's weights."""
-
-    name: str
-    paths: tuple[Path, ...]
-
-    def items(self) -> Sequence[Item]:
-        return [Item(key=str(i), locator=i) for i in range(len(self.paths))]
-
-    def read(self, item: Item) -> bytes:
-        try:
-            return self.source(item).read_bytes()
-        except OSError as error:
-            raise ImageError(str(error)) from None
-
-    def source(self, item: Item) -> Path:
-        return self.paths[int(item.key)]
-
-
 def score_folder(
     plugins: Plugins, root: Path, options: RunOptions, *, reporter: Reporter | None = None
 ) -> Outcome:
@@ -114,7 +94,7 @@ def score_folder(
         name=name, kind="generator", family="folder", summary=f"the pictures in {root.name}",
         notes="pictures from a folder: no model was run",
     )  # fmt: skip
-    pictures = _Pictures(name=name, paths=tuple(p for f in folders.values() for p in f.samples))
+    pictures = [path for folder in folders.values() for path in folder.samples]
 
     def start(_: Clock) -> Candidates:
         return lambda batch: _scored(batch, folders)
@@ -126,7 +106,7 @@ def score_folder(
         items=select(dataset.items(), options.limit), options=options,
         device=resolve_device(options.device),
         metrics=metric_specs(plugins, suite, options.metrics), start=start,
-        weights={"pictures": fingerprint(pictures, pictures.items())},
+        weights={"pictures": files_digest(pictures)},
         left_out=(*layout.problems, *repeated),
     )  # fmt: skip
     return execute(plugins, plan, reporter or Silent())

@@ -73,7 +73,8 @@ class Plan:
         metrics: the metrics asked for, by name.
         start: loads the model; returns batches → candidates.
         weights: registry name of each of the model's weights → SHA-256.
-        left_out: samples known beforehand to be unusable (``score``: files that do not pair).
+        left_out: samples known beforehand to be unusable (``score``: files that do not pair; images
+            without a caption that are to be drawn).
     """
 
     suite: Suite
@@ -100,8 +101,19 @@ class Plan:
 
     def expected(self) -> int:
         """Samples of the complete suite."""
-        in_data = len(self.dataset.items()) + len(self.left_out)
-        return (self.suite.num_samples or in_data) * self.suite.images_per_prompt
+        known = {item.key for item in self.dataset.items()}
+        known |= {failure.key for failure in self.left_out}
+        return (self.suite.num_samples or len(known)) * self.suite.images_per_prompt
+
+
+def with_prompts(items: Sequence[Item]) -> tuple[Sequence[Item], tuple[Failure, ...]]:
+    """The samples that a generator can draw, and those that have neither caption nor label."""
+    without = [item for item in items if not item.captions and item.label is None]
+    if not without:
+        return items, ()
+    failures = [Failure(key=i.key, stage="read", reason="it has no caption") for i in without]
+    keys = {item.key for item in without}
+    return [item for item in items if item.key not in keys], tuple(failures)
 
 
 def select(items: Sequence[Item], limit: int | None) -> Sequence[Item]:

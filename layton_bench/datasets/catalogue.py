@@ -41,6 +41,22 @@ def _open_mjhq(root: Path | None) -> Dataset:
     return dataset
 
 
+def _open_dpg(root: Path | None) -> Dataset:
+    """The folder of prompt files, or the table, as they lie in ELLA's repository."""
+    if root is None:
+        raise MissingDataError("data set dpg-prompts", "no data root was given", DPG)
+    for folder in (root / "dpg_bench", root / "ELLA" / "dpg_bench", root):
+        for path in (folder / "prompts", folder / "dpg_bench.csv"):
+            if path.exists():
+                return open_prompts(path, name="dpg-prompts")
+    expected = root / "dpg_bench" / "prompts"
+    raise MissingDataError(str(expected), "there is no such directory", DPG)
+
+
+DPG = (
+    "Put the folder dpg_bench of github.com/TencentQQGYLab/ELLA there and give the directory above "
+    "it by --data-root."
+)
 MJHQ = (
     "Unpack mjhq30k_imgs.zip of the Hugging Face data set playgroundai/MJHQ-30K there "
     "and give the directory above it by --data-root."
@@ -73,6 +89,13 @@ SPECS = (
         summary="MJHQ-30K: mjhq/ with images, tar shards or parquet",
         num_items=30_000,
         open=_open_mjhq,
+    ),
+    DatasetSpec(
+        name="dpg-prompts",
+        summary="DPG-Bench's 1,065 dense prompts: dpg_bench/prompts/*.txt or dpg_bench.csv",
+        num_items=1_065,
+        open=_open_dpg,
+        has_images=False,
     ),
     DatasetSpec(
         name="flux5k",

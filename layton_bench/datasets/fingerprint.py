@@ -58,6 +58,20 @@ def fingerprint(dataset: Dataset, items: Sequence[Item]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def prompted_fingerprint(dataset: Dataset, items: Sequence[Item]) -> str:
+    """As ``fingerprint``, of images together with what is drawn for each."""
+    prompts = (repr((next(iter(item.captions), None), item.label)) for item in items)
+    pairs = zip(content_digests(dataset, items), prompts, strict=True)
+    return hashlib.sha256("\n".join(sorted(map(" ".join, pairs))).encode()).hexdigest()
+
+
+def files_digest(paths: Sequence[Path]) -> str:
+    """Digest of the contents of files, whatever their order and names."""
+    items = [Item(key=str(i), locator=i) for i in range(len(paths))]
+    lines = "\n".join(sorted(content_digests(_Files(paths), items)))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 def duplicates(dataset: Dataset, items: Sequence[Item]) -> tuple[tuple[str, ...], ...]:
     """Keys of items that hold the same bytes, one group each, in the order of the items."""
     groups: dict[str, list[str]] = defaultdict(list)
@@ -67,7 +81,7 @@ def duplicates(dataset: Dataset, items: Sequence[Item]) -> tuple[tuple[str, ...]
     return tuple(tuple(keys) for keys in groups.values() if len(keys) > 1)
 
 
-def content_digests(dataset: Dataset, items: Sequence[Item]) -> tuple[str, ...]:
+def content_digests(dataset: Dataset | _Files, items: Sequence[Item]) -> tuple[str, ...]:
     """SHA-256 of each item's bytes in lower-case hex, or ``unreadable``."""
     stamps = _stamps(dataset, items)
     with closing(_DigestCache()) as cache:
@@ -78,18 +92,35 @@ def content_digests(dataset: Dataset, items: Sequence[Item]) -> tuple[str, ...]:
     return tuple(digest or fresh[i] for i, digest in enumerate(known))
 
 
-def _compute(dataset: Dataset, items: Sequence[Item]) -> Iterator[str]:
+def _compute(dataset: Dataset | _Files, items: Sequence[Item]) -> Iterator[str]:
     # threads: reading and hashing both release the interpreter's lock
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 2)) as pool:
         yield from pool.map(lambda item: _digest(dataset, item), items)
 
 
-def _digest(dataset: Dataset, item: Item) -> str:
+def _digest(dataset: Dataset | _Files, item: Item) -> str:
     try:
+        if isinstance(dataset, _Files):
+            return dataset.digest(item)
         content = dataset.content if isinstance(dataset, HasContent) else dataset.read
         return hashlib.sha256(content(item)).hexdigest()
-    except ImageError:
+    except (ImageError, OSError):
         return UNREADABLE
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Files that are no data set, for their digests to be kept as those of images are."""
+
+    paths: Sequence[Path]
+
+    def source(self, item: Item) -> Path:
+        return self.paths[int(item.key)]
+
+    def digest(self, item: Item) -> str:
+        # not read whole: a model's file may be larger than memory
+        with self.source(item).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +133,7 @@ class _Stamp:
     mtime_ns: int
 
 
-def _stamps(dataset: Dataset, items: Sequence[Item]) -> list[_Stamp | None]:
+def _stamps(dataset: Dataset | _Files, items: Sequence[Item]) -> list[_Stamp | None]:
     """A stamp an item; None where the data set names no file, or the file cannot be looked at."""
     if not isinstance(dataset, HasSource):
         return [None] * len(items)

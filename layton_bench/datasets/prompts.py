@@ -53,6 +53,8 @@ class PromptDataset:
 def open_prompts(path: Path, *, name: str | None = None) -> PromptDataset:
     """The prompts of a file, or of a folder of text files.
 
+    Rows of one id and one text are one prompt (DPG-Bench's table has a row for each question).
+
     Raises:
         MissingDataError: there is no such file or folder.
         UserError: its form is not known, a line cannot be understood, or it holds no prompt.
@@ -71,6 +73,8 @@ def open_prompts(path: Path, *, name: str | None = None) -> PromptDataset:
 def _entries(prompts: Sequence[tuple[str, str]], path: Path) -> tuple[Item, ...]:
     if not prompts:
         raise UserError(str(path), "it holds no prompt", _FORMS)
+    once = {pair if pair[0] else number: pair for number, pair in enumerate(prompts)}
+    prompts = list(once.values())
     twice = repeated(key for key, _ in prompts if key)
     if twice:
         raise UserError(

@@ -16,6 +16,7 @@ def test_what_there_is():
         "imagenet-val": 50_000,
         "coco-val2017": 5_000,
         "mjhq": 30_000,
+        "dpg-prompts": 1_065,
         "flux5k": 5_000,
     }
     assert len(BY_NAME["photos"].open(None).items()) == 10
@@ -50,6 +51,25 @@ def test_mjhq_takes_its_prompts_along(tmp_path):
     (folder / "meta_data.json").write_text(json.dumps({"ab12": {"prompt": "a man"}}))
     (item,) = BY_NAME["mjhq"].open(tmp_path).items()
     assert (item.key, item.captions) == ("mjhq30k_imgs/people/ab12", ("a man",))
+
+
+@pytest.mark.parametrize("below", ["dpg_bench", "ELLA/dpg_bench", ""])
+def test_dpg_bench_as_its_repository_has_it(tmp_path, below):
+    folder = tmp_path / below
+    (folder / "prompts").mkdir(parents=True)
+    (folder / "prompts" / "10.txt").write_text("a long prompt")
+    (folder / "prompts" / "9.txt").write_text("another")
+    spec = BY_NAME["dpg-prompts"]
+    items = spec.open(tmp_path).items()
+    assert [(item.key, item.captions) for item in items] == [
+        ("9", ("another",)),
+        ("10", ("a long prompt",)),
+    ]
+    assert not spec.has_images
+    (folder / "prompts").rename(folder / "elsewhere")
+    (folder / "dpg_bench.csv").write_text("item_id,text,question\nb1,a cup,?\nb1,a cup,?\n")
+    (item,) = spec.open(tmp_path).items()
+    assert (item.key, item.captions) == ("b1", ("a cup",))
 
 
 def test_data_sets_import_no_torch():

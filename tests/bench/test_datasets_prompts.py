@@ -37,6 +37,15 @@ def test_ids_of_their_own(tmp_path):
     assert prompts(tmp_path / "p.csv") == [("7", "x"), ("8", "y")]
 
 
+def test_rows_of_one_prompt_count_once(tmp_path):
+    # as DPG-Bench's table, with a row for each question about a picture
+    rows = ["item_id,text,question", "b1,a cup,Is it a cup?", "b1,a cup,Is it red?", "b2,a dog,?"]
+    (tmp_path / "dpg_bench.csv").write_text("\n".join(rows))
+    assert prompts(tmp_path / "dpg_bench.csv") == [("b1", "a cup"), ("b2", "a dog")]
+    (tmp_path / "p.jsonl").write_text('{"prompt": "x"}\n{"prompt": "x"}\n')
+    assert prompts(tmp_path / "p.jsonl") == [("00000", "x"), ("00001", "x")]
+
+
 def test_a_folder_of_text_files(tmp_path):
     for name, text in (("10.txt", "ten"), ("9.txt", "nine\nlines"), ("a.md", "no")):
         (tmp_path / name).write_text(text)
