@@ -41,7 +41,7 @@ class CodeGenerator:
     Args:
         model: in evaluation mode. On a CPU, `packed.pack_linears` makes it several times faster.
         compiled: compile the decode step (with CUDA graphs on a GPU): minutes at the first call.
-            Batches smaller than the largest so far are then padded instead of compiled again.
+            A batch is then padded to the next size that was run before, instead of compiled again.
     """
 
     def __init__(self, model: GPT, *, compiled: bool = False) -> None:
@@ -52,7 +52,7 @@ class CodeGenerator:
             mode = "reduce-overhead" if model.output.weight.is_cuda else "default"
             self._step = torch.compile(model.step, mode=mode, fullgraph=True, dynamic=False)
         self._cache: KVCache | None = None
-        self._largest_batch = 0
+        self._compiled_batches: set[int] = set()
 
     def generate(
         self,
@@ -87,8 +87,9 @@ class CodeGenerator:
         codes = torch.empty(count, config.num_tokens, dtype=torch.int64, device=self._device)
         weights = (guidance or Guidance()).weights(config.num_tokens)
         if self.is_compiled:
-            self._largest_batch = max(self._largest_batch, count)
-            padding = self._largest_batch - count
+            padded = min((size for size in self._compiled_batches if size >= count), default=count)
+            self._compiled_batches.add(padded)
+            padding = padded - count
             owners, seeds = owners + owners[-1:] * padding, [*seeds, *[seeds[-1]] * padding]
         with torch.inference_mode():
             prefix = self._prefill(conditions, owners, is_guided=_last_guided(weights) >= 0)

@@ -3,8 +3,9 @@
 Axes: B images, N codes an image.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -19,6 +20,10 @@ from layton.tokenizer import Tokenizer
 from layton.vq import VQModel
 
 __all__ = ["ClassToImage", "CodeDecoder", "LaytonDecoder", "TextToImage", "VQImageDecoder"]
+
+
+Watch = Callable[[Literal["text", "tokens", "decode"]], AbstractContextManager[Any]]
+"""Stage → a context that the stage runs in; for timing."""
 
 
 class CodeDecoder(Protocol):
@@ -107,6 +112,7 @@ class _ToImage:
         guidance: Guidance | None = None,
         sampling: Sampling | None = None,
         compiled: bool = False,
+        watch: Watch = nullcontext,
     ) -> None:
         if gpt.config.condition != self._condition:
             raise ConfigError(
@@ -119,6 +125,7 @@ class _ToImage:
         self.decoder = decoder
         self.guidance = guidance
         self.sampling = sampling
+        self._watch = watch
 
     def _draw(
         self,
@@ -128,14 +135,16 @@ class _ToImage:
         guidance: Guidance | None,
         sampling: Sampling | None,
     ) -> Tensor:
-        codes = self.codes.generate(
-            conditions,
-            seeds=seeds,
-            condition_of=condition_of,
-            guidance=guidance or self.guidance,
-            sampling=sampling or self.sampling,
-        )
-        return self.decoder.decode(codes, seeds)
+        with self._watch("tokens"):
+            codes = self.codes.generate(
+                conditions,
+                seeds=seeds,
+                condition_of=condition_of,
+                guidance=guidance or self.guidance,
+                sampling=sampling or self.sampling,
+            )
+        with self._watch("decode"):
+            return self.decoder.decode(codes, seeds)
 
 
 class ClassToImage(_ToImage):
@@ -148,6 +157,7 @@ class ClassToImage(_ToImage):
         guidance: unless a call says otherwise; None is off.
         sampling: unless a call says otherwise; None samples from the distribution as it is.
         compiled: compile the decode step; see `CodeGenerator`.
+        watch: given each stage's name before it runs, returns the context that it runs in.
 
     Raises:
         ConfigError: transformer and decoder do not belong together.
@@ -200,8 +210,11 @@ class TextToImage(_ToImage):
         guidance: Guidance | None = None,
         sampling: Sampling | None = None,
         compiled: bool = False,
+        watch: Watch = nullcontext,
     ) -> None:
-        super().__init__(gpt, decoder, guidance=guidance, sampling=sampling, compiled=compiled)
+        super().__init__(
+            gpt, decoder, guidance=guidance, sampling=sampling, compiled=compiled, watch=watch
+        )
         self.text_encoder = text_encoder
 
     def generate(
@@ -230,7 +243,8 @@ class TextToImage(_ToImage):
         """
         check_seeds(len(prompts), seeds)
         distinct = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
-        features = self.text_encoder.encode(list(distinct))
+        with self._watch("text"):
+            features = self.text_encoder.encode(list(distinct))
         owners = [distinct[prompt] for prompt in prompts]
         return self._draw(features, owners, seeds, guidance, sampling)
 

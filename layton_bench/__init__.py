@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from layton_bench.adapter import ResizeAdapter
 from layton_bench.backbones import Backbone, BackboneSpec
+from layton_bench.clock import StageClock
 from layton_bench.datasets.base import Dataset, DatasetSpec
 from layton_bench.devices import torch_dtype
 from layton_bench.errors import (
@@ -27,6 +28,7 @@ from layton_bench.metrics.base import (
     PerSampleMetric,
 )
 from layton_bench.models import (
+    CallCost,
     Generator,
     LoadContext,
     ModelCard,
@@ -47,6 +49,7 @@ except PackageNotFoundError:  # a bare checkout
 __all__ = [
     "Backbone",
     "BackboneSpec",
+    "CallCost",
     "ClassGenerator",
     "Codes",
     "Dataset",
@@ -71,6 +74,7 @@ __all__ = [
     "Protocol",
     "ResizeAdapter",
     "ScoredBatch",
+    "StageClock",
     "TextGenerator",
     "Tokenizer",
     "UserError",

@@ -28,6 +28,7 @@ from layton_bench.record import (
     RunRecord,
     SeedSpread,
     Status,
+    Throughput,
     Timing,
     read_samples,
 )
@@ -69,6 +70,7 @@ def assemble(
     started: datetime,
     clock: Clock,
     begin: float,
+    throughput: Throughput | None,
 ) -> RunRecord:
     """The record of a pass; metrics are computed here, so ``begin`` is when the pass began."""
     results = _results(plan, wanted, metrics, unavailable, done)
@@ -88,6 +90,7 @@ def assemble(
         not_applicable=tuple(name for name in wanted if name not in results),
         bits_per_image=_mean(done.bits.values()),
         timing=_timing(clock, time.perf_counter() - begin, done.batch_size),
+        throughput=throughput,
         provenance=provenance.collect(plan.device),
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from layton_bench.clock import Clock
 from layton_bench.errors import ModelOutputError
 from layton_bench.images import RoundingRule, to_signed, to_uint8
 from layton_bench.models import Generator, Tokenizer
-from layton_bench.types import Codes, ImageBatch, Prompt, ScoredBatch
+from layton_bench.types import Codes, ImageBatch, Item, Prompt, ScoredBatch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,7 @@ class Reconstruct:
         device: str,
         decode_seeds: int = 1,
     ) -> None:
-        self._tokenizer = tokenizer
+        self.model = tokenizer
         self._seed_of = seed_of
         self._rounding = rounding
         self._clock = clock
@@ -62,7 +63,7 @@ class Reconstruct:
         with torch.inference_mode():
             images = to_signed(batch.images.to(self._device))
             with self._clock.phase("encode", images=len(batch.items)):
-                codes = self._tokenizer.encode(images)
+                codes = self.model.encode(images)
             check_codes(codes, len(batch.items))
             scored, *others = (
                 self._decode(batch, codes, number) for number in range(self._decode_seeds)
@@ -73,7 +74,7 @@ class Reconstruct:
     def _decode(self, batch: ImageBatch, codes: Codes, number: int) -> ScoredBatch:
         seeds = [self._seed_of(key, repeat=number) for key in batch.keys]
         with self._clock.phase("decode", images=len(batch.items)):
-            decoded = self._tokenizer.decode(codes, seeds)
+            decoded = self.model.decode(codes, seeds)
         check_images(decoded, tuple(batch.images.shape))
         return ScoredBatch(
             keys=batch.keys,
@@ -93,8 +94,6 @@ def redecoded(number: int, batch: ScoredBatch) -> ScoredBatch:
 class Draw:
     """Draws one picture for each sample of a batch.
 
-    A sample's prompt is its first caption, or its label where it has no caption.
-
     Args:
         generator: the model.
         size_px: side of the square pictures it must return.
@@ -112,9 +111,9 @@ class Draw:
         rounding: RoundingRule,
         clock: Clock,
     ) -> None:
-        self._generator = generator
+        self.model = generator
+        self.seed_of = seed_of
         self._size_px = size_px
-        self._seed_of = seed_of
         self._rounding = rounding
         self._clock = clock
 
@@ -122,13 +121,10 @@ class Draw:
         """Draw; raises ModelOutputError, or whatever the model raises."""
         import torch
 
-        prompts = tuple(
-            Prompt(key=i.key, text=next(iter(i.captions), None), class_id=i.label)
-            for i in batch.items
-        )
+        prompts = prompts_of(batch.items)
         with torch.inference_mode():
             with self._clock.phase("generate", images=len(prompts)):
-                drawn = self._generator.generate(prompts, [self._seed_of(k) for k in batch.keys])
+                drawn = self.model.generate(prompts, [self.seed_of(k) for k in batch.keys])
             check_images(drawn, (len(prompts), 3, self._size_px, self._size_px))
             return ScoredBatch(
                 keys=batch.keys,
@@ -136,6 +132,14 @@ class Draw:
                 candidates=to_uint8(drawn.float(), self._rounding).cpu(),
                 prompts=prompts,
             )
+
+
+def prompts_of(items: Sequence[Item]) -> tuple[Prompt, ...]:
+    """A sample's prompt is its first caption, or its label where it has no caption."""
+    return tuple(
+        Prompt(key=item.key, text=next(iter(item.captions), None), class_id=item.label)
+        for item in items
+    )
 
 
 def check_images(images: Tensor, expected: tuple[int, ...]) -> None:

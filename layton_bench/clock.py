@@ -1,4 +1,4 @@
-"""Wall time and floating-point operations by phase."""
+"""Wall time and floating-point operations by phase of a run, and by stage of a generator."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
+
+from layton_bench.models import Stage
 
 Phase = Literal["load", "encode", "decode", "generate", "metrics"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -63,6 +65,36 @@ class Clock:
         """Keep the first block and the sum of all."""
         first, (count, seconds) = self._blocks.get(name, [(images, spent), (0, 0.0)])
         self._blocks[name] = [first, (count + images, seconds + spent)]
+
+
+class StageClock:
+    """Seconds of each stage of one call of a generator.
+
+    Calling it gives a context: ``with clock("text"): …``.
+
+    Args:
+        device: whose queue is drained at every border.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.seconds: dict[Stage, float] = {}
+        self._device = device
+
+    def restart(self) -> None:
+        """Forget the call before."""
+        self.seconds = {}
+
+    @contextmanager
+    def __call__(self, stage: Stage) -> Iterator[None]:
+        """Add the block's wall time to a stage."""
+        synchronize(self._device)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            synchronize(self._device)
+            spent = time.perf_counter() - start
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
 
 
 @contextmanager

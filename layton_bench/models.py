@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ModelKind = Literal["tokenizer", "generator"]
+Stage = Literal["text", "tokens", "denoise", "decode"]
 OptionValue = int | float | str
 
 
@@ -41,6 +42,32 @@ class Generator(Protocol):
 
     def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
         """Draw float32 images in [-1, 1], (B, 3, H, W)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallCost:
+    """What a generator tells of its latest call.
+
+    Attributes:
+        seconds: of the whole batch by stage, the device's queue drained at every border: reading
+            the texts, drawing image tokens or denoising, decoding to pixels.
+        nfe: forward passes of the denoiser for one image; None without a denoiser.
+        peak_host_mib, peak_device_mib: of a model in a process of its own; None where the model
+            runs in this one, whose memory the harness sees.
+    """
+
+    seconds: Mapping[Stage, float] = field(default_factory=dict)
+    nfe: int | None = None
+    peak_host_mib: float | None = None
+    peak_device_mib: float | None = None
+
+
+@runtime_checkable
+class TellsCost(Protocol):
+    """A generator that says where its time goes; those that don't are timed as a whole."""
+
+    def latest_cost(self) -> CallCost:
+        """Cost of the latest ``generate``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +145,14 @@ class ModelSpec:
         load: builds the model; imports torch only when called.
         options: settings a user may change (``steps``), with their defaults; their values' types
             are the defaults' types.
+        files: finds what the model is made of beside registered weights, without loading it; the
+            record holds the digest of their contents. Raises UserError where one is missing.
     """
 
     card: ModelCard
     load: Callable[[LoadContext], Tokenizer | Generator]
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+    files: Callable[[], Sequence[Path]] = tuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +164,11 @@ class ModelPattern:
         examples: names shown by ``list models``.
         summary: one line for ``list models``.
         make_spec: the spec of a matching name; raises UserError for one that cannot be.
+        kind: what its models can do.
     """
 
     pattern: re.Pattern[str]
     examples: tuple[str, ...]
     summary: str
     make_spec: Callable[[re.Match[str]], ModelSpec]
+    kind: ModelKind = "tokenizer"

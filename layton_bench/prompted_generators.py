@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from layton_bench.clock import StageClock
 from layton_bench.errors import UserError, as_user_error
+from layton_bench.models import CallCost
 from layton_bench.types import Prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+V = TypeVar("V")
 V_contra = TypeVar("V_contra", contravariant=True)
 
 
@@ -21,47 +25,62 @@ class Draw(Protocol[V_contra]):
         """Draw float32 images in [-1, 1], (B, 3, H, W)."""
 
 
-class TextGenerator:
-    """Draws texts.
+class _Prompted(ABC, Generic[V]):
+    """What texts and classes have in common.
 
     Args:
-        draw: texts and seeds → images.
+        draw: values and seeds → images.
         name: of the model, for messages.
         errors: what the library raises for an input it cannot take; it becomes a UserError.
+        stages: the clock under which ``draw`` runs its stages; None tells no stages.
+        nfe: forward passes of the denoiser for one image, under the options in force.
     """
 
-    def __init__(self, draw: Draw[str], *, name: str, errors: type[Exception]) -> None:
+    def __init__(
+        self,
+        draw: Draw[V],
+        *,
+        name: str,
+        errors: type[Exception],
+        stages: StageClock | None = None,
+        nfe: int | None = None,
+    ) -> None:
         self._draw = draw
         self._name = name
         self._errors = errors
+        self._stages = stages
+        self._nfe = nfe
 
     def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
         """Draw float32 images in [-1, 1], (B, 3, H, W); raises UserError for a prompt it can't."""
-        texts = [self._text(prompt) for prompt in prompts]
+        values = [self._value(prompt) for prompt in prompts]
+        if self._stages is not None:
+            self._stages.restart()
         with as_user_error(self._errors):
-            return self._draw(texts, seeds=seeds)
+            return self._draw(values, seeds=seeds)
 
-    def _text(self, prompt: Prompt) -> str:
+    def latest_cost(self) -> CallCost:
+        """Stages of the latest ``generate``, and the denoiser's passes."""
+        return CallCost(seconds=self._stages.seconds if self._stages else {}, nfe=self._nfe)
+
+    @abstractmethod
+    def _value(self, prompt: Prompt) -> V:
+        """What the library draws; raises UserError for a prompt that it cannot."""
+
+
+class TextGenerator(_Prompted[str]):
+    """Draws texts."""
+
+    def _value(self, prompt: Prompt) -> str:
         if prompt.text is None:
             raise UserError(f"prompt '{prompt.key}'", f"{self._name} draws texts", "Give it words.")
         return prompt.text
 
 
-class ClassGenerator:
-    """Draws classes of the training set; arguments as for `TextGenerator`."""
+class ClassGenerator(_Prompted[int]):
+    """Draws classes of the training set."""
 
-    def __init__(self, draw: Draw[int], *, name: str, errors: type[Exception]) -> None:
-        self._draw = draw
-        self._name = name
-        self._errors = errors
-
-    def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
-        """Draw float32 images in [-1, 1], (B, 3, H, W); raises UserError for a prompt it can't."""
-        classes = [self._class(prompt) for prompt in prompts]
-        with as_user_error(self._errors):
-            return self._draw(classes, seeds=seeds)
-
-    def _class(self, prompt: Prompt) -> int:
+    def _value(self, prompt: Prompt) -> int:
         if prompt.class_id is None:
             reason = f"{self._name} draws classes of its training set"
             raise UserError(f"prompt '{prompt.key}'", reason, "Give it class indices.")

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
 
 from layton_bench.errors import UserError
 from layton_bench.metrics.base import Direction
-from layton_bench.models import ModelCard, OptionValue
+from layton_bench.models import ModelCard, OptionValue, Stage
 from layton_bench.provenance import Provenance
 from layton_bench.suite import Suite
 from layton_bench.types import Failure
@@ -142,6 +142,8 @@ class ModelInfo(_Frozen):
     """dtype it ran in."""
     weights: dict[str, str] = {}
     """Registry name of each weight → SHA-256."""
+    environment: dict[str, str] = {}
+    """Versions as an external model's own process tells them; empty for one run in this process."""
 
 
 class Timing(_Frozen):
@@ -167,6 +169,35 @@ class Timing(_Frozen):
     """Floating-point operations of the encoder by torch's counter; None where it sees none."""
     decode_flops_per_image: float | None = None
     """Likewise of the decoder or generator."""
+
+
+class Throughput(_Frozen):
+    """How fast a generator draws the suite's prompts, measured apart from the run, warmed up."""
+
+    seconds_p50: float | None = None
+    """Seconds of a picture drawn alone, device-synchronised: median."""
+    seconds_p90: float | None = None
+    """90th percentile."""
+    seconds_p99: float | None = None
+    """99th percentile; of few calls little less than the slowest."""
+    num_calls: int = 0
+    """Calls that the percentiles are over."""
+    stage_seconds: dict[Stage, float] = {}
+    """Median seconds of each stage of these calls; empty where the generator tells none."""
+    images_per_second: dict[int, float] = {}
+    """Batch size → pictures a second, of batches doubled while it pays."""
+    best_batch_size: int | None = None
+    """The batch size of most pictures a second."""
+    best_images_per_second: float | None = None
+    """Pictures a second at that batch size."""
+    peak_host_mib: float | None = None
+    """Largest resident size of the model's process until pictures drawn alone were done."""
+    peak_device_mib: float | None = None
+    """Most memory that model and one picture held on the device; None on the CPU."""
+    nfe: int | None = None
+    """Forward passes of the denoiser for a picture, as made; None without a denoiser."""
+    unavailable: str | None = None
+    """Why nothing could be measured."""
 
 
 class SavedImage(_Frozen):
@@ -217,6 +248,8 @@ class RunRecord(_Frozen):
     """Mean of the actual bits of the codes."""
     timing: Timing
     """Wall time by phase."""
+    throughput: Throughput | None = None
+    """A generator's speed; None for tokenizers and folders of pictures."""
     provenance: Provenance
     """Versions and machine."""
     images: tuple[SavedImage, ...] = ()

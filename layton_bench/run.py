@@ -5,6 +5,7 @@ What `layton-bench run` and `layton-bench score` call; nothing here parses or pr
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
@@ -23,20 +24,27 @@ from layton_bench.availability import (
     unavailable_reason,
     under_decode_seeds,
 )
-from layton_bench.candidates import Draw, Reconstruct
+from layton_bench.candidates import Draw, Reconstruct, prompts_of
 from layton_bench.clock import Clock
-from layton_bench.datasets.fingerprint import cache_folder, fingerprint
+from layton_bench.datasets.base import Dataset
+from layton_bench.datasets.fingerprint import (
+    cache_folder,
+    files_digest,
+    fingerprint,
+    prompted_fingerprint,
+)
 from layton_bench.devices import resolve_device, starting_batch_size, torch_dtype
 from layton_bench.engine import Candidates, Evaluation, evaluate
 from layton_bench.errors import LaytonBenchError, UserError
 from layton_bench.features import FeatureRunner
 from layton_bench.gallery import Gallery
+from layton_bench.generation_speed import NUM_PROMPTS, measure_throughput
 from layton_bench.loader import load, prompt_batches
 from layton_bench.metrics.base import Metric, MetricContext
 from layton_bench.models import LoadContext, ModelSpec, OptionValue, Tokenizer
-from layton_bench.plan import Plan, RunOptions, select
+from layton_bench.plan import Plan, RunOptions, select, with_prompts
 from layton_bench.plugin_manager import Plugins
-from layton_bench.record import DataInfo, ModelInfo
+from layton_bench.record import DataInfo, ModelInfo, Throughput
 from layton_bench.reference_cache import ReferenceCache
 from layton_bench.resolve import parse_options, resolve_model
 from layton_bench.results import (
@@ -48,8 +56,11 @@ from layton_bench.results import (
     store,
 )
 from layton_bench.seeds import sample_seed
-from layton_bench.types import ImageBatch
+from layton_bench.timing import allocated_device_mib
+from layton_bench.types import Failure, ImageBatch, Item
 from layton_bench.weights import WeightsStore
+
+_log = logging.getLogger(__name__)
 
 
 class Reporter(Protocol):
@@ -156,11 +167,18 @@ def make_plan(
             "Leave it out.",
         )
     items = select(select(dataset.items(), suite.num_samples), options.limit)
+    left_out: tuple[Failure, ...] = ()
+    if suite.kind == "generation":
+        items, left_out = with_prompts(items)
+        _check_prompts(dataset, items, left_out)
+    digests = {name: weights.digest(name) for name in spec.card.weights}
+    if files := spec.files():
+        digests["files"] = files_digest(files)
     return Plan(
         suite=suite, protocol=protocol, model_name=spec.card.name, spec=spec,
         model_options=model_options, dataset=dataset, has_images=data.has_images, items=items,
         options=options, device=device, metrics=metrics, start=start,
-        weights={name: weights.digest(name) for name in spec.card.weights},
+        weights=digests, left_out=left_out,
     )  # fmt: skip
 
 
@@ -175,9 +193,11 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     out, overwrite = plan.options.out, plan.options.overwrite
     _check_items(plan)
     check_writable(out)
+    images = fingerprint(plan.dataset, plan.items)
+    is_drawn = plan.suite.kind == "generation" and plan.has_images
     data = DataInfo(
         name=plan.dataset.name,
-        fingerprint=fingerprint(plan.dataset, plan.items),
+        fingerprint=prompted_fingerprint(plan.dataset, plan.items) if is_drawn else images,
         notes=tuple(getattr(plan.dataset, "notes", ())),
     )
     model = ModelInfo(
@@ -209,7 +229,7 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
         device=plan.device,
         cache=ReferenceCache(
             cache_folder() / "features",
-            fingerprint=data.fingerprint,
+            fingerprint=images,
             protocol=f"{plan.suite.protocol}:{plan.suite.size_px}",
         ),
     )
@@ -217,22 +237,50 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
         features=features, device=plan.device, seed=plan.options.seed, weights=find_weights
     )
     metrics, unavailable = build_metrics(plugins, wanted, context, strict=plan.options.strict)
+    _refuse_no_metric(plan, metrics, unavailable)
     metrics |= under_decode_seeds(wanted, metrics, context, plan.options.decode_seeds)
     gallery = Gallery(*ranking_metric(metrics, plan.metrics))
+    held = allocated_device_mib(plan.device)
     candidates = plan.start(clock)
+    model = model.model_copy(update={"environment": _environment(candidates)})
+    throughput = _throughput(plan, candidates, model, held)
     begin = time.perf_counter()
     done = _evaluate(plan, candidates, metrics, clock, gallery, reporter)
     _refuse_nothing(done)
     features.save()
     record = assemble(
         plan, done, wanted, metrics, unavailable, model=model, data=data, run_key=key,
-        started=started, clock=clock, begin=begin,
+        started=started, clock=clock, begin=begin, throughput=throughput,
     )  # fmt: skip
     samples, save_images = samples_frame(plan.samples(), metrics, done), gallery.save
     if existing is not None and not done.interrupted:
         record, samples = merge_into(existing, record, samples, plan.metrics)
         save_images = partial(copy_images, existing)
     return Outcome(run=store(out, record, samples, save_images))
+
+
+def _check_prompts(dataset: Dataset, items: Sequence[Item], left_out: Sequence[Failure]) -> None:
+    """A data set without any prompt is found before a model is loaded."""
+    if left_out and not items:
+        notes = getattr(dataset, "notes", ())
+        raise UserError(
+            f"data set '{dataset.name}'",
+            "; ".join(("none of its images has a caption to be drawn", *notes)),
+            "Put its captions where docs/data.md says.",
+        )
+
+
+def _refuse_no_metric(
+    plan: Plan, metrics: Mapping[str, Metric], unavailable: Mapping[str, str]
+) -> None:
+    """Nothing is drawn, which may take hours, when nothing can be said of it."""
+    if plan.suite.kind == "generation" and unavailable and not metrics:
+        name, reason = next(iter(unavailable.items()))
+        raise UserError(
+            f"suite '{plan.suite.name}'",
+            f"none of its metrics can be computed here ({name}: {reason})",
+            "Install what they need; `layton-bench doctor` lists it. Nothing has been drawn.",
+        )
 
 
 def _check_items(plan: Plan) -> None:
@@ -290,6 +338,25 @@ def load_model(
             "Ask the plugin's author; docs/plugins.md has the contract.",
         )
     return model
+
+
+def _environment(candidates: Candidates) -> dict[str, str]:
+    """Versions that a model in an environment of its own tells."""
+    return dict(getattr(getattr(candidates, "model", None), "environment", {}))
+
+
+def _throughput(
+    plan: Plan, candidates: Candidates, model: ModelInfo, held_mib: float
+) -> Throughput | None:
+    """A generator's speed; None for anything else."""
+    if not isinstance(candidates, Draw):
+        return None
+    _log.info("measuring how fast %s draws", plan.model_name)
+    return measure_throughput(
+        candidates.model, prompts_of(select(plan.items, NUM_PROMPTS)), candidates.seed_of,
+        device=plan.device, num_images=len(plan.samples()), held_mib=held_mib,
+        nfe=None if model.changed_options else model.card.nfe,
+    )  # fmt: skip
 
 
 def _evaluate(

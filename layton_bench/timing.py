@@ -7,6 +7,7 @@ taken from calls in turn (A B A B …), so that a machine whose speed drifts slo
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -179,13 +180,20 @@ def matmul_rate(device: str, dtype: str, *, size: int = 2048) -> float:
 
 
 def best_batch_size(
-    images_per_second: Callable[[int], float], *, largest: int = 256
+    images_per_second: Callable[[int], float],
+    *,
+    largest: int = 256,
+    seconds: float = math.inf,
+    is_end: Callable[[Exception], bool] = is_out_of_memory,
 ) -> tuple[int, dict[int, float]]:
     """Double the batch while it pays; running out of memory ends the search and is recovered from.
 
     Args:
         images_per_second: measures one batch size; may raise an out-of-memory error.
         largest: where to stop at the latest.
+        seconds: no batch is begun that is expected to end after so many, each taking twice as
+            long as the one before.
+        is_end: whether an error above batch size 1 ends the search instead of being raised.
 
     Returns:
         The best batch size and every rate measured.
@@ -194,16 +202,18 @@ def best_batch_size(
         The error of batch size 1, if not even that fits.
     """
     rates: dict[int, float] = {}
-    size = 1
-    while size <= largest:
+    size, began, latest = 1, time.perf_counter(), 0.0
+    while size <= largest and time.perf_counter() - began + 2 * latest <= seconds:
+        start = time.perf_counter()
         try:
             rates[size] = images_per_second(size)
         except Exception as error:
-            if not rates or not is_out_of_memory(error):
+            if not rates or not is_end(error):
                 raise
             error.__traceback__ = None  # its frames hold the tensors that did not fit
             _empty_cache()
             break
+        latest = time.perf_counter() - start
         if size > 1 and rates[size] < GAIN * rates[size // 2]:
             break
         size *= 2
@@ -223,6 +233,13 @@ def peak_device_mib(device: str) -> float | None:
     if not device.startswith("cuda"):
         return None
     return torch.cuda.max_memory_allocated(device) / 2**20
+
+
+def allocated_device_mib(device: str) -> float:
+    """What this process holds on the device now; 0 where the device has no memory of its own."""
+    import torch
+
+    return torch.cuda.memory_allocated(device) / 2**20 if device.startswith("cuda") else 0.0
 
 
 def reset_peak(device: str) -> None:

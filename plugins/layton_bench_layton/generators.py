@@ -14,6 +14,7 @@ from layton_bench import (
     LoadContext,
     ModelCard,
     ModelSpec,
+    StageClock,
     TextGenerator,
     WeightsEntry,
     WeightsFile,
@@ -111,6 +112,7 @@ def _load(name: str, context: LoadContext) -> Generator:
         encoder = T5TextEncoder.from_pretrained(
             context.weights(_TEXT_ENCODER), dtype=dtype, device=context.device
         )
+        stages = StageClock(context.device)
         model = TextToImage(
             encoder,
             gpt,
@@ -120,5 +122,7 @@ def _load(name: str, context: LoadContext) -> Generator:
             guidance=config.guidance,
             sampling=config.sampling,
             compiled=bool(options["compile"]),
+            watch=stages,
         )
-    return TextGenerator(model.generate, name=name, errors=LaytonError)
+        passes = len(tokenizer.tokenizer.timesteps(tokenizer.steps))
+    return TextGenerator(model.generate, name=name, errors=LaytonError, stages=stages, nfe=passes)

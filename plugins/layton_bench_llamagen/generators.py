@@ -14,6 +14,7 @@ from layton_bench import (
     LoadContext,
     ModelCard,
     ModelSpec,
+    StageClock,
     TextGenerator,
     WeightsEntry,
     WeightsFile,
@@ -150,7 +151,7 @@ def _load(name: str, context: LoadContext) -> Generator:
     from layton_bench_llamagen import load_vq
 
     dtype, device = torch_dtype(context.dtype), context.device
-    compiled = bool(context.options["compile"])
+    compiled, stages = bool(context.options["compile"]), StageClock(device)
     with as_user_error(LaytonError):
         config = GENERATORS[name].with_settings(context.options)
         guidance, sampling = config.guidance, config.sampling
@@ -161,16 +162,17 @@ def _load(name: str, context: LoadContext) -> Generator:
         decoder = VQImageDecoder(vq, grid_side=config.gpt.grid_side)
         if config.gpt.condition == "class":
             classes = ClassToImage(
-                gpt, decoder, guidance=guidance, sampling=sampling, compiled=compiled
+                gpt, decoder, guidance=guidance, sampling=sampling, compiled=compiled, watch=stages
             )
-            return ClassGenerator(classes.generate, name=name, errors=LaytonError)
+            return ClassGenerator(classes.generate, name=name, errors=LaytonError, stages=stages)
         encoder = T5TextEncoder.from_pretrained(
             context.weights(TEXT_ENCODER), dtype=dtype, device=device
         )
         texts = TextToImage(
-            encoder, gpt, decoder, guidance=guidance, sampling=sampling, compiled=compiled
-        )
-        return TextGenerator(texts.generate, name=name, errors=LaytonError)
+            encoder, gpt, decoder, guidance=guidance, sampling=sampling, compiled=compiled,
+            watch=stages,
+        )  # fmt: skip
+        return TextGenerator(texts.generate, name=name, errors=LaytonError, stages=stages)
 
 
 SPECS: Final = tuple(

@@ -125,6 +125,13 @@ def test_a_run_of_the_oracle_and_of_chance(bench):
     assert oracle["scenes"].low < 0.9
     assert chance["scenes"].value < 0.4
     assert "judge:scenes@1" in oracle["scenes"].signature
+    for record in records.values():
+        speed = record.throughput
+        assert speed.num_calls == 20
+        assert 0 < speed.seconds_p50 <= speed.seconds_p90 <= speed.seconds_p99
+        assert speed.images_per_second[1] == pytest.approx(1 / speed.seconds_p50)
+        assert speed.best_images_per_second == max(speed.images_per_second.values())
+        assert (speed.stage_seconds, speed.nfe, speed.unavailable) == ({}, None, None)
 
 
 def test_reasons_are_in_the_table(bench):

@@ -200,6 +200,20 @@ def test_compiled_steps_draw_the_same(monkeypatch):
     assert len(graphs) == 2  # two cache lengths; smaller batches are padded, no step recompiles
 
 
+@pytest.mark.parametrize(
+    ("counts", "rows"), [((3, 1, 2), [3, 3, 3]), ((1, 4, 2, 1, 5, 4), [1, 4, 4, 1, 5, 4])]
+)
+def test_a_compiled_batch_is_padded_to_the_next_size_seen(monkeypatch, counts, rows):
+    monkeypatch.setattr(torch, "compile", lambda step, **options: step)
+    generator = CodeGenerator(random_gpt(CLASS), compiled=True)
+    seen = []
+    for count in counts:
+        codes = generator.generate(torch.tensor([3] * count), seeds=range(count))
+        assert len(codes) == count
+        seen.append(generator._cache.num_rows)
+    assert seen == rows
+
+
 def test_codes_can_be_trained_on():
     codes = CodeGenerator(random_gpt(CLASS)).generate(torch.tensor([1]), seeds=[0])
     embedding = torch.nn.Embedding(40, 2)

@@ -1,5 +1,6 @@
 """From words and classes to images, with small parts that are real ones."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -52,6 +53,28 @@ def text_to_image(vq_decoder):
         guidance=Guidance(scale=2.0),
         sampling=Sampling(top_k=20),
     )
+
+
+def test_stages_are_watched_in_order(text_to_image, vq_decoder):
+    seen = []
+
+    @contextmanager
+    def watch(stage):
+        seen.append(f"{stage} begins, {len(text_to_image.text_encoder.seen)} texts read")
+        yield
+        seen.append(f"{stage} ends")
+
+    text_to_image._watch = watch
+    text_to_image.generate(PROMPTS[:1], seeds=SEEDS[:1])
+    assert seen == [
+        "text begins, 0 texts read", "text ends",
+        "tokens begins, 1 texts read", "tokens ends",
+        "decode begins, 1 texts read", "decode ends",
+    ]  # fmt: skip
+    seen.clear()
+    classes = ClassToImage(random_gpt(CLASS), vq_decoder, watch=watch)
+    classes.generate([0], seeds=[1])
+    assert [line.split()[0] for line in seen] == ["tokens", "tokens", "decode", "decode"]
 
 
 def test_images_of_texts(text_to_image, vq_decoder):

@@ -1,5 +1,6 @@
 """LaytonGen as the harness meets it: cards, parts from their files, pictures from the seed."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from layton.config import (
 )
 from layton.gpt import GPT
 from layton.gpt_config import GENERATORS, Guidance, Sampling
+from layton.ladd import LADD
 from layton_bench import LoadContext, Prompt, UserError
 from layton_bench_layton import generators
 
@@ -125,6 +127,26 @@ def test_pictures_of_prompts(load):
     # the plugin's decoder is folded for inference
     assert (images - wanted).abs().max() < 1e-3
     assert (images[0] - images[1]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_where_the_time_goes_and_how_often_the_denoiser_runs(load, steps, monkeypatch):
+    calls = []
+    forward = LADD.forward
+    monkeypatch.setattr(
+        LADD, "forward", lambda self, *args, **more: calls.append(1) or forward(self, *args, **more)
+    )
+    generator = load(steps=steps)
+    start = time.perf_counter()
+    generator.generate(PROMPTS[:1], [3])
+    whole = time.perf_counter() - start
+    cost = generator.latest_cost()
+    assert cost.nfe == len(calls) == steps
+    assert list(cost.seconds) == ["text", "tokens", "decode"]
+    assert min(cost.seconds.values()) > 0
+    assert 0.5 * whole < sum(cost.seconds.values()) < whole
+    generator.generate(PROMPTS, [3, 4])
+    assert generator.latest_cost().seconds != cost.seconds
 
 
 def test_what_cannot_be_drawn_or_loaded_is_named(load):
