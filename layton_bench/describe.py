@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layton_bench.leaderboard import ARROWS, display_name, format_value, marks
 from layton_bench.metrics.base import badness
-from layton_bench.record import MetricResult, RunRecord, Throughput
+from layton_bench.record import MetricResult, RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,9 +99,10 @@ def _machine(record: RunRecord) -> Iterator[str]:
         f" metrics {time.metrics_seconds:.1f}), up to {time.batch_size} images a batch"
     )
     if time.decode_seconds_per_image is not None:
-        encode = f"encode {time.encode_seconds_per_image or 0:.3g} s, "
-        yield f"An image: {encode}decode {time.decode_seconds_per_image:.3g} s"
-    yield from _speed(record.throughput)
+        encode = time.encode_seconds_per_image
+        before = "" if encode is None else f"encode {encode:.3g} s, "
+        yield f"An image: {before}decode {time.decode_seconds_per_image:.3g} s"
+    yield from speed(record)
     flops = [
         f"{name} {count / 1e9:,.1f} GFLOPs"
         for name, count in (
@@ -114,32 +115,36 @@ def _machine(record: RunRecord) -> Iterator[str]:
     commit = origin.git_commit[:12] if origin.git_commit else "no checkout"
     dirty = ", with uncommitted changes" if origin.git_dirty else ""
     yield f"Machine: {origin.device_name} ({origin.device}, {record.model.dtype})"
+    if record.model.environment:
+        versions = (f"{name} {found}" for name, found in record.model.environment.items())
+        yield f"The model's own environment: {', '.join(versions)}"
     yield f"Code: layton-bench {origin.packages.get('layton-bench', '?')}, {commit}{dirty}"
 
 
-def _speed(speed: Throughput | None) -> Iterator[str]:
-    """A generator's speed in words."""
-    if speed is None:
+def speed(record: RunRecord) -> Iterator[str]:
+    """A generator's speed in words; nothing for other models."""
+    found = record.throughput
+    if found is None:
         return
-    if speed.seconds_p50 is None:
-        yield f"Speed: not measured: {speed.unavailable}"
+    if found.seconds_p50 is None:
+        yield f"Speed: not measured: {found.unavailable}"
         return
     yield (
-        f"A picture alone: {speed.seconds_p50:.3g} s (p90 {speed.seconds_p90:.3g},"
-        f" p99 {speed.seconds_p99:.3g}, {speed.num_calls} calls)"
+        f"A picture alone: {found.seconds_p50:.3g} s (p90 {found.seconds_p90:.3g},"
+        f" p99 {found.seconds_p99:.3g}, {found.num_calls} calls)"
     )
-    if speed.stage_seconds:
-        stages = (f"{name} {seconds:.3g} s" for name, seconds in speed.stage_seconds.items())
+    if found.stage_seconds:
+        stages = (f"{name} {seconds:.3g} s" for name, seconds in found.stage_seconds.items())
         yield f"  of which {', '.join(stages)}"
     yield (
-        f"In batches: {speed.best_images_per_second:.3g} images/s at batch {speed.best_batch_size}"
-        f" (tried {', '.join(map(str, speed.images_per_second))})"
+        f"In batches: {found.best_images_per_second:.3g} images/s at batch {found.best_batch_size}"
+        f" (tried {', '.join(map(str, found.images_per_second))})"
     )
-    memory = [("host", speed.peak_host_mib), ("device", speed.peak_device_mib)]
+    memory = [("host", found.peak_host_mib), ("device", found.peak_device_mib)]
     held = ", ".join(f"{mib:,.0f} MiB {where}" for where, mib in memory if mib is not None)
     yield f"Peak memory: {held}"
-    if speed.nfe is not None:
-        yield f"NFE: {speed.nfe}"
+    if found.nfe is not None:
+        yield f"NFE: {found.nfe}"
 
 
 def extremes(record: RunRecord, samples: pd.DataFrame, *, count: int = 4) -> pd.DataFrame:

@@ -144,7 +144,9 @@ def _costs(record: RunRecord) -> tuple[Cell, Cell]:
 
 
 def seconds_per_image(record: RunRecord) -> float | None:
-    """Encode and decode, without the first batch; None where a run was too short to tell."""
+    """A generator's median alone; encode and decode of others, without the first batch."""
+    if record.throughput is not None:
+        return record.throughput.seconds_p50
     times = record.timing
     if times.decode_seconds_per_image is None:
         return None
@@ -213,7 +215,7 @@ def _bits_plot(board: Board, column: Column) -> Scatter | None:
 def _seconds_plot(board: Board, column: Column) -> Scatter | None:
     return scatter(
         _points(board, column, seconds_per_image), direction=column.direction,
-        x_title="seconds an image, encode and decode (logarithmic)",
+        x_title="seconds an image (logarithmic)",
         y_title=column.heading, format_x=format_seconds,
     )  # fmt: skip
 

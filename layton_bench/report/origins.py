@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from layton_bench.describe import left_out
+from layton_bench.describe import left_out, speed
 from layton_bench.leaderboard import display_name, marks
 from layton_bench.record import RunRecord
 
@@ -56,6 +56,9 @@ def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "device", f"{origin.device_name} ({origin.device}), {origin.threads} threads"
     yield "system", f"{origin.system}, {origin.processor}"
     yield "time", f"{record.timing.total_seconds:.1f} s in all"
+    yield "speed", "; ".join(line.strip() for line in speed(record))
+    environment = (f"{name} {found}" for name, found in info.environment.items())
+    yield "model's environment", ", ".join(environment)
     yield "commit", _commit(record)
     yield "Python", origin.python
     yield "packages", ", ".join(f"{name} {found}" for name, found in origin.packages.items())

@@ -15,6 +15,8 @@ from layton_bench.describe import describe
 from layton_bench.generation_speed import measure_throughput
 from layton_bench.models import CallCost
 from layton_bench.record import RunRecord, Throughput
+from layton_bench.report.boards import seconds_per_image
+from layton_bench.report.origins import view_origin
 from layton_bench.types import Prompt
 
 PROMPTS = [Prompt(key=str(i), text=f"prompt {i}") for i in range(4)]
@@ -205,3 +207,11 @@ def test_it_reads_back_from_a_record_and_in_words() -> None:
     failed = record(throughput=Throughput(unavailable="no idea"))
     assert "Speed: not measured: no idea" in describe(failed).splitlines()
     assert "A picture alone" not in describe(record())
+
+
+def test_pages_show_the_median_alone_and_the_rest() -> None:
+    made = record(throughput=SPEED)
+    assert seconds_per_image(made) == 1.5
+    facts = dict(view_origin(1, made).facts)
+    assert facts["speed"].startswith("A picture alone: 1.5 s (p90 1.75, p99 2, 20 calls); of which")
+    assert "speed" not in dict(view_origin(1, record()).facts)
