@@ -1,14 +1,22 @@
-"""A tokenizer run at its native size inside a suite of another size, recorded as such."""
+"""A model run at its native size inside a suite of another size, recorded as such."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layton_bench.errors import UserError
-from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
-from layton_bench.types import Codes
+from layton_bench.models import (
+    CallCost,
+    Generator,
+    LoadContext,
+    ModelCard,
+    ModelSpec,
+    TellsCost,
+    Tokenizer,
+)
+from layton_bench.types import Codes, Prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +33,7 @@ class ResizeAdapter:
     def __init__(self, tokenizer: Tokenizer, native_px: int) -> None:
         self.tokenizer = tokenizer
         self.native_px = native_px
+        self.environment: Mapping[str, str] = getattr(tokenizer, "environment", {})
 
     def encode(self, images: Tensor) -> Codes:
         """Encode at the native size; the codes remember the size that was asked for."""
@@ -38,6 +47,29 @@ class ResizeAdapter:
         return resize(self.tokenizer.decode(native, seeds), codes.size_px)
 
 
+class ResizedGenerator:
+    """Draws at the native size and resizes: antialiased bicubic, values clamped to [-1, 1].
+
+    Args:
+        generator: the model.
+        size_px: side of the pictures it returns.
+    """
+
+    def __init__(self, generator: Generator, size_px: int) -> None:
+        self.generator = generator
+        self.size_px = size_px
+        self.environment: Mapping[str, str] = getattr(generator, "environment", {})
+
+    def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
+        """Draw float32 images in [-1, 1], (B, 3, size_px, size_px)."""
+        return resize(self.generator.generate(prompts, seeds), (self.size_px, self.size_px))
+
+    def latest_cost(self) -> CallCost:
+        """What the model tells of its latest call."""
+        model = self.generator
+        return model.latest_cost() if isinstance(model, TellsCost) else CallCost()
+
+
 def resize(images: Tensor, size_px: tuple[int, int]) -> Tensor:
     """Antialiased bicubic (a = -0.5, as in Pillow) of float images in [-1, 1], clamped."""
     from torch.nn.functional import interpolate
@@ -48,15 +80,19 @@ def resize(images: Tensor, size_px: tuple[int, int]) -> Tensor:
     return resized.clamp(-1, 1)
 
 
-def adapt(spec: ModelSpec, native_px: int) -> ModelSpec:
-    """The model ``NAME@<px>``: ``spec`` behind a resize adapter; raises UserError."""
+def adapt(spec: ModelSpec, native_px: int, size_px: int | None = None) -> ModelSpec:
+    """The model ``NAME@<px>``: ``spec`` behind a resize adapter.
+
+    Args:
+        spec: the model.
+        native_px: side at which it runs.
+        size_px: side of the pictures asked of a generator; None leaves them as drawn. A
+            tokenizer's reconstructions have the size of what it was given.
+
+    Raises:
+        UserError: the model was not made for the native size.
+    """
     card = spec.card
-    if card.kind != "tokenizer":
-        raise UserError(
-            f"model '{card.name}@{native_px}'",
-            "only tokenizers run behind a resize adapter",
-            "Leave the @ out.",
-        )
     if card.sizes_px and native_px not in card.sizes_px:
         sizes = ", ".join(f"{card.name}@{size}" for size in card.sizes_px)
         raise UserError(
@@ -65,12 +101,27 @@ def adapt(spec: ModelSpec, native_px: int) -> ModelSpec:
             f"Use one of {sizes}.",
         )
 
-    def load(context: LoadContext) -> Tokenizer:
+    def load(context: LoadContext) -> Tokenizer | Generator:
         inner = spec.load(context)
-        assert isinstance(inner, Tokenizer)
-        return ResizeAdapter(inner, native_px)
+        if isinstance(inner, Tokenizer):
+            return ResizeAdapter(inner, native_px)
+        return ResizedGenerator(inner, size_px or native_px)
 
+    if card.kind == "generator":
+        return replace(spec, card=_resized_card(card, native_px, size_px or native_px), load=load)
     return replace(spec, card=_adapted_card(card, native_px), load=load)
+
+
+def _resized_card(card: ModelCard, native_px: int, size_px: int) -> ModelCard:
+    note = f"draws at {native_px} px, resized by an antialiased bicubic filter"
+    return replace(
+        card,
+        name=f"{card.name}@{native_px}",
+        title=f"{card.title or card.name}@{native_px}",
+        sizes_px=(size_px,),
+        aliases=(),
+        notes=f"{card.notes}; {note}" if card.notes else note,
+    )
 
 
 def _adapted_card(card: ModelCard, native_px: int) -> ModelCard:

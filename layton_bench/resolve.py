@@ -24,7 +24,7 @@ def resolve_model(plugins: Plugins, name: str, suite: Suite) -> ModelSpec:
         UnknownNameError: no such model.
         UserError: the model cannot do what the suite asks, or not at its size.
     """
-    spec = find_model(plugins, name)
+    spec = find_model(plugins, name, size_px=suite.size_px)
     card = spec.card
     if (card.kind == "generator") != (suite.kind == "generation"):
         wants = "a generator" if suite.kind == "generation" else "a tokenizer"
@@ -33,20 +33,32 @@ def resolve_model(plugins: Plugins, name: str, suite: Suite) -> ModelSpec:
             f"the suite needs {wants}, the model is a {card.kind}",
             "`layton-bench list suites` and `list models` show the kinds.",
         )
-    if card.kind == "tokenizer" and card.sizes_px and suite.size_px not in card.sizes_px:
+    # pictures are as large as the generator makes them where the suite leaves the size open
+    is_open = card.kind == "generator" and suite.size_px is None
+    if card.sizes_px and suite.size_px not in card.sizes_px and not is_open:
         _refuse_size(name, card.sizes_px, suite)
     return spec
 
 
-def find_model(plugins: Plugins, name: str) -> ModelSpec:
-    """The model ``name``, behind a resize adapter where it ends in ``@<px>``; UnknownNameError."""
+def find_model(plugins: Plugins, name: str, *, size_px: int | None = None) -> ModelSpec:
+    """The model ``name``, behind a resize adapter where it ends in ``@<px>``.
+
+    Args:
+        plugins: where names are looked up.
+        name: as typed.
+        size_px: side of the pictures asked of a generator behind an adapter.
+
+    Raises:
+        UnknownNameError: no such model.
+        UserError: the model was not made for that size.
+    """
     try:
         return plugins.model(name)
     except UnknownNameError:
         match = _ADAPTED.fullmatch(name)
         if match is None:
             raise
-        return adapt(plugins.model(match["base"]), int(match["px"]))
+        return adapt(plugins.model(match["base"]), int(match["px"]), size_px)
 
 
 def _refuse_size(name: str, sizes_px: tuple[int, ...], suite: Suite) -> None:

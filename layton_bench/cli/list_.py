@@ -78,7 +78,7 @@ def _models(plugins: Plugins) -> list[Row]:
     patterns = [
         {
             "model": ", ".join(pattern.examples),
-            "kind": "tokenizer",
+            "kind": pattern.kind,
             "px": "any",
             "bits/image": "",
             "summary": pattern.summary,

@@ -5,10 +5,10 @@ from fakes import Grey, Scaled, card, spec, suite
 from lab import picture
 from PIL import Image
 
-from layton_bench.adapter import ResizeAdapter, adapt, resize
+from layton_bench.adapter import ResizeAdapter, ResizedGenerator, adapt, resize
 from layton_bench.errors import UserError
 from layton_bench.images import to_signed, to_tensor
-from layton_bench.models import LoadContext
+from layton_bench.models import CallCost, LoadContext
 from layton_bench.types import Codes
 
 
@@ -99,9 +99,37 @@ def test_a_size_the_model_was_not_made_for_is_refused() -> None:
         adapt(spec("m", sizes_px=(64, 128)), 100)
 
 
-def test_generators_are_not_adapted() -> None:
-    with pytest.raises(UserError, match="only tokenizers run behind a resize adapter"):
-        adapt(spec("g", kind="generator"), 64)
+class Stripes:
+    """Draws stripes of 8 px, and tells what they cost."""
+
+    def generate(self, prompts: object, seeds: list[int]) -> torch.Tensor:
+        stripes = torch.arange(64).div(8, rounding_mode="floor") % 2 * 2.0 - 1
+        return stripes.expand(len(seeds), 3, 64, 64).clone()
+
+    def latest_cost(self) -> CallCost:
+        return CallCost(nfe=7)
+
+
+def test_a_generator_draws_at_its_own_size_and_is_resized_to_the_suites() -> None:
+    inner = spec("g", Stripes(), kind="generator", sizes_px=(64,), notes="a note", title="G")
+    context = LoadContext(device="cpu", dtype="float32", weights=lambda name: None)  # type: ignore[arg-type, return-value]
+    adapted = adapt(inner, 64, 32)
+    assert (adapted.card.name, adapted.card.title, adapted.card.sizes_px) == ("g@64", "G@64", (32,))
+    assert adapted.card.notes.startswith("a note; draws at 64 px, resized")
+    generator = adapted.load(context)
+    assert isinstance(generator, ResizedGenerator)
+    drawn = generator.generate([], [0, 1])
+    assert torch.equal(drawn, resize(Stripes().generate([], [0, 1]), (32, 32)))
+    assert generator.latest_cost().nfe == 7
+    # where the suite leaves the size open, the pictures stay as they are
+    as_drawn = adapt(inner, 64)
+    assert as_drawn.card.sizes_px == (64,)
+    assert as_drawn.load(context).generate([], [0]).shape == (1, 3, 64, 64)
+
+
+def test_a_generator_is_refused_at_another_size() -> None:
+    with pytest.raises(UserError, match=r"not made for 32 px\. Use one of g@64\."):
+        adapt(spec("g", kind="generator", sizes_px=(64,)), 32, 64)
 
 
 def test_sizes_of_the_fakes_are_those_of_the_suite() -> None:

@@ -18,6 +18,7 @@ MODELS = """
         for made in (
             card("any-size"), card("at-16", sizes_px=(16,)), card("at-two", sizes_px=(64, 128)),
             card("at-two@64"), card("draws", kind="generator"),
+            card("draws-32", kind="generator", sizes_px=(32,)),
         ):
             register(ModelSpec(card=made, load=lambda context: None))
 """
@@ -68,6 +69,17 @@ def test_a_tokenizer_does_not_draw(plugins: Plugins) -> None:
     with pytest.raises(UserError, match="needs a generator, the model is a tokenizer"):
         resolve_model(plugins, "any-size", suite(kind="generation"))
     assert resolve_model(plugins, "draws", suite(kind="generation")).card.name == "draws"
+
+
+def test_a_generator_of_another_size_needs_the_adapter(plugins: Plugins) -> None:
+    drawn = suite(kind="generation")
+    with pytest.raises(UserError, match="Run it behind a resize adapter: draws-32@32"):
+        resolve_model(plugins, "draws-32", drawn)
+    assert resolve_model(plugins, "draws-32@32", drawn).card.sizes_px == (16,)
+    # GenEval, say, takes pictures as they come
+    as_drawn = suite(kind="generation", size_px=None)
+    assert resolve_model(plugins, "draws-32", as_drawn).card.sizes_px == (32,)
+    assert resolve_model(plugins, "draws-32@32", as_drawn).card.sizes_px == (32,)
 
 
 OPTIONED = spec("m", options={"steps": 4, "strength": 0.5, "sampler": "euler"})
