@@ -1,8 +1,8 @@
 """The run record: one folder a run, written atomically, read with schema and digests checked.
 
 <run>/record.json       everything but the per-sample numbers
-<run>/samples.parquet   one row a sample
-<run>/images/           the worst and best samples, reference and candidate
+<run>/samples.parquet   one row a sample: metrics, influences on metrics of sets, bits, failure
+<run>/images/           the worst and best samples, or all of them, reference and candidate
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from layton_bench.errors import UserError
 from layton_bench.metrics.base import Direction
 from layton_bench.models import ModelCard, OptionValue, Stage
 from layton_bench.provenance import Provenance
+from layton_bench.record_versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
 from layton_bench.suite import Suite
 from layton_bench.types import Failure
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
 RECORD = "record.json"
 SAMPLES = "samples.parquet"
 IMAGES = "images"
@@ -206,7 +206,7 @@ class SavedImage(_Frozen):
     key: str
     """The sample's key."""
     rank: str
-    """``worst-1`` … ``best-1`` …"""
+    """``worst-1`` … ``best-1`` …; empty for the others of a run that kept all of them."""
     reference: str | None
     """File in images/ of the reference."""
     candidate: str
@@ -216,7 +216,7 @@ class SavedImage(_Frozen):
 class RunRecord(_Frozen):
     """Everything about a run but its per-sample numbers."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = SCHEMA_VERSION
     """Version of this schema."""
     run_id: str
     """UTC time and short hash; sorts by time."""
@@ -331,7 +331,11 @@ def _digest(raw: dict[str, Any]) -> str:
 
 
 def read_record(folder: Path) -> RunRecord:
-    """Read a run's record; raises UserError for one that is not whole or of another schema."""
+    """Read a run's record, one of an older schema version as this one has it.
+
+    Raises:
+        UserError: it is not whole, was edited, or is of a schema version unknown here.
+    """
     path = folder / RECORD
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -346,16 +350,17 @@ def read_record(folder: Path) -> RunRecord:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"record {path}", f"not valid JSON: {error}", _damaged(folder)) from None
     found = raw.get("schema_version") if isinstance(raw, dict) else None
-    if found != SCHEMA_VERSION:
+    if not can_migrate(found):
         raise UserError(
             f"record {path}",
-            f"it has schema version {found}; this layton-bench reads version {SCHEMA_VERSION}",
-            f"Read it with the version that wrote it, or delete {folder} and run again.",
+            f"it has schema version {found}; this layton-bench reads versions"
+            f" {min(STEPS)} to {SCHEMA_VERSION}",
+            f"Read it with the layton-bench that wrote it, or delete {folder} and run again.",
         )
     if raw.get("digest") != _digest(raw):
         raise UserError(f"record {path}", "it is not what was written", _damaged(folder))
     try:
-        return RunRecord.model_validate(raw)
+        return RunRecord.model_validate(migrate(raw))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
