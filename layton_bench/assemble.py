@@ -17,7 +17,7 @@ from layton_bench.clock import Clock
 from layton_bench.datasets.fingerprint import duplicates
 from layton_bench.engine import Evaluation
 from layton_bench.errors import UserError
-from layton_bench.metrics.base import Explains, Metric, MetricSpec
+from layton_bench.metrics.base import Explains, Metric, MetricSpec, influence_column
 from layton_bench.metrics.views import Viewed
 from layton_bench.plan import Plan
 from layton_bench.record import (
@@ -71,10 +71,13 @@ def assemble(
     clock: Clock,
     begin: float,
     throughput: Throughput | None,
-) -> RunRecord:
-    """The record of a pass; metrics are computed here, so ``begin`` is when the pass began."""
-    results = _results(plan, wanted, metrics, unavailable, done)
-    return RunRecord(
+) -> tuple[RunRecord, pd.DataFrame]:
+    """The record of a pass and its table of samples.
+
+    Metrics are computed here, so ``begin`` is when the pass began.
+    """
+    results, influences = _results(plan, wanted, metrics, unavailable, done)
+    record = RunRecord(
         run_id=new_run_id(started),
         run_key=run_key,
         status=_status(plan, done),
@@ -93,6 +96,7 @@ def assemble(
         throughput=throughput,
         provenance=provenance.collect(plan.device),
     )
+    return record, samples_frame(plan.samples(), metrics, done, influences)
 
 
 def _results(
@@ -101,8 +105,10 @@ def _results(
     metrics: Mapping[str, Metric],
     unavailable: Mapping[str, str],
     done: Evaluation,
-) -> dict[str, MetricResult]:
-    results = {}
+) -> tuple[dict[str, MetricResult], dict[str, Mapping[str, float]]]:
+    """Each metric's result, and of metrics of sets the influence of each sample."""
+    results: dict[str, MetricResult] = {}
+    influences: dict[str, Mapping[str, float]] = {}
     for name, spec in wanted.items():
         reason = unavailable.get(name) or done.broken.get(name)
         value = MetricValue(value=None, n=0)
@@ -117,7 +123,9 @@ def _results(
             signature=signature(spec, plan.suite, value.n),
             decode_seeds=_seed_spread(name, value, metrics, plan.options.decode_seeds),
         )  # fmt: skip
-    return results
+        if value.influence:
+            influences[name] = value.influence
+    return results, influences
 
 
 def _seed_spread(
@@ -207,9 +215,15 @@ def _mean(values: Iterable[float]) -> float | None:
 
 
 def samples_frame(
-    items: Sequence[Item], metrics: Mapping[str, Metric], done: Evaluation
+    items: Sequence[Item],
+    metrics: Mapping[str, Metric],
+    done: Evaluation,
+    influences: Mapping[str, Mapping[str, float]],
 ) -> pd.DataFrame:
-    """One row a sample in data-set order: metric columns, bits, and the failure where one is."""
+    """One row a sample in data-set order.
+
+    Metric columns, influences on metrics of sets, bits, and the failure where there is one.
+    """
     import pandas as pd
 
     columns: dict[str, Mapping[str, float] | Mapping[str, str]] = {}
@@ -217,6 +231,7 @@ def samples_frame(
         if name not in done.broken:
             columns.update(metric.per_sample())
             columns.update(metric.per_sample_texts() if isinstance(metric, Explains) else {})
+    columns |= {influence_column(name): values for name, values in influences.items()}
     failed = {failure.key: f"{failure.stage}: {failure.reason}" for failure in done.failures}
     frame = pd.DataFrame({"key": [item.key for item in items]})
     for name, values in columns.items():

@@ -1,13 +1,10 @@
 """Two runs of one suite, sample by sample: is B better, worse, or is no difference shown?
 
-For a metric with a column in samples.parquet, the differences d = B − A over the samples that both
-have are resampled (paired bootstrap, Efron & Tibshirani 1993, ch. 16): the percentile interval of
-mean d, and a two-sided p-value from the resampled means recentred at 0. P-values are corrected over
-the metrics by Holm's step-down method (Holm 1979). The effect size is mean d / sd d.
-
-A metric of a whole set (FID …) is compared by paired group jackknife where both records hold its
-leave-one-group-out replicates: the groups are the same samples in both runs, so the error of the
-difference is the jackknife error of the differences of replicates.
+The differences d = B − A over the samples that both have are resampled (paired bootstrap, Efron &
+Tibshirani 1993, ch. 16): the percentile interval of mean d, and a two-sided p-value from the
+resampled means recentred at 0. P-values are corrected over the metrics by Holm's step-down method
+(Holm 1979). The effect size is mean d / sd d. Metrics of whole sets (FID …) take part by the
+influence of each sample, see pairing.py.
 """
 
 from __future__ import annotations
@@ -23,7 +20,13 @@ from layton_bench.intervals import bootstrap_means
 from layton_bench.leaderboard import ARROWS, display_name
 from layton_bench.markdown import escape, table
 from layton_bench.metrics.base import Direction, badness
-from layton_bench.record import MetricResult, RunRecord, read_samples
+from layton_bench.pairing import (
+    check_comparable,
+    has_sample_values,
+    paired_table,
+    paired_values,
+)
+from layton_bench.record import MetricResult, RunRecord
 from layton_bench.results import StoredRun
 
 if TYPE_CHECKING:
@@ -48,9 +51,9 @@ class Difference:
         low, high: interval of the difference at the confidence asked for.
         effect_size: mean difference / standard deviation of the differences.
         p_value: two-sided, corrected over metrics.
-        n: samples (or groups) compared.
+        n: samples compared.
         verdict: at the significance asked for.
-        note: why it is not comparable, or what to know.
+        note: why it is not comparable, or how it was compared.
     """
 
     name: str
@@ -107,9 +110,7 @@ def compare(
     """
     a, b = baseline.record, now.record
     check_comparable(a, b)
-    paired = read_samples(baseline.folder, a).merge(
-        read_samples(now.folder, b), on="key", suffixes=("_a", "_b")
-    )
+    paired = paired_table(baseline, now)
     raw = [
         compare_metric(name, a.metrics[name], b.metrics[name], paired, alpha=alpha, seed=seed)
         for name in a.metrics
@@ -122,7 +123,7 @@ def compare(
             "Run both with the same version, suite and metrics.",
         )
     differences = tuple(_with_verdicts(raw, alpha))
-    metric = next((d for d in differences if f"{d.name}_a" in paired), None)
+    metric = next((d for d in differences if has_sample_values(d.name, paired)), None)
     return Comparison(
         baseline=a,
         now=b,
@@ -130,21 +131,6 @@ def compare(
         moved=_moved(paired, metric, num_moved),
         moved_metric=metric.name if metric else None,
     )
-
-
-def check_comparable(a: RunRecord, b: RunRecord) -> None:
-    """Raise NotComparableError unless both runs saw the same samples of the same suite."""
-    for what, first, second in (
-        ("suite", a.suite.name, b.suite.name),
-        ("suite digest", a.suite_digest[:12], b.suite_digest[:12]),
-        ("data contents", a.data.fingerprint[:12], b.data.fingerprint[:12]),
-    ):
-        if first != second:
-            raise NotComparableError(
-                f"runs {a.run_id} and {b.run_id}",
-                f"they differ in {what}: {first} and {second}",
-                "Run both on the same suite and data.",
-            )
 
 
 def compare_metric(
@@ -161,25 +147,16 @@ def compare_metric(
         name=name, label=a.label, direction=a.direction, digits=a.digits,
         baseline=a.value, now=b.value,
     )  # fmt: skip
-    if a.signature != b.signature:
-        return replace(base, note=f"signatures differ: {a.signature} and {b.signature}")
-    if a.value is None or b.value is None:
-        return replace(base, note=a.unavailable or b.unavailable or "no value")
-    if f"{name}_a" in paired:
-        return _per_sample(base, paired, alpha=alpha, seed=seed)
-    return replace(base, note="a metric of the whole set without replicates to compare")
-
-
-def _per_sample(base: Difference, paired: pd.DataFrame, *, alpha: float, seed: int) -> Difference:
-    first = paired[f"{base.name}_a"].to_numpy(dtype=np.float64)
-    second = paired[f"{base.name}_b"].to_numpy(dtype=np.float64)
-    usable = np.isfinite(first) & np.isfinite(second)
-    if usable.sum() < 2:
-        return replace(base, note=f"{int(usable.sum())} samples with finite values in both")
+    try:
+        first, second = paired_values(name, a, b, paired)
+    except NotComparableError as error:
+        return replace(base, note=error.reason)
+    if not has_sample_values(name, paired):
+        base = replace(base, note="of the set, by the influence of each sample")
     if base.direction == "zero":
         # what counts is the distance of the mean from 0, not of each sample
-        return _towards_zero(base, first[usable], second[usable], alpha=alpha, seed=seed)
-    differences = second[usable] - first[usable]
+        return _towards_zero(base, first, second, alpha=alpha, seed=seed)
+    differences = second - first
     means = bootstrap_means(differences, seed=seed, num_resamples=NUM_RESAMPLES)
     return _summarise(base, float(differences.mean()), means, differences, alpha=alpha)
 

@@ -1,10 +1,14 @@
-"""Keeps the worst and best samples of a run for the eye; memory is bounded by its size."""
+"""Keeps the worst and best samples of a run for the eye, or all of them on disk."""
 
 from __future__ import annotations
 
+import logging
 import math
+import shutil
+import tempfile
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from layton_bench.metrics.base import Direction, Metric
     from layton_bench.types import ScoredBatch
 
+_log = logging.getLogger(__name__)
+
 SIZE = 4  # samples kept at each end
 
 
@@ -32,6 +38,16 @@ class _Kept:
     reference: Tensor | None = field(compare=False)
 
 
+@contextmanager
+def image_spool(out: Path, *, is_wanted: bool) -> Iterator[Path | None]:
+    """A folder below ``out`` for every picture of a run that is not stored yet; None for none."""
+    if not is_wanted:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(dir=out, prefix=".tmp-images-") as folder:
+        yield Path(folder)
+
+
 class Gallery:
     """The samples with the highest and lowest score of one metric.
 
@@ -39,10 +55,17 @@ class Gallery:
         metric: name of the per-sample metric to rank by; None keeps the first samples seen.
         direction: which end is best.
         size: samples kept at each end.
+        all_in: an empty folder to which every sample is written as it comes; None keeps the ends
+            alone. Memory does not grow with the number of samples either way.
     """
 
     def __init__(
-        self, metric: str | None, direction: Direction = "higher", *, size: int = SIZE
+        self,
+        metric: str | None,
+        direction: Direction = "higher",
+        *,
+        size: int = SIZE,
+        all_in: Path | None = None,
     ) -> None:
         self.metric = metric
         self._direction: Direction = direction
@@ -50,9 +73,13 @@ class Gallery:
         self._best: list[_Kept] = []
         self._worst: list[_Kept] = []
         self._seen = 0
+        self._all_in = all_in
+        self._all: dict[str, SavedImage] = {}
+        self._is_full = False
 
     def offer(self, batch: ScoredBatch, metrics: Mapping[str, Metric]) -> None:
-        """Keep what of the batch belongs to the worst or best so far."""
+        """Keep what of the batch belongs to the worst or best so far, or all of it."""
+        self._write_all(batch)
         if self.metric is None:
             for index in range(len(batch)):
                 self._push(self._best, float(self._seen), batch, index)
@@ -66,6 +93,21 @@ class Gallery:
                 self._push(self._best, rank, batch, index)
                 self._push(self._worst, -rank, batch, index)
 
+    def _write_all(self, batch: ScoredBatch) -> None:
+        """Write the batch where every sample is kept; a full disk ends that, not the run."""
+        for index, key in enumerate(batch.keys):
+            if self._all_in is None or self._is_full:
+                return
+            reference = None if batch.references is None else batch.references[index]
+            sample = _Kept(0.0, key, batch.candidates[index], reference)
+            try:
+                saved = _save(self._all_in, f"sample-{len(self._all) + 1}", sample)
+            except OSError as error:
+                _log.warning("from '%s' on, pictures are not kept: %s", key, error.strerror)
+                self._is_full = True
+            else:
+                self._all[key] = saved
+
     def _push(self, kept: list[_Kept], rank: float, batch: ScoredBatch, index: int) -> None:
         key = batch.keys[index]
         if len(kept) == self._size and (rank, key) >= (kept[-1].rank, kept[-1].key):
@@ -75,24 +117,34 @@ class Gallery:
         del kept[self._size :]
 
     def save(self, run_folder: Path) -> tuple[SavedImage, ...]:
-        """Write PNG files into ``images/``; a sample is kept at one end only, the worst first."""
+        """Write PNG files into ``images/``; a sample is kept once, the worst first."""
         folder = run_folder / IMAGES
         folder.mkdir(exist_ok=True)
         worst = {sample.key for sample in self._worst}
         best = [sample for sample in self._best if sample.key not in worst]
-        return tuple(
-            _save(folder, f"{end}-{number}", sample)
+        ends = [
+            _save(folder, rank, sample, rank=rank)
             for end, kept in (("worst", self._worst), ("best", best))
-            for number, sample in enumerate(kept, start=1)
-        )
+            for rank, sample in ((f"{end}-{i}", sample) for i, sample in enumerate(kept, start=1))
+        ]
+        return (*ends, *self._move_others(folder, {saved.key for saved in ends}))
+
+    def _move_others(self, folder: Path, saved: Collection[str]) -> list[SavedImage]:
+        """Move what was written as it came into ``folder``, but for the ends."""
+        others = [image for key, image in self._all.items() if key not in saved]
+        for image in others:
+            for name in filter(None, (image.candidate, image.reference)):
+                assert self._all_in is not None
+                shutil.move(self._all_in / name, folder / name)
+        return others
 
 
-def _save(folder: Path, rank: str, sample: _Kept) -> SavedImage:
-    # file names come from the rank alone: keys are untrusted text
-    candidate = f"{rank}-candidate.png"
+def _save(folder: Path, name: str, sample: _Kept, *, rank: str = "") -> SavedImage:
+    # file names come from ranks and numbers: keys are untrusted text
+    candidate = f"{name}-candidate.png"
     (folder / candidate).write_bytes(encode_png(sample.candidate))
     reference = None
     if sample.reference is not None:
-        reference = f"{rank}-reference.png"
+        reference = f"{name}-reference.png"
         (folder / reference).write_bytes(encode_png(sample.reference))
     return SavedImage(key=sample.key, rank=rank, reference=reference, candidate=candidate)

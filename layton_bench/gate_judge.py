@@ -19,18 +19,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layton_bench.compare import check_comparable, compare, to_markdown
+from layton_bench.compare import compare, to_markdown
 from layton_bench.errors import NotComparableError, UserError
 from layton_bench.gate_file import Bounds, Gate, NotWorse, Throughput
-from layton_bench.record import read_record, read_samples
+from layton_bench.pairing import check_comparable, paired_table, paired_values
+from layton_bench.record import read_record
 from layton_bench.results import StoredRun
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from layton_bench.metrics.base import Direction
     from layton_bench.record import MetricResult
 
+_NEW_BASELINE = "Make a new one: pytest --layton-bench-update-baselines."
 HEADINGS = ("metric", "wanted", "baseline", "now", "loss, lower bound", "verdict")
 
 
@@ -127,25 +130,31 @@ def _against_baseline(gate: Gate, run: StoredRun, folder: Path) -> list[Finding]
         raise UserError(
             f"baseline {folder}",
             "there is none yet",
-            "Make it: pytest --layton-bench-update-baselines.",
+            _NEW_BASELINE,
         )
     baseline = StoredRun(folder=folder, record=read_record(folder))
     check_comparable(baseline.record, run.record)
-    share = len(gate.not_worse)
-    return [_not_worse(baseline, run, n, asked, share) for n, asked in gate.not_worse.items()]
+    table, share = paired_table(baseline, run), len(gate.not_worse)
+    return [
+        _not_worse(baseline, run, table, name, asked, share)
+        for name, asked in gate.not_worse.items()
+    ]
 
 
 def _not_worse(
-    baseline: StoredRun, run: StoredRun, name: str, asked: NotWorse, share: int
+    baseline: StoredRun,
+    run: StoredRun,
+    table: pd.DataFrame,
+    name: str,
+    asked: NotWorse,
+    share: int,
 ) -> Finding:
     before, after = _valued(baseline, name), _valued(run, name)
-    if before.signature != after.signature:
-        raise NotComparableError(
-            f"metric '{name}'",
-            f"its signature was {before.signature} and is {after.signature}",
-            "Make a new baseline: pytest --layton-bench-update-baselines.",
-        )
-    losses = sample_losses(*_paired(baseline, run, name), after.direction)
+    try:
+        pairs = paired_values(name, before, after, table)
+    except NotComparableError as error:
+        raise NotComparableError(error.thing, error.reason, _NEW_BASELINE) from None
+    losses = sample_losses(*pairs, after.direction)
     bound = lower_bound(losses, 1 - (1 - asked.confidence) / share)
     is_met = bound <= asked.by
     cells = (
@@ -154,23 +163,6 @@ def _not_worse(
         _word(is_met),
     )  # fmt: skip
     return Finding(cells=cells, is_met=is_met)
-
-
-def _paired(
-    baseline: StoredRun, run: StoredRun, name: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Values of the samples that both runs have."""
-    first, second = (read_samples(s.folder, s.record) for s in (baseline, run))
-    if name not in first or name not in second:
-        raise UserError(
-            f"metric '{name}'", "it has no value for single samples", "Give it bounds instead."
-        )
-    both = first[["key", name]].merge(second[["key", name]], on="key", suffixes=("_a", "_b"))
-    values = both[[f"{name}_a", f"{name}_b"]].to_numpy(dtype=np.float64)
-    finite = values[np.isfinite(values).all(axis=1)]
-    if len(finite) < 2:
-        raise UserError(f"metric '{name}'", "fewer than 2 finite samples", "Use more samples.")
-    return finite[:, 0], finite[:, 1]
 
 
 def _valued(run: StoredRun, name: str) -> MetricResult:

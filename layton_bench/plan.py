@@ -35,6 +35,7 @@ class RunOptions:
         num_workers: processes that decode images; None chooses.
         decode_seeds: how often each image is decoded, by a decoder that draws noise.
         overwrite: what to do about a run that exists already.
+        keep_images: keep the pictures of every sample, not of the worst and best alone.
         strict: stop at the first failed sample or unavailable metric.
         metrics: in place of the suite's.
         command: the command line, for the record.
@@ -50,6 +51,7 @@ class RunOptions:
     num_workers: int | None = None
     decode_seeds: int = 1
     overwrite: Overwrite = "never"
+    keep_images: bool = False
     strict: bool = False
     metrics: tuple[str, ...] = ()
     command: tuple[str, ...] = ()

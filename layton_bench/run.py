@@ -16,7 +16,7 @@ from functools import partial
 from typing import Protocol
 
 from layton_bench import models
-from layton_bench.assemble import assemble, merge_into, run_inputs, samples_frame
+from layton_bench.assemble import assemble, merge_into, run_inputs
 from layton_bench.availability import (
     build_metrics,
     metric_specs,
@@ -37,7 +37,7 @@ from layton_bench.devices import resolve_device, starting_batch_size, torch_dtyp
 from layton_bench.engine import Candidates, Evaluation, evaluate
 from layton_bench.errors import LaytonBenchError, UserError
 from layton_bench.features import FeatureRunner
-from layton_bench.gallery import Gallery
+from layton_bench.gallery import Gallery, image_spool
 from layton_bench.generation_speed import NUM_PROMPTS, measure_throughput
 from layton_bench.loader import load, prompt_batches
 from layton_bench.metrics.base import Metric, MetricContext
@@ -211,7 +211,11 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     existing = None
     if overwrite != "always":
         existing = find_existing(out, plan.suite.name, plan.model_name, key)
-    wanted = dict(plan.metrics)
+    wanted, lacks_images = dict(plan.metrics), False
+    if existing is not None and plan.options.keep_images:
+        lacks_images = len(existing.record.images) < existing.record.completeness.effective
+        if lacks_images and overwrite == "only-missing":
+            existing = None  # pictures come with a whole pass
     if existing is not None:
         wanted = {
             name: spec
@@ -219,7 +223,8 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
             if not existing.record.has(name) and unavailable_reason(plugins, spec) is None
         }
         if not wanted or overwrite == "never":
-            return Outcome(run=existing, is_reused=True, lacking=tuple(wanted))
+            lacking = (*wanted, "the pictures of every sample") if lacks_images else tuple(wanted)
+            return Outcome(run=existing, is_reused=True, lacking=lacking)
 
     started, clock = datetime.now(UTC), Clock(device=plan.device)
     find_weights = WeightsStore(plugins.weights.entries).find
@@ -239,24 +244,25 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     metrics, unavailable = build_metrics(plugins, wanted, context, strict=plan.options.strict)
     _refuse_no_metric(plan, metrics, unavailable)
     metrics |= under_decode_seeds(wanted, metrics, context, plan.options.decode_seeds)
-    gallery = Gallery(*ranking_metric(metrics, plan.metrics))
     held = allocated_device_mib(plan.device)
     candidates = plan.start(clock)
     model = model.model_copy(update={"environment": _environment(candidates)})
     throughput = _throughput(plan, candidates, model, held)
     begin = time.perf_counter()
-    done = _evaluate(plan, candidates, metrics, clock, gallery, reporter)
-    _refuse_nothing(done)
-    features.save()
-    record = assemble(
-        plan, done, wanted, metrics, unavailable, model=model, data=data, run_key=key,
-        started=started, clock=clock, begin=begin, throughput=throughput,
-    )  # fmt: skip
-    samples, save_images = samples_frame(plan.samples(), metrics, done), gallery.save
-    if existing is not None and not done.interrupted:
-        record, samples = merge_into(existing, record, samples, plan.metrics)
-        save_images = partial(copy_images, existing)
-    return Outcome(run=store(out, record, samples, save_images))
+    with image_spool(out, is_wanted=plan.options.keep_images and existing is None) as all_in:
+        gallery = Gallery(*ranking_metric(metrics, plan.metrics), all_in=all_in)
+        done = _evaluate(plan, candidates, metrics, clock, gallery, reporter)
+        _refuse_nothing(done)
+        features.save()
+        record, samples = assemble(
+            plan, done, wanted, metrics, unavailable, model=model, data=data, run_key=key,
+            started=started, clock=clock, begin=begin, throughput=throughput,
+        )  # fmt: skip
+        save_images = gallery.save
+        if existing is not None and not done.interrupted:
+            record, samples = merge_into(existing, record, samples, plan.metrics)
+            save_images = partial(copy_images, existing)
+        return Outcome(run=store(out, record, samples, save_images))
 
 
 def _check_prompts(dataset: Dataset, items: Sequence[Item], left_out: Sequence[Failure]) -> None:

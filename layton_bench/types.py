@@ -6,7 +6,7 @@ Axes: B batch, N codes per image, H height, W width.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -173,6 +173,9 @@ class MetricValue:
         n: samples it is over.
         note: anything a reader must know beside the number ("biased, n=32").
         std: spread over the metric's own repeats (KID subsets, IS splits), where it has any.
+        influence: of a metric of sets, by sample: the derivative of the value by the sample's
+            weight, times n. To first order a resample has the value plus the mean of its samples'
+            influences, which is what a paired comparison of two runs needs. Empty where unknown.
     """
 
     value: float | None
@@ -181,6 +184,7 @@ class MetricValue:
     high: float | None = None
     std: float | None = None
     note: str = ""
+    influence: Mapping[str, float] = field(default_factory=dict, repr=False)
 
 
 def first_not_finite(values: Sequence[float]) -> int | None:

@@ -36,6 +36,13 @@ OnExisting = Annotated[
         help="A run that exists: keep it, run again, or compute only the metrics it lacks."
     ),
 ]
+KeepImages = Annotated[
+    bool,
+    typer.Option(
+        "--keep-images",
+        help="Keep the pictures of every sample, not of the worst and best alone.",
+    ),
+]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Stop at the first failed sample or missing metric.")
 ]

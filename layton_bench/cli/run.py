@@ -18,6 +18,7 @@ from layton_bench.cli.options import (
     DataRoot,
     Device,
     Dtype,
+    KeepImages,
     Limit,
     Metrics,
     OnExisting,
@@ -65,6 +66,7 @@ def run(
         typer.Option(min=1, help="Decode each image N times and report the spread over seeds."),
     ] = 1,
     overwrite: OnExisting = "never",
+    keep_images: KeepImages = False,
     strict: Strict = False,
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
@@ -77,7 +79,7 @@ def run(
     options = RunOptions(
         out=results, data_root=data_root, limit=limit, seed=seed, device=device, dtype=dtype,
         batch_size=parse_batch_size(batch_size), num_workers=num_workers, overwrite=overwrite,
-        decode_seeds=decode_seeds,
+        decode_seeds=decode_seeds, keep_images=keep_images,
         strict=strict, metrics=tuple(metric or ()), command=state.command,
     )  # fmt: skip
     # every model is looked up before the first one runs: a slip in the last name costs nothing

@@ -13,6 +13,7 @@ from layton_bench.cli.options import (
     AsJson,
     BatchSize,
     Device,
+    KeepImages,
     Limit,
     Metrics,
     OnExisting,
@@ -44,6 +45,7 @@ def score(
     device: Device = "auto",
     batch_size: BatchSize = "auto",
     overwrite: OnExisting = "never",
+    keep_images: KeepImages = False,
     strict: Strict = False,
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
@@ -55,7 +57,7 @@ def score(
     state: State = context.obj
     options = RunOptions(
         out=results, limit=limit, seed=seed, device=device, strict=strict,
-        batch_size=parse_batch_size(batch_size), overwrite=overwrite,
+        batch_size=parse_batch_size(batch_size), overwrite=overwrite, keep_images=keep_images,
         metrics=tuple(metric or ()), command=state.command,
     )  # fmt: skip
     outcome = score_folders(

@@ -38,6 +38,11 @@ def badness(value: float, direction: Direction) -> float:
     return -value if direction == "higher" else value
 
 
+def influence_column(metric: str) -> str:
+    """The column of samples.parquet with each sample's influence on a metric of sets."""
+    return f"{metric} influence"
+
+
 State = dict[str, np.ndarray[Any, Any]]
 
 

@@ -12,6 +12,8 @@ from layton_bench.features import FeatureChunk, FeatureRows
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from layton_bench.features import Features
     from layton_bench.metrics.base import MetricContext, State
     from layton_bench.types import ScoredBatch
@@ -37,6 +39,23 @@ class FeatureSets:
     def is_paired(self) -> bool:
         """Whether row i of both sets belongs to the same sample."""
         return self.candidates.keys == self.references.keys
+
+    def influence(
+        self, candidates: NDArray[np.float64], references: NDArray[np.float64] | None = None
+    ) -> dict[str, float]:
+        """By sample, for ``MetricValue.influence``, of mean 0.
+
+        A reference counts with the candidate that it is paired with; where there are no pairs, or
+        ``references`` is None, the candidates' influences are those given the references.
+
+        Args:
+            candidates: of each candidate, float64 (n,).
+            references: of each reference, float64 (m,).
+        """
+        total = candidates
+        if references is not None and self.is_paired:
+            total = candidates + references
+        return dict(zip(self.candidates.keys, (total - total.mean()).tolist(), strict=True))
 
     def once(self, name: Hashable, compute: Callable[[], T]) -> T:
         """What ``compute`` makes of these sets, computed once for all metrics."""

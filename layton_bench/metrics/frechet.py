@@ -49,16 +49,19 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
 
 def frechet_interval(
-    estimate: float, sets: FeatureSets, candidates: Moments, references: Moments
+    estimate: float, one: Array, other: Array, *, is_paired: bool
 ) -> tuple[float, float]:
     """95 % interval by the infinitesimal jackknife (Jaeckel 1972), of this n's estimate.
 
-    The influence of a candidate with a = x − μ₁ is 2(μ₁−μ₂)·a + aᵀ(I − T)a − tr((I − T)Σ₁), where
-    T is the optimal transport map between the Gaussians; that of a reference likewise. Paired
-    samples are resampled in pairs, so what both share does not widen the interval.
+    Paired samples are resampled in pairs, so what both share does not widen the interval.
+
+    Args:
+        estimate: the distance.
+        one: influence of each candidate, (n,).
+        other: of each reference, (m,).
+        is_paired: whether candidate i and reference i go together.
     """
-    one, other = _influences(sets, candidates, references)
-    if sets.is_paired:
+    if is_paired:
         variance = _variance_of_mean(one + other)
     else:
         variance = _variance_of_mean(one) + _variance_of_mean(other)
@@ -71,8 +74,12 @@ def _mean_and_traces(first: Moments, second: Moments) -> float:
     return float(gap @ gap + (first.root**2).sum() + (second.root**2).sum())
 
 
-def _influences(sets: FeatureSets, first: Moments, second: Moments) -> tuple[Array, Array]:
-    """Influence of each candidate and of each reference on the distance."""
+def influences(sets: FeatureSets, first: Moments, second: Moments) -> tuple[Array, Array]:
+    """Influence of each candidate (n,) and of each reference (m,) on the distance, float64.
+
+    That of a candidate with a = x − μ₁ is 2(μ₁−μ₂)·a + aᵀ(I − T)a − tr((I − T)Σ₁), where T is the
+    optimal transport map between the Gaussians; that of a reference likewise.
+    """
     import torch
 
     roots = torch.from_numpy(first.root), torch.from_numpy(second.root)
@@ -117,9 +124,12 @@ def _moments(sets: FeatureSets) -> tuple[Moments, Moments]:
 def _distance(sets: FeatureSets) -> MetricValue:
     first, second = _moments(sets)
     value = sets.once("frechet", lambda: frechet_distance(first, second))
-    low, high = frechet_interval(value, sets, first, second)
-    n = len(sets.candidates.keys)
-    return MetricValue(value=value, low=low, high=high, n=n, note=_bias(sets))
+    parts = influences(sets, first, second)
+    low, high = frechet_interval(value, *parts, is_paired=sets.is_paired)
+    return MetricValue(
+        value=value, low=low, high=high, n=len(sets.candidates.keys), note=_bias(sets),
+        influence=sets.influence(*parts),
+    )  # fmt: skip
 
 
 def _bias(sets: FeatureSets) -> str:
@@ -133,11 +143,11 @@ def _distance_to_file(sets: FeatureSets, *, reference: Moments) -> MetricValue:
         note = f"the statistics have {len(reference.mean)} features, not {len(first.mean)}"
         return MetricValue(value=None, n=len(sets.candidates.keys), note=note)
     value = frechet_distance(first, reference)
-    one, _ = _influences(sets, first, reference)
+    one, _ = influences(sets, first, reference)
     half = NormalDist().inv_cdf(0.975) * math.sqrt(_variance_of_mean(one))
     return MetricValue(
         value=value, low=max(0.0, value - half), high=value + half,
-        n=len(sets.candidates.keys), note=_bias(sets),
+        n=len(sets.candidates.keys), note=_bias(sets), influence=sets.influence(one),
     )  # fmt: skip
 
 

@@ -41,13 +41,17 @@ def inception_scores(
     rows = np.asarray(logits, dtype=np.float64)
     n = len(rows)
     if shuffle:
-        rows = rows[np.random.RandomState(_SEED).permutation(n)]
+        rows = rows[_order(n)]
     parts = [rows[s * n // splits : (s + 1) * n // splits] for s in range(splits)]
     scored = [_score(part) for part in parts]
     scores = np.array([score for score, _ in scored])
     rest = (scores.sum() - scores) / splits
     without = [rest[s] + scored[s][1] / splits for s in range(splits)]
     return scores, np.concatenate(without)
+
+
+def _order(n: int) -> NDArray[np.intp]:
+    return np.random.RandomState(_SEED).permutation(n)
 
 
 def _score(logits: Array) -> tuple[float, Array]:
@@ -72,10 +76,22 @@ def _value(sets: FeatureSets) -> MetricValue:
     n = len(without)
     value = float(scores.mean())
     low = high = None
+    influence: dict[str, float] = {}
     if np.isfinite(without).all():
         low, high = jackknife(without.tolist(), value)
+        influence = sets.influence(_influence(without))
     note = f"biased, n={n:,}" if n < _BIASED_BELOW else ""
-    return MetricValue(value=value, low=low, high=high, std=float(scores.std()), n=n, note=note)
+    return MetricValue(
+        value=value, low=low, high=high, std=float(scores.std()), n=n, note=note,
+        influence=influence,
+    )  # fmt: skip
+
+
+def _influence(without: Array) -> Array:
+    """Of each row, in the rows' own order, from the values without each in the shuffled order."""
+    influence = np.empty_like(without)
+    influence[_order(len(without))] = (len(without) - 1) * (without.mean() - without)
+    return influence
 
 
 def _make(context: MetricContext) -> FeatureSetMetric:

@@ -9,7 +9,7 @@ of Jayasumana et al. 2024, on CLIP embeddings with a Gaussian kernel.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist
@@ -34,8 +34,10 @@ _NUM_SUBSETS = 100
 _SUBSET_SIZE = 1000
 _CMMD_SIGMA = 10.0
 _CMMD_SCALE = 1000.0
-Draw = Callable[[int, int, int], list[tuple["NDArray[np.intp]", "NDArray[np.intp]"]]]
-"""(n, m, size) → rows of candidates and of references of each subset."""
+Subsets = list[tuple["NDArray[np.intp]", "NDArray[np.intp]"]]
+"""Rows of the candidates and of the references in each subset, as many of one as of the other."""
+Draw = Callable[[int, int, int], Subsets]
+"""(n, m, size) → subsets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,6 +127,24 @@ def cmmd(sums: KernelSums) -> float:
     return float(_CMMD_SCALE * (2 * sums.across.sum() / (n * m) - within))
 
 
+def kernel_influences(
+    sums: KernelSums, *, is_paired: bool, is_unbiased: bool, scale: float
+) -> tuple[Array, Array]:
+    """Influence of each candidate (n,) and reference (m,) on the discrepancy, each of mean 0.
+
+    Twice what a sample's mean kernel within its set has over that across the sets. The kernel of a
+    pair is in the sums of both, but a pair is one sample: it counts once. For arguments see
+    ``jackknife_interval``.
+    """
+    n, m = len(sums.within), len(sums.within_references)
+    less = 1 if is_unbiased else 0
+    one = sums.within / (n - less) - sums.across / m
+    other = sums.within_references / (m - less) - sums.across_references / n
+    if is_paired:
+        one = one + sums.pairs / n
+    return 2 * scale * (one - one.mean()), 2 * scale * (other - other.mean())
+
+
 def jackknife_interval(
     sums: KernelSums, estimate: float, *, is_paired: bool, is_unbiased: bool, scale: float
 ) -> tuple[float, float]:
@@ -164,9 +184,7 @@ def _variance(leave_one_out: Array) -> float:
     return float((n - 1) / n * ((leave_one_out - leave_one_out.mean()) ** 2).sum())
 
 
-def draw_as_torch_fidelity(
-    n: int, m: int, size: int
-) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def draw_as_torch_fidelity(n: int, m: int, size: int) -> Subsets:
     """100 subsets from seed 2020, of the candidates first."""
     rng = np.random.RandomState(2020)
     return [
@@ -175,7 +193,7 @@ def draw_as_torch_fidelity(
     ]
 
 
-def draw_as_clean_fid(n: int, m: int, size: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def draw_as_clean_fid(n: int, m: int, size: int) -> Subsets:
     """100 subsets from seed 0, of the references first."""
     rng = np.random.RandomState(0)
     drawn = [
@@ -185,29 +203,58 @@ def draw_as_clean_fid(n: int, m: int, size: int) -> list[tuple[NDArray[np.intp],
     return [(candidates, references) for references, candidates in drawn]
 
 
-def kid_of_subsets(
+def subset_sums(
     candidates: NDArray[np.float32], references: NDArray[np.float32],
-    subsets: list[tuple[NDArray[np.intp], NDArray[np.intp]]], gram: Gram | None = None,
-) -> Array:  # fmt: skip
-    """Unbiased KID of each subset, float64.
+    subsets: Subsets, gram: Gram | None = None,
+) -> Iterator[KernelSums]:  # fmt: skip
+    """Sums of KID's kernel over each subset; those of samples with themselves are left out.
 
     Args:
         candidates: rows (n, d).
         references: rows (m, d).
-        subsets: row numbers, as many of one set as of the other.
+        subsets: rows of each.
         gram: products of the whole sets where these are small enough to be cheaper.
     """
     if gram is None:
-        return np.array([
-            mmd_unbiased(kernel_sums(Gram(candidates[x], references[y]), cubic))
-            for x, y in subsets
-        ])  # fmt: skip
-    size = len(subsets[0][0])
+        for x, y in subsets:
+            yield kernel_sums(Gram(candidates[x], references[y]), cubic)
+        return
     chosen = [_indicators([s[i] for s in subsets], gram.size(_SIDES[i])) for i in (0, 1)]
-    within = _subset_sums(gram, "candidates", "candidates", chosen[0], chosen[0])
-    within += _subset_sums(gram, "references", "references", chosen[1], chosen[1])
-    across = _subset_sums(gram, "candidates", "references", chosen[0], chosen[1])
-    return np.asarray(within / (size * (size - 1)) - 2 * across / size**2)
+    (within, _), (within_references, _) = (
+        _sums_by_subset(gram, side, side, marks, marks)
+        for side, marks in zip(_SIDES, chosen, strict=True)
+    )
+    across_references, across = _sums_by_subset(gram, *_SIDES, *chosen)
+    nothing = np.empty(0)
+    for s, (x, y) in enumerate(subsets):
+        yield KernelSums(
+            within=within[s, x], within_references=within_references[s, y],
+            across=across[s, x], across_references=across_references[s, y],
+            own=(nothing, nothing), pairs=nothing,
+        )  # fmt: skip
+
+
+def kid_of_subsets(
+    candidates: NDArray[np.float32], references: NDArray[np.float32],
+    subsets: Subsets, gram: Gram | None = None,
+) -> Array:  # fmt: skip
+    """Unbiased KID of each subset, float64; for arguments see ``subset_sums``."""
+    return np.array([mmd_unbiased(s) for s in subset_sums(candidates, references, subsets, gram)])
+
+
+def kid_influences(
+    sums: Iterable[KernelSums], subsets: Subsets, n: int, m: int
+) -> tuple[Array, Array]:
+    """Influences of n candidates and of m references on the mean over fixed subsets.
+
+    A sample counts as often as it was drawn, so that the noise of the draw is in their spread.
+    """
+    totals = (np.zeros(n), np.zeros(m))
+    for found, rows in zip(sums, subsets, strict=True):
+        parts = kernel_influences(found, is_paired=False, is_unbiased=True, scale=1)
+        for total, part, chosen in zip(totals, parts, rows, strict=True):
+            total[chosen] += part * len(total) / len(part)
+    return totals[0] / len(subsets), totals[1] / len(subsets)
 
 
 _SIDES: tuple[Side, Side] = ("candidates", "references")
@@ -223,41 +270,69 @@ def _indicators(subsets: list[NDArray[np.intp]], n: int) -> Tensor:
     return marks
 
 
-def _subset_sums(gram: Gram, first: Side, second: Side, left: Tensor, right: Tensor) -> Array:
-    """Σ k over each subset's pairs, as sᵀKt; pairs of a sample with itself left out."""
+def _sums_by_subset(
+    gram: Gram, first: Side, second: Side, left: Tensor, right: Tensor
+) -> tuple[Array, Array]:
+    """Σ k of every sample with each subset's samples of the other side, without itself.
+
+    Returns:
+        Of the second side with subsets of the first, (S, m); of the first with the second's,
+        (S, n), which is the same where both sides are one.
+    """
     import torch
 
-    totals = torch.zeros(len(left), len(right[0]), dtype=torch.float64)
+    of_second = torch.zeros(len(left), gram.size(second), dtype=torch.float64)
+    of_first = torch.zeros(len(right), gram.size(first), dtype=torch.float64)
     for rows, block in gram.blocks(first, second):
         values = cubic(gram, first, second, rows, block)
         if first == second:
             values.diagonal(rows.start).zero_()
-        totals += left[:, rows] @ values
-    sums: Array = (totals * right).sum(1).numpy()
-    return sums
+        else:
+            of_first[:, rows] = right @ values.T
+        of_second += left[:, rows] @ values
+    return of_second.numpy(), (of_second if first == second else of_first).numpy()
 
 
 def _kid(sets: FeatureSets, *, draw: Draw) -> MetricValue:
     n, m = len(sets.candidates.keys), len(sets.references.keys)
     size = min(_SUBSET_SIZE, n, m)
     is_cheaper_whole = n * m <= _NUM_SUBSETS * size**2
-    values = kid_of_subsets(
-        sets.candidates.rows, sets.references.rows, draw(n, m, size),
+    subsets = draw(n, m, size)
+    sums = list(subset_sums(
+        sets.candidates.rows, sets.references.rows, subsets,
         gram_of(sets) if is_cheaper_whole else None,
-    )  # fmt: skip
+    ))  # fmt: skip
+    values = np.array([mmd_unbiased(one) for one in sums])
+    parts = kid_influences(sums, subsets, n, m)
+    if size == n == m:  # every subset is the whole, and pairs lie together
+        parts = _influences_of_whole(sets)
     note = "" if size == _SUBSET_SIZE else f"subsets of {size}, fewer than {_SUBSET_SIZE:,}"
-    return MetricValue(value=float(values.mean()), std=float(values.std()), n=n, note=note)
+    return MetricValue(
+        value=float(values.mean()), std=float(values.std()), n=n, note=note,
+        influence=sets.influence(*parts),
+    )  # fmt: skip
+
+
+def _whole_sums(sets: FeatureSets) -> KernelSums:
+    return sets.once("cubic sums", lambda: kernel_sums(gram_of(sets), cubic))
+
+
+def _influences_of_whole(sets: FeatureSets) -> tuple[Array, Array]:
+    return kernel_influences(_whole_sums(sets), is_paired=sets.is_paired, is_unbiased=True, scale=1)
 
 
 def _kid_full(sets: FeatureSets) -> MetricValue:
-    sums = kernel_sums(gram_of(sets), cubic)
+    sums = _whole_sums(sets)
     value = mmd_unbiased(sums)
     low = high = None
     if min(len(sums.within), len(sums.within_references)) > 2:
         low, high = jackknife_interval(
             sums, value, is_paired=sets.is_paired, is_unbiased=True, scale=1
         )
-    return MetricValue(value=value, low=low, high=high, n=len(sums.within))
+    return MetricValue(
+        value=value, low=low, high=high, n=len(sums.within),
+        influence=sets.influence(*_influences_of_whole(sets)),
+    )  # fmt: skip
 
 
 def _cmmd(sets: FeatureSets) -> MetricValue:
@@ -267,7 +342,10 @@ def _cmmd(sets: FeatureSets) -> MetricValue:
     low, high = jackknife_interval(
         sums, value, is_paired=sets.is_paired, is_unbiased=False, scale=-_CMMD_SCALE
     )
-    return MetricValue(value=value, low=low, high=high, n=len(sums.within))
+    parts = kernel_influences(sums, is_paired=sets.is_paired, is_unbiased=False, scale=-_CMMD_SCALE)
+    return MetricValue(
+        value=value, low=low, high=high, n=len(sums.within), influence=sets.influence(*parts)
+    )
 
 
 def _unit(rows: NDArray[np.float32]) -> Array:

@@ -15,7 +15,12 @@ from layton_bench.errors import UserError
 from layton_bench.features import FeatureChunk
 from layton_bench.metrics import frechet
 from layton_bench.metrics.feature_sets import FeatureSets
-from layton_bench.metrics.frechet import frechet_distance, frechet_infinity, frechet_interval
+from layton_bench.metrics.frechet import (
+    frechet_distance,
+    frechet_infinity,
+    frechet_interval,
+    influences,
+)
 from layton_bench.metrics.moments import Moments, read_statistics, write_statistics
 
 SPECS = {spec.name: spec for spec in frechet.SPECS if hasattr(spec, "name")}
@@ -141,7 +146,8 @@ def test_the_interval_is_that_of_leaving_out_each_sample(
     )
     moments = Moments.of_rows(first), Moments.of_rows(second)
     value = frechet_distance(*moments)
-    low, high = frechet_interval(value, sets_of(first, second, is_paired=is_paired), *moments)
+    parts = influences(sets_of(first, second, is_paired=is_paired), *moments)
+    low, high = frechet_interval(value, *parts, is_paired=is_paired)
 
     def left_out(i: int, which: str) -> float:
         a = np.delete(first, i, 0) if "a" in which else first
@@ -166,7 +172,8 @@ def test_the_interval_covers() -> None:
         second = rng.standard_normal((4000, 1)).astype(np.float32)
         moments = Moments.of_rows(first), Moments.of_rows(second)
         value = frechet_distance(*moments)
-        low, high = frechet_interval(value, sets_of(first, second, is_paired=False), *moments)
+        parts = influences(sets_of(first, second, is_paired=False), *moments)
+        low, high = frechet_interval(value, *parts, is_paired=False)
         hits += low <= 0.01 <= high
     assert 176 <= hits <= 200
 
