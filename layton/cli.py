@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from layton.errors import ConfigError, LaytonError
+from layton.training.cli import extract, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +125,10 @@ def roundtrip(
     typer.echo(f"{len(paths)} images through {bits // 8} bytes each → {output}")
 
 
+app.command()(train)
+app.command()(extract)
+
+
 def main() -> None:
     """Run the command line; a mistake of the caller's ends it with its message and status 2."""
     try:
@@ -194,3 +199,7 @@ def _progress(title: str, steps: range) -> Iterator[int]:
 
     # on standard error, and only for people: logs and pipes stay clean
     yield from track(steps, title, console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
+if __name__ == "__main__":  # accelerate launch -m layton.cli train …
+    main()

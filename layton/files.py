@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "CodesFile",
     "find_images",
     "read_codes",
@@ -29,7 +30,7 @@ __all__ = [
     "write_image",
 ]
 
-_SUFFIXES = {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+IMAGE_SUFFIXES = {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,13 +57,13 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
+            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         elif path.is_file():
             found.append(path)
         else:
             raise ImageError(str(path), "no such file or folder", "Check the path.")
     if not found:
-        raise ImageError("images", "none found", f"Known: {', '.join(sorted(_SUFFIXES))}.")
+        raise ImageError("images", "none found", f"Known: {', '.join(sorted(IMAGE_SUFFIXES))}.")
     return found
 
 

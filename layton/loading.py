@@ -23,6 +23,7 @@ from layton.errors import CheckpointError, ConfigError, MissingPartError
 from layton.ladd import ENCODER_PARTS, ConditionEmbedding
 from layton.lora import LoRAPair, match_lora, merged_weight, read_lora
 from layton.official import from_official, is_official, without_unused
+from layton.shipped import find_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["load_parts", "load_tokenizer", "write_folder"]
 
 T = TypeVar("T", bound="Tokenizer")
-_PACKAGED = Path(__file__).parent / "pretrained"
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 _PARTS = {"unet": "decoder.unet.", "vae": "vae."}
 _OFFICIAL_ALPHA = 8.0  # PEFT's default, which the released files were trained with
@@ -158,8 +158,8 @@ def _locate(source: str | Path) -> tuple[Path, Path | None]:
         return path, None
     name = str(source)
     if not path.is_dir():
-        if "/" not in name and (_PACKAGED / name).is_dir():
-            path = _PACKAGED / name
+        if (found := find_folder(name)) is not None:
+            path = found
         elif name in NAMED_MODELS:
             raise MissingPartError(
                 name,

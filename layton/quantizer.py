@@ -3,6 +3,7 @@
 Axes: B batch, C codebook_dim, h w the token grid, M = B·h·w vectors, K codebook_size.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +52,9 @@ def nearest_codes(
     half_norms = None if unit_norm else rows.square().sum(1).mul_(0.5)
     size = max(1, max_bytes // (4 * rows.shape[0]))
     out = torch.empty(z.shape[0], dtype=torch.long, device=z.device)
-    with torch.autocast(z.device.type, enabled=False):
+    # meta tensors, which only count, know no autocast
+    exact = nullcontext() if z.is_meta else torch.autocast(z.device.type, enabled=False)
+    with exact:
         for start in range(0, z.shape[0], size):
             scores = z[start : start + size].float() @ rows.T
             if half_norms is not None:
@@ -121,7 +124,7 @@ class Quantizer(nn.Module):
         """Raise CodesError unless every code is an integer of 0 … codebook_size − 1."""
         if codes.dtype.is_floating_point or codes.dtype == torch.bool:
             raise CodesError("codes", f"dtype is {codes.dtype}", "Pass int64 codes.")
-        if codes.numel() == 0:
+        if codes.numel() == 0 or codes.is_meta:
             return
         low, high = (int(v) for v in codes.aminmax())
         if low < 0 or high >= self.codebook_size:

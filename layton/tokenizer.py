@@ -29,7 +29,7 @@ from layton.vit import ViTEncoder
 from layton.vq import VQEncoder, check_images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Tokenizer"]
 
@@ -77,12 +77,19 @@ class Tokenizer(nn.Module):
 
         return load_parts(cls, **options)
 
-    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        unet: Mapping[str, Tensor] | None = None,
+    ) -> None:
         """Write config.json and model.safetensors, which `from_pretrained(folder)` reads.
 
         Args:
             folder: created if need be; existing files are replaced, each in one move.
             dtype: of the stored floating tensors; None keeps theirs.
+            unet: weights that stand for the U-Net's own, where it wears a LoRA.
 
         Raises:
             ConfigError: optimize_for_inference has run, so the weights are no longer whole.
@@ -92,6 +99,10 @@ class Tokenizer(nn.Module):
         if self.decoder.is_folded:
             raise ConfigError("save_pretrained", "the weights are folded", "Save before folding.")
         state = {k: v for k, v in self.state_dict().items() if not k.endswith("codebook_used")}
+        if unet is not None:
+            prefix = "decoder.unet."
+            state = {k: v for k, v in state.items() if not k.startswith(prefix)}
+            state |= {prefix + key: tensor for key, tensor in unet.items()}
         write_folder(Path(folder), state, config_to_json(self.config), dtype=dtype)
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Transformer encoder over image patches, in place of the convolutional one.
+"""Transformer over image patches, in place of the convolutional encoder, and back to pixels.
 
 Fixed two-dimensional sine-cosine positions (He et al., arXiv 2111.06377): no table to learn, so
 any grid will do. Axes: B batch, N = h·w patches, D width.
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from layton.config import ViTConfig
 from layton.vq import check_images
 
-__all__ = ["ViTEncoder", "sincos_positions"]
+__all__ = ["ViTDecoder", "ViTEncoder", "sincos_positions"]
 
 
 def sincos_positions(height: int, width: int, dim: int) -> Tensor:
@@ -58,4 +58,30 @@ class ViTEncoder(nn.Module):
         positions = sincos_positions(height, width, x.shape[1]).to(x)
         x = self.blocks(x.flatten(2).transpose(1, 2) + positions)
         out: Tensor = self.conv_out(x.transpose(1, 2).unflatten(2, (height, width)))
+        return out
+
+
+class ViTDecoder(nn.Module):
+    """Features (B, z_channels, h, w) → images (B, 3, h·p, w·p), not clamped.
+
+    The mirror of the encoder: each token becomes its patch. It gives a codebook its training
+    signal where the encoder is a transformer; a finished Layton decodes through diffusion.
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(config.z_channels, config.width, 1)
+        self.blocks = nn.Sequential(
+            *(_block(config) for _ in range(config.depth)), nn.LayerNorm(config.width)
+        )
+        self.patches = nn.Linear(config.width, 3 * config.patch_size**2)
+        self.unpatch = nn.PixelShuffle(config.patch_size)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Features → images, nominally in [-1, 1]."""
+        x = self.conv_in(z)
+        height, width = x.shape[2:]
+        positions = sincos_positions(height, width, x.shape[1]).to(x)
+        x = self.patches(self.blocks(x.flatten(2).transpose(1, 2) + positions))
+        out: Tensor = self.unpatch(x.transpose(1, 2).unflatten(2, (height, width)))
         return out

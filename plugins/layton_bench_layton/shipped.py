@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layton.config import TokenizerConfig, config_from_json
 from layton.errors import ConfigError
+from layton.shipped import model_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +29,17 @@ class Shipped:
     decoder_params: int
 
 
-def find_shipped(folder: Path | None = None) -> list[Shipped]:
-    """The tokenizers in `folder` (layton/pretrained), by name; other models there are passed by."""
-    if folder is None:
-        folder = Path(str(files("layton"))) / "pretrained"
-    return [shipped for path in sorted(folder.glob("*/config.json")) for shipped in _read(path)]
+def find_shipped(*folders: Path) -> list[Shipped]:
+    """The tokenizers in `folders`, by name; other models there are passed by.
+
+    Without folders: those of LAYTON_MODELS and of the package, the first of a name.
+    """
+    found: dict[str, Shipped] = {}
+    for folder in folders or model_folders():
+        for path in sorted(folder.glob("*/config.json")):
+            for shipped in _read(path):
+                found.setdefault(shipped.name, shipped)
+    return list(found.values())
 
 
 def _read(path: Path) -> Iterator[Shipped]:

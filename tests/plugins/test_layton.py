@@ -211,7 +211,7 @@ def test_shipped_models_are_found_by_their_files(tmp_path):
 
 def test_a_shipped_model_loads(tmp_path, monkeypatch):
     random_tokenizer().save_pretrained(tmp_path / "layton-small")
-    monkeypatch.setattr("layton.loading._PACKAGED", tmp_path)
+    monkeypatch.setenv("LAYTON_MODELS", str(tmp_path))
     (found,) = find_shipped(tmp_path)
     spec = plugin._spec(
         plugin._shipped_card(found),

@@ -1,0 +1,138 @@
+"""What the phases that train a decoder share: a tokenizer whose parts are frozen but for some.
+
+Axes: B batch, C latent channels, h w latent sides, S image side.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from layton.config import config_from_json
+from layton.loading import load_parts, load_tokenizer
+from layton.tokenizer import Tokenizer
+from layton.training.data import Batch
+from layton.training.phases.base import Phase, images_of
+from layton.training.seeds import sample_noise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layton.config import TokenizerConfig
+
+    # (x_t, timesteps) → the decoder's output, float32
+    Predictor = Callable[[Tensor, Tensor | int], Tensor]
+
+__all__ = ["DecoderPhase", "open_tokenizer", "tokenizer_from_parts"]
+
+
+class DecoderPhase(Phase):
+    """A tokenizer whose encoder, codebook and VAE are frozen; the phase thaws what it trains."""
+
+    def __init__(self, tokenizer: Tokenizer, *, gradient_checkpointing: bool) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer.requires_grad_(False)
+        if gradient_checkpointing:
+            tokenizer.decoder.enable_gradient_checkpointing()
+            tokenizer.vae.enable_gradient_checkpointing()
+
+    def train(self, mode: bool = True) -> DecoderPhase:
+        """Training mode for what trains; the frozen encoder's codebook must not note its codes."""
+        super().train(mode)
+        self.tokenizer.quantize.eval()
+        return self
+
+    @torch.no_grad()
+    def quantized(self, batch: Batch) -> Tensor:
+        """Code vectors (B, codebook_dim, h', w') of the batch's codes, or of its images."""
+        tokenizer = self.tokenizer
+        if "codes" in batch:
+            codes: Tensor = batch["codes"]
+        else:
+            codes = self._codes(images_of(batch))
+        side = round(codes.shape[1] ** 0.5)
+        return tokenizer.quantize.lookup(codes.view(len(codes), side, side))
+
+    @torch.no_grad()
+    def latents(self, batch: Batch) -> Tensor:
+        """Scaled latents (B, C, h, w) float32 of the batch, or the VAE's means of its images."""
+        if "latents" in batch:
+            latents: Tensor = batch["latents"]
+            return latents.float()
+        vae = self.tokenizer.vae
+        mean: Tensor = vae.encode(images_of(batch)).latent_dist.mode()
+        return mean.float() * self.tokenizer.config.vae.scaling_factor
+
+    def noise(self, batch: Batch, shape: torch.Size, *, purpose: str) -> Tensor:
+        """Unit noise (B, C, h, w), each sample's from its seed."""
+        return sample_noise(batch["seeds"], shape[1:], purpose=purpose)
+
+    def predictor(self, embedding: Tensor, size_px: int) -> Predictor:
+        """(x_t, timesteps) → the decoder's output float32, steered by the embedding."""
+        scale = self.tokenizer.config.sampler.cond_scale
+
+        def predict(x_t: Tensor, timesteps: Tensor | int) -> Tensor:
+            output: Tensor = self.tokenizer.decoder(
+                x_t, timesteps, embedding, size_px=(size_px, size_px), cond_scale=scale
+            )
+            return output.float()
+
+        return predict
+
+    def size_px(self, latents: Tensor) -> int:
+        """Side of the images that these latents stand for."""
+        return int(latents.shape[-1]) * self.tokenizer.config.vae.downsample_factor
+
+    @torch.no_grad()
+    def previews(self, batch: Batch) -> Tensor:
+        """The images, what the VAE makes of their latents, and what the sampler decodes."""
+        tokenizer, latents = self.tokenizer, self.latents(batch)
+        codes = batch["codes"] if "codes" in batch else self._codes(images_of(batch))
+        decoded = tokenizer.decode(codes, generator=list(range(len(codes))))
+        ceiling = tokenizer.latents_to_images(latents)
+        first = batch.get("images", ceiling)
+        return torch.stack((first, ceiling, decoded.to(ceiling)))
+
+    def export(self, folder: Path) -> None:
+        """Write a tokenizer that `Tokenizer.from_pretrained(folder)` reads."""
+        self.tokenizer.save_pretrained(folder)
+
+    def _codes(self, images: Tensor) -> Tensor:
+        if images.is_meta:
+            return self._nearest(images)
+        with torch.autocast(images.device.type, enabled=False):  # codes are exact
+            return self._nearest(images)
+
+    def _nearest(self, images: Tensor) -> Tensor:
+        return self.tokenizer.quantize.encode(self._features(images)).flatten(1)
+
+    def _features(self, images: Tensor) -> Tensor:
+        # progressive resolution: an early stage's images have their codes too, from the side that
+        # the encoder always sees, or as they are where they are smaller than that
+        tokenizer, side = self.tokenizer, self.tokenizer.config.encode_px
+        if images.shape[-1] > side:
+            small = F.interpolate(images.float(), (side, side), mode="bicubic", antialias=True)
+            images = small.clamp(-1, 1)
+        z: Tensor = tokenizer.quant_conv(tokenizer.encoder(images))
+        return z
+
+
+def open_tokenizer(source: Path, *, lora: Path | None = None, for_sizes: bool = False) -> Tokenizer:
+    """The tokenizer folder that a phase starts from, float32; its sizes alone for counting."""
+    if for_sizes:
+        path = source / "config.json"
+        return Tokenizer(config_from_json(path.read_text(), source=str(path)))
+    return load_tokenizer(Tokenizer, source, lora=lora)
+
+
+def tokenizer_from_parts(
+    config: TokenizerConfig, *, base: Path, vq: Path, seed: int, for_sizes: bool
+) -> Tokenizer:
+    """A tokenizer before phase 1: a base's U-Net and VAE, a VQ's encoder, a fresh copy."""
+    if for_sizes:
+        return Tokenizer(config)
+    return load_parts(Tokenizer, sdxl=base, vq=vq, config=config, seed=seed)

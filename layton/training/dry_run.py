@@ -1,0 +1,120 @@
+"""What a recipe would train, without weights or memory: everything is built on the meta device.
+
+Activations are counted, not guessed: one forward pass runs on tensors without storage, and every
+tensor that autograd keeps for the backward pass is added up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+    from layton.training.phases.base import Phase, PhaseRecipe
+    from layton.training.recipe import Stage
+
+__all__ = ["Estimate", "describe", "estimate"]
+
+_GIB = 1 << 30
+_MOMENTS = 2  # of AdamW
+_LATE = 1 << 30  # a step at which every loss counts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """Sizes of one training process.
+
+    Attributes:
+        parameters: of each part of the phase, by name.
+        trained: of those, the ones the optimiser moves.
+        weight_bytes: all weights, gradients, moments and averages.
+        activation_bytes: what autograd keeps, of the most expensive stage.
+        stage: number of that stage, from 1.
+    """
+
+    parameters: dict[str, int]
+    trained: dict[str, int]
+    weight_bytes: int
+    activation_bytes: int
+    stage: int
+
+
+def estimate(recipe: PhaseRecipe) -> Estimate:
+    """Build the phase on the meta device and count."""
+    with torch.device("meta"):
+        phase = recipe.build(for_sizes=True)
+    parameters, trained = Counter[str](), Counter[str]()
+    for name, parameter in _all_parameters(phase):
+        part = _part(name)
+        parameters[part] += parameter.numel()
+        trained[part] += parameter.numel() * parameter.requires_grad
+    moved = sum(trained.values())
+    copies = 1 + _MOMENTS + (recipe.ema_decay is not None)  # beside the weight: gradient, moments
+    activations = [_activation_bytes(phase, recipe, stage) for stage in recipe.stages]
+    return Estimate(
+        parameters=dict(parameters),
+        trained=dict(trained),
+        weight_bytes=4 * (sum(parameters.values()) + copies * moved),
+        activation_bytes=max(activations),
+        stage=activations.index(max(activations)) + 1,
+    )
+
+
+def describe(recipe: PhaseRecipe) -> str:
+    """The estimate as a text for people."""
+    found = estimate(recipe)
+    lines = [f"{'part':<24}{'parameters':>16}{'trained':>16}"]
+    for part, count in found.parameters.items():
+        lines.append(f"{part:<24}{count:>16,}{found.trained[part]:>16,}")
+    total, moved = sum(found.parameters.values()), sum(found.trained.values())
+    lines.append(f"{'in all':<24}{total:>16,}{moved:>16,}")
+    micro = recipe.stages[found.stage - 1].batch_size // recipe.accumulate
+    lines += [
+        "",
+        f"weights, gradients, optimiser, average   {found.weight_bytes / _GIB:8.2f} GiB",
+        f"activations of {micro} images (stage {found.stage})"
+        f"{found.activation_bytes / _GIB:>{23 - len(str(micro))}.2f} GiB",
+        "one process, no sharding; kernels' workspaces and the data come on top",
+    ]
+    return "\n".join(lines)
+
+
+def _all_parameters(phase: Phase) -> Iterator[tuple[str, nn.Parameter]]:
+    yield from phase.named_parameters()
+    if phase.adversary is not None:
+        yield from ((f"adversary.{name}", p) for name, p in phase.adversary.named_parameters())
+
+
+def _part(name: str) -> str:
+    """The first one or two names of a parameter's path that a reader knows."""
+    names = name.split(".")
+    depth = 1 + (names[0] == "tokenizer") + (names[:2] == ["tokenizer", "decoder"])
+    return ".".join(names[:depth]).removeprefix("tokenizer.")
+
+
+def _activation_bytes(phase: Phase, recipe: PhaseRecipe, stage: Stage) -> int:
+    weights = {p.untyped_storage()._cdata for p in phase.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage.nbytes()
+        alive.append(tensor)  # or its storage's address might be used again
+        return tensor
+
+    alive: list[Tensor] = []
+    batch = phase.meta_batch(stage.batch_size // recipe.accumulate, stage.size_px)
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with torch.device("meta"), hooks:
+        phase.eval()(batch, _LATE)
+    # autocast knows no meta tensors; it halves most of what is kept
+    return sum(kept.values()) // (1 if recipe.mixed_precision == "no" else 2)

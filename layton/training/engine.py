@@ -1,0 +1,243 @@
+"""The training loop of every phase, on Hugging Face accelerate.
+
+    for each stage: for each batch: forward, backward, clip, step; now and then log, draw, save
+
+Processes, precision, FSDP and DeepSpeed are accelerate's (`accelerate launch`); this file reads
+top to bottom.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration
+from diffusers.training_utils import EMAModel
+from safetensors.torch import save_file
+from torch import Tensor
+
+from layton.training.checkpoints import Checkpoints
+from layton.training.data import Stream, collate, make_loader
+from layton.training.errors import NonFiniteLossError
+from layton.training.evaluation import evaluate
+from layton.training.optim import learning_rate, make_optimizer
+from layton.training.reporter import Reporter
+from layton.training.seeds import derive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from layton.training.data import Batch
+    from layton.training.phases.base import Outcome, Phase, PhaseRecipe
+
+__all__ = ["Trainer", "train"]
+
+
+def train(recipe: PhaseRecipe) -> Path:
+    """Run a recipe to its end, from its newest checkpoint if it has one; returns the export.
+
+    Raises:
+        LaytonError: a part or the data is missing or does not fit.
+        NonFiniteLossError: a loss is NaN or infinite.
+    """
+    return Trainer(recipe).run()
+
+
+class Trainer:
+    """One run: everything prepared, and the loop."""
+
+    def __init__(self, recipe: PhaseRecipe) -> None:
+        self.recipe = recipe
+        self.accelerator = Accelerator(
+            mixed_precision=recipe.mixed_precision,
+            gradient_accumulation_steps=recipe.accumulate,
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+            log_with=list(recipe.trackers) or None,
+            project_dir=str(recipe.output),
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(recipe.seed, "weights"))
+            phase = recipe.build()
+        if recipe.channels_last:
+            phase.to(memory_format=torch.channels_last)
+        optimizer = make_optimizer(phase.trained_parameters(), recipe.optimizer)
+        self.adversary, self.adversary_optimizer = self._prepare_adversary(phase)
+        self.module, self.optimizer = self.accelerator.prepare(phase, optimizer)
+        self.phase: Phase = self.accelerator.unwrap_model(self.module)
+        self.ema = self._average()
+        self.stream = Stream(recipe.data, seed=recipe.seed)
+        self.checkpoints = Checkpoints(
+            recipe.output / "checkpoints", self.accelerator, recipe.keep_checkpoints
+        )
+        self.reporter = Reporter(recipe, self.accelerator)
+        self._fixed: Batch | None = None
+
+    def run(self) -> Path:
+        """Train from where the run stands to its end and export."""
+        step = self._restore()
+        with self.reporter.running(step):
+            for outcome, batch, done in self._steps(step):
+                self._after(outcome, batch, done)
+        return self.export()
+
+    def export(self) -> Path:
+        """Write the model as it is (averaged, if there is an average) and return where."""
+        folder = self.recipe.output / "model"
+        if self.accelerator.is_main_process:
+            with self._averaged():
+                self.phase.eval().export(folder)
+                self.phase.train()
+        self.accelerator.wait_for_everyone()
+        return folder
+
+    def _steps(self, step: int) -> Iterator[tuple[Outcome, Batch, int]]:
+        """Train; yields each step's last outcome and batch, and the number of steps done."""
+        recipe = self.recipe
+        self.phase.train()
+        end = position = 0
+        for stage in recipe.stages:
+            start, end = end, end + stage.steps
+            position += stage.steps * stage.batch_size
+            if step >= end:
+                continue
+            first = position - (end - step) * stage.batch_size
+            loader = make_loader(
+                self.stream, recipe, stage, first_position=first, num_steps=end - max(step, start)
+            )
+            for passes, batch in enumerate(self.accelerator.prepare_data_loader(loader), 1):
+                outcome = self._train_on(batch, step)
+                if passes % recipe.accumulate == 0:
+                    step += 1
+                    yield outcome, batch, step
+
+    def _train_on(self, batch: Batch, step: int) -> Outcome:
+        recipe = self.recipe
+        if recipe.channels_last and "images" in batch:
+            batch["images"] = batch["images"].contiguous(memory_format=torch.channels_last)
+        # dropout is the one thing that draws from torch's own generator
+        torch.manual_seed(derive(recipe.seed, "dropout", step, self.accelerator.process_index))
+        players = [self.module] if self.adversary is None else [self.module, self.adversary]
+        with self.accelerator.accumulate(*players):
+            outcome: Outcome = self.module(batch, step)
+            self._require_finite(outcome.loss, batch, step)
+            norm = self._descend(outcome.loss, self.module, self.optimizer, step)
+            outcome.parts["grad_norm"] = norm
+            if self.adversary is not None and outcome.fake is not None:
+                loss = self.adversary(batch["images"], outcome.fake)
+                self._require_finite(loss, batch, step)
+                self._descend(loss, self.adversary, self.adversary_optimizer, step)
+                outcome.parts["discriminator"] = loss.detach()
+        if self.ema is not None and self.accelerator.sync_gradients:
+            self.ema.step(list(self.phase.trained_parameters()))
+        return outcome
+
+    def _descend(self, loss: Tensor, module: torch.nn.Module, optimizer: Any, step: int) -> Tensor:
+        recipe = self.recipe.optimizer
+        self.accelerator.backward(loss)
+        norm = loss.new_zeros(())
+        if self.accelerator.sync_gradients:
+            limit = recipe.clip_norm or math.inf
+            trained = [p for p in module.parameters() if p.requires_grad]
+            norm = torch.as_tensor(self.accelerator.clip_grad_norm_(trained, limit))
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, self.recipe.num_steps, recipe)
+        optimizer.step()
+        optimizer.zero_grad()
+        return norm.detach()
+
+    def _after(self, outcome: Outcome, batch: Batch, step: int) -> None:
+        """What happens now and then after a step."""
+        recipe, last = self.recipe, step == self.recipe.num_steps
+        self.phase.after_step(batch, step)
+        self.reporter.record(step, outcome, num_samples=recipe.stage_at(step - 1).batch_size)
+        if recipe.sample_every and (last or step % recipe.sample_every == 0):
+            self._draw(step)
+        if last or step % recipe.checkpoint_every == 0:
+            self.checkpoints.save(step)
+        plan = recipe.evaluation
+        if plan is not None and (last or step % plan.every == 0):
+            folder = self.export()
+            if self.accelerator.is_main_process:
+                self.reporter.evaluated(step, evaluate(plan, folder))
+
+    def _draw(self, step: int) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        if self._fixed is None:
+            self._fixed = self._fixed_samples()
+        with self._averaged(), torch.no_grad(), self.accelerator.autocast():
+            rows = self.phase.eval().previews(self._fixed)
+            self.phase.train()
+        self.reporter.draw(step, rows)
+
+    def _fixed_samples(self) -> Batch:
+        """The first samples of the stream, cut and mirrored without chance."""
+        recipe = self.recipe
+        plain = recipe.data.model_copy(
+            update={"min_area": 1.0, "flip": False, "color_jitter": 0.0, "resize_px": None}
+        )
+        stream = Stream(plain, seed=recipe.seed)
+        size_px = recipe.stages[-1].size_px
+        batch = collate([stream[i, size_px] for i in range(recipe.num_samples)])
+        device = self.accelerator.device
+        return {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+    def _restore(self) -> int:
+        found = self.checkpoints.newest()
+        if found is None:
+            return 0
+        step, path = found
+        self.checkpoints.load(path)
+        return step
+
+    def _prepare_adversary(self, phase: Phase) -> tuple[Any, Any]:
+        if phase.adversary is None:
+            return None, None
+        if self.recipe.channels_last:
+            phase.adversary.to(memory_format=torch.channels_last)
+        optimizer = make_optimizer(phase.adversary.parameters(), self.recipe.optimizer)
+        prepared: tuple[Any, Any] = self.accelerator.prepare(phase.adversary, optimizer)
+        return prepared
+
+    def _average(self) -> Any:
+        if self.recipe.ema_decay is None:
+            return None
+        ema = EMAModel(list(self.phase.trained_parameters()), decay=self.recipe.ema_decay)
+        ema.to(self.accelerator.device)
+        self.accelerator.register_for_checkpointing(ema)
+        return ema
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Within, the trained weights are their moving average."""
+        if self.ema is None:
+            yield
+            return
+        trained = list(self.phase.trained_parameters())
+        self.ema.store(trained)
+        self.ema.copy_to(trained)
+        try:
+            yield
+        finally:
+            self.ema.restore(trained)
+
+    def _require_finite(self, loss: Tensor, batch: Batch, step: int) -> None:
+        everyone = self.accelerator.gather(loss.detach().reshape(1))
+        if bool(everyone.isfinite().all()):
+            return
+        rank = self.accelerator.process_index
+        path = self.recipe.output / f"non-finite-step-{step}-process-{rank}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(
+            {k: v.contiguous().cpu() for k, v in batch.items() if isinstance(v, Tensor)}, path
+        )
+        raise NonFiniteLossError(
+            f"step {step}",
+            f"the loss is {float(loss):g}; its batch is in {path}",
+            "Lower optimizer.lr or clip_norm, or go on in float32; the newest checkpoint stays.",
+        )

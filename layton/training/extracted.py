@@ -1,0 +1,228 @@
+"""Codes, latents and text features worked out once and kept: `layton extract`.
+
+    FOLDER/part-000000.safetensors   codes int32 (n, V, N), latents float16 (n, V, C, h, w),
+    FOLDER/part-000000.json          text_features float16 (n, 1, T, D), text_lengths; the captions
+
+V crops of each image are kept, of which training draws one. Parts are whole or absent: an
+extraction that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import PositiveInt, model_validator
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from layton.training.data import crop
+from layton.training.errors import DataError
+from layton.training.recipe import DataRecipe, StrictModel
+from layton.training.seeds import derive
+from layton.training.sources import Sample, open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["ExtractRecipe", "Extracted", "extract"]
+
+_PART_SIZE = 512  # samples a file
+_FLOATS = torch.float16
+
+
+class ExtractRecipe(StrictModel):
+    """What to work out, and of which images."""
+
+    phase: Literal["extract"]
+    """Tells the file from a training recipe."""
+    output: Path
+    """Folder of the parts."""
+    seed: int = 0
+    """Of the crops."""
+    size_px: PositiveInt
+    """Side of the crops."""
+    variants: PositiveInt = 1
+    """Crops of each image."""
+    batch_size: PositiveInt = 16
+    """Images at a time."""
+    data: DataRecipe
+    """Images, and how they are cut; `repeat` is ignored."""
+    vq: Path | None = None
+    """A VQ tokenizer of phase `vq`, for codes."""
+    tokenizer: Path | None = None
+    """A Layton tokenizer folder, for codes."""
+    vae: Path | None = None
+    """A diffusers folder with a `vae`, for scaled latents."""
+    text_encoder: Path | None = None
+    """A folder of a T5 encoder, for features of the captions."""
+    max_text_tokens: PositiveInt = 120
+    """Features of longer captions are cut."""
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Self:
+        if (self.vq is None) == (self.tokenizer is None) and self.vq is not None:
+            raise ValueError("give vq or tokenizer, not both")
+        if not (self.vq or self.tokenizer or self.vae):
+            raise ValueError("give vq, tokenizer or vae")
+        return self
+
+
+class Extracted:
+    """The samples of a folder that `extract` wrote, as a training source."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = sorted(folder.glob("part-*.safetensors"))
+        if not self._files:
+            raise DataError(str(folder), "holds no extracted parts", "Run `layton extract`.")
+        self._captions = [json.loads(f.with_suffix(".json").read_text()) for f in self._files]
+        self._ends = list(accumulate(len(captions) for captions in self._captions))
+        self._open: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    @property
+    def captions(self) -> list[str]:
+        """All captions, in order."""
+        return [caption for part in self._captions for caption in part]
+
+    def load(self, index: int) -> Sample:
+        """Read the tensors of one sample, each with its variants first."""
+        part = bisect_right(self._ends, index)
+        row = index - (self._ends[part - 1] if part else 0)
+        if part not in self._open:
+            self._open[part] = safe_open(self._files[part], framework="pt")
+        file = self._open[part]
+        tensors = {name: _widened(file.get_slice(name)[row]) for name in file.keys()}  # noqa: SIM118
+        return Sample(image=None, caption=self._captions[part][row], tensors=tensors)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave open files out: reading processes open their own."""
+        return self.__dict__ | {"_open": {}}
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor.long()
+
+
+def extract(recipe: ExtractRecipe, *, on_progress: Callable[[int, int], None]) -> Path:
+    """Work the recipe's tensors out and write them; returns the folder.
+
+    Args:
+        recipe: what and of which images.
+        on_progress: called with (samples done, samples in all) after every part.
+
+    Raises:
+        LaytonError: a model or the data is missing or does not fit.
+    """
+    samples = [s for source in recipe.data.sources for s in _all(open_source(source))]
+    compute = _computations(recipe)
+    recipe.output.mkdir(parents=True, exist_ok=True)
+    for start in range(0, len(samples), _PART_SIZE):
+        path = recipe.output / f"part-{start // _PART_SIZE:06d}.safetensors"
+        numbers = range(start, min(start + _PART_SIZE, len(samples)))
+        if not path.exists():
+            _write_part(path, [(i, samples[i]) for i in numbers], recipe, compute)
+        on_progress(numbers.stop, len(samples))
+    return recipe.output
+
+
+def _all(source: Any) -> Iterator[Callable[[], Sample]]:
+    yield from (partial(source.load, index) for index in range(len(source)))
+
+
+def _write_part(
+    path: Path,
+    samples: Sequence[tuple[int, Callable[[], Sample]]],
+    recipe: ExtractRecipe,
+    compute: Callable[[Tensor, Sequence[str]], dict[str, Tensor]],
+) -> None:
+    rows: list[dict[str, Tensor]] = []
+    captions: list[str] = []
+    for start in range(0, len(samples), recipe.batch_size):
+        chunk = [(i, load()) for i, load in samples[start : start + recipe.batch_size]]
+        captions += [sample.caption for _, sample in chunk]
+        images = torch.stack(
+            [
+                _cut(sample, recipe, number, variant)
+                for number, sample in chunk
+                for variant in range(recipe.variants)
+            ]
+        )
+        found = compute(images, [sample.caption for _, sample in chunk])
+        rows.append({k: v.unflatten(0, (len(chunk), -1)) for k, v in found.items()})
+    whole = {name: torch.cat([row[name] for row in rows]).contiguous() for name in rows[0]}
+    scratch = path.with_suffix(".writing")
+    save_file(whole, scratch)
+    path.with_suffix(".json").write_text(json.dumps(captions))
+    scratch.replace(path)
+
+
+def _cut(sample: Sample, recipe: ExtractRecipe, number: int, variant: int) -> Tensor:
+    if sample.image is None:
+        raise DataError("data.sources", "hold no images", "Extract from images.")
+    rng = np.random.default_rng(derive(recipe.seed, "extract", number, variant))
+    return crop(sample.image, recipe.size_px, recipe.data, rng)
+
+
+def _computations(
+    recipe: ExtractRecipe,
+) -> Callable[[Tensor, Sequence[str]], dict[str, Tensor]]:
+    encode = _encoder(recipe)
+    vae = None
+    if recipe.vae is not None:
+        from layton.diffusers_parts import read_part
+
+        vae = read_part(recipe.vae, "vae").eval()
+    text = None
+    if recipe.text_encoder is not None:
+        from layton.text import T5TextEncoder
+
+        text = T5TextEncoder.from_pretrained(recipe.text_encoder, max_tokens=10**6)
+
+    @torch.no_grad()
+    def compute(images: Tensor, captions: Sequence[str]) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        if encode is not None:
+            found["codes"] = encode(images).to(torch.int32)
+        if vae is not None:
+            mean = vae.encode(images).latent_dist.mode()
+            found["latents"] = (mean * vae.config.scaling_factor).to(_FLOATS)
+        if text is not None:
+            found |= _text_tensors(text.encode(captions), recipe.max_text_tokens)
+        return found
+
+    return compute
+
+
+def _encoder(recipe: ExtractRecipe) -> Callable[[Tensor], Tensor] | None:
+    """Images → codes (B, N)."""
+    if recipe.tokenizer is not None:
+        from layton.tokenizer import Tokenizer
+
+        return Tokenizer.from_pretrained(recipe.tokenizer).encode
+    if recipe.vq is None:
+        return None
+    from layton.training.phases.vq import read_vq
+
+    model = read_vq(recipe.vq)
+    return lambda images: model.encode(images).flatten(1)
+
+
+def _text_tensors(features: Sequence[Tensor], limit: int) -> dict[str, Tensor]:
+    # left-padded to one length for all, as the transformer reads them
+    width = features[0].shape[1]
+    padded = torch.zeros(len(features), limit, width, dtype=_FLOATS)
+    lengths = torch.tensor([min(len(text), limit) for text in features], dtype=torch.int32)
+    for row, text in enumerate(features):
+        kept = text[:limit]
+        padded[row, limit - len(kept) :] = kept.to(_FLOATS)
+    return {"text_features": padded, "text_lengths": lengths}

@@ -1,0 +1,103 @@
+"""A LoRA on the decoder's U-Net while it trains: put on, switched off for the teacher, merged.
+
+PEFT does the work (arXiv 2106.09685); this is what the phases need of it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pydantic import PositiveInt
+
+from layton.errors import MissingPartError
+from layton.training.recipe import StrictModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+__all__ = ["LoRARecipe", "add_lora", "lora_state", "merged_state", "without_lora"]
+
+_NAME = "trained"
+
+
+class LoRARecipe(StrictModel):
+    """A low-rank addition to the U-Net's weights."""
+
+    rank: PositiveInt = 64
+    """r."""
+    alpha: PositiveInt = 64
+    """The product is added times alpha / rank."""
+    targets: tuple[str, ...] = (
+        "to_q",
+        "to_k",
+        "to_v",
+        "to_out.0",
+        "proj_in",
+        "proj_out",
+        "ff.net.0.proj",
+        "ff.net.2",
+        "conv1",
+        "conv2",
+        "conv_shortcut",
+        "downsamplers.0.conv",
+        "upsamplers.0.conv",
+        "time_emb_proj",
+    )
+    """Ends of the names of the layers that get one."""
+
+
+def add_lora(unet: Any, recipe: LoRARecipe) -> None:
+    """Freeze the U-Net and put a trainable LoRA on it, which starts as zero.
+
+    Raises:
+        MissingPartError: PEFT is not installed.
+    """
+    try:
+        from peft import LoraConfig
+    except ImportError:
+        raise MissingPartError(
+            "peft", "is not installed", "pip install 'layton-bench[train]'"
+        ) from None
+    unet.requires_grad_(False)
+    unet.add_adapter(
+        LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=list(recipe.targets)),
+        adapter_name=_NAME,
+    )
+
+
+@contextmanager
+def without_lora(unet: Any) -> Iterator[None]:
+    """Within, the U-Net is what it was before `add_lora`."""
+    unet.disable_adapters()
+    try:
+        yield
+    finally:
+        unet.enable_adapters()
+
+
+def lora_state(unet: Any) -> dict[str, Tensor]:
+    """The LoRA alone, by the names that diffusers and `layton.lora` read."""
+    from peft.utils import get_peft_model_state_dict
+
+    state: dict[str, Tensor] = get_peft_model_state_dict(unet, adapter_name=_NAME)
+    return state
+
+
+def merged_state(unet: Any) -> dict[str, Tensor]:
+    """The state dict of the U-Net with the LoRA added to its weights; the U-Net stays as it is."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    state: dict[str, Tensor] = {}
+    wrapped = {n: m for n, m in unet.named_modules() if isinstance(m, BaseTunerLayer)}
+    for key, tensor in unet.state_dict().items():
+        owner, inside, part = key.partition(".base_layer.")
+        if inside:
+            layer: Any = wrapped[owner]
+            delta = layer.get_delta_weight(_NAME) if part == "weight" else 0.0
+            state[f"{owner}.{part}"] = tensor + delta
+        elif ".lora_" not in key:
+            state[key] = tensor
+    return state

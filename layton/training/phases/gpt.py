@@ -1,0 +1,183 @@
+"""LaytonGen: the autoregressive transformer learns the codes of captioned images (L_CE).
+
+Cross-entropy of every image token given those before it and the caption, which is dropped for a
+share of the samples so that guidance has its unconditional model (arXiv 2503.08377; LlamaGen, arXiv
+2406.06525). Codes come from `layton extract`; so do T5's features, or else a small text encoder
+learns along.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from layton.generate import CodeGenerator
+from layton.gpt import GPT
+from layton.gpt_config import GPTConfig, Guidance
+from layton.gpt_loading import load_gpt, save_gpt
+from layton.training.errors import DataError
+from layton.training.extracted import Extracted
+from layton.training.phases.base import Outcome, Phase, PhaseRecipe
+from layton.training.recipe import StrictModel
+from layton.training.seeds import sample_mask
+from layton.words import WordEncoder, WordsConfig, save_words, vocabulary
+
+if TYPE_CHECKING:
+    from layton.text_to_image import CodeDecoder
+    from layton.training.data import Batch
+
+__all__ = ["GPTPhase", "Recipe", "WordsRecipe"]
+
+_PREVIEW_SCALE = 3.0  # CFG scale of the previews
+
+
+class WordsRecipe(StrictModel):
+    """A text encoder that learns along; its vocabulary is the captions' words."""
+
+    depth: PositiveInt = 2
+    """Blocks."""
+    num_heads: PositiveInt = 4
+    """Attention heads."""
+    max_words: PositiveInt = 32
+    """Longest caption."""
+
+
+class Recipe(PhaseRecipe):
+    """Recipe of phase `gpt`."""
+
+    phase: Literal["gpt"]
+    """Which phase."""
+    gpt: GPTConfig
+    """Sizes of the transformer; text_dim is the text encoder's width too."""
+    words: WordsRecipe | None = None
+    """A text encoder trained along; without it the sources hold text features."""
+    condition_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Share of samples whose caption is replaced by the null condition."""
+    init: Path | None = None
+    """A transformer to start from: a folder or a published file."""
+    tokenizer: Path | None = None
+    """A Layton tokenizer folder whose decoder draws the previews."""
+
+    def build(self, *, for_sizes: bool = False) -> GPTPhase:
+        """See `PhaseRecipe.build`."""
+        if self.init is not None and not for_sizes:
+            gpt = load_gpt(self.init, config=self.gpt)
+        else:
+            gpt = GPT(self.gpt)
+        encoder = None
+        if self.words is not None:
+            captions = (
+                caption
+                for source in self.data.sources
+                if source.kind == "extracted"
+                for caption in Extracted(source.path).captions
+            )
+            encoder = WordEncoder(
+                WordsConfig(
+                    words=vocabulary(captions), width=self.gpt.text_dim, **self.words.model_dump()
+                )
+            )
+        return GPTPhase(self, gpt, encoder)
+
+
+class GPTPhase(Phase):
+    """The transformer, its text encoder if it has one, and the cross-entropy."""
+
+    def __init__(self, recipe: Recipe, gpt: GPT, words: WordEncoder | None) -> None:
+        super().__init__()
+        self._recipe = recipe
+        self.gpt = gpt.requires_grad_(True)
+        self.words = words
+        self._decoder: CodeDecoder | None = None
+
+    def forward(self, batch: Batch, step: int) -> Outcome:  # noqa: ARG002 no stage depends on it
+        """Cross-entropy of the batch's codes in nats a token; see `Phase.forward`."""
+        codes = self._codes(batch)
+        dropped = sample_mask(batch["seeds"], self._recipe.condition_dropout, purpose="condition")
+        condition, mask = self._condition(batch)
+        logits = self.gpt(condition, codes[:, :-1], mask=mask, dropped=dropped)
+        loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
+        return Outcome(loss=loss, parts={"bits_per_token": loss.detach() / math.log(2.0)})
+
+    @torch.no_grad()
+    def previews(self, batch: Batch) -> Tensor:
+        """What the codes decode to, and images drawn from the captions."""
+        codes = self._codes(batch)
+        decoder = self._open_decoder()
+        if decoder is None:  # the codes themselves, as grey levels
+            side, size = self.gpt.config.grid_side, self.gpt.config.codebook_size
+            grey = codes.view(1, -1, 1, side, side).float() / size * 2.0 - 1.0
+            return grey.expand(-1, -1, 3, -1, -1)
+        seeds = list(range(len(codes)))
+        drawn = CodeGenerator(self.gpt).generate(
+            self._features(batch), seeds=seeds, guidance=Guidance(scale=_PREVIEW_SCALE)
+        )
+        return torch.stack([decoder.decode(each.clone(), seeds) for each in (codes, drawn)])
+
+    def meta_batch(self, batch_size: int, size_px: int) -> Batch:
+        """See `Phase.meta_batch`."""
+        del size_px
+        config = self.gpt.config
+        length = config.num_prefix_tokens
+
+        def empty(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
+            return torch.empty(batch_size, *shape, dtype=dtype, device="meta")
+
+        return {
+            "seeds": empty(),
+            "codes": empty(config.num_tokens),
+            "captions": [""] * batch_size,
+            "text_features": empty(length, config.text_dim, dtype=torch.float32),
+            "text_lengths": empty(),
+        }
+
+    def export(self, folder: Path) -> None:
+        """Write the transformer's folder, and the text encoder's as `text` in it."""
+        save_gpt(self.gpt, folder)
+        if self.words is not None:
+            save_words(self.words, folder / "text")
+
+    def _codes(self, batch: Batch) -> Tensor:
+        if "codes" not in batch:
+            raise DataError("data.sources", "hold no codes", "Run `layton extract` first.")
+        codes: Tensor = batch["codes"]
+        return codes
+
+    def _condition(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features (B, T, text_dim) and their mask (B, T)."""
+        if self.words is not None and batch["seeds"].is_meta:
+            shape = (len(batch["seeds"]), self.words.config.max_words)
+            numbers = torch.empty(shape, dtype=torch.int64, device="meta")
+            mask = torch.ones(shape, dtype=torch.bool, device="meta")
+            return self.words(numbers, mask), mask
+        if self.words is not None:
+            numbers, mask = self.words.pad(batch["captions"])
+            return self.words(numbers, mask), mask
+        if "text_features" not in batch:
+            raise DataError(
+                "data.sources", "hold no text features", "Extract them, or add a table [words]."
+            )
+        features: Tensor = batch["text_features"]
+        places = torch.arange(features.shape[1], device=features.device)
+        mask = places >= features.shape[1] - batch["text_lengths"][:, None]
+        return features, mask
+
+    def _features(self, batch: Batch) -> list[Tensor]:
+        """Features of each caption, (n, text_dim), without padding."""
+        features, mask = self._condition(batch)
+        return [row[valid] for row, valid in zip(features, mask, strict=True)]
+
+    def _open_decoder(self) -> CodeDecoder | None:
+        if self._decoder is None and self._recipe.tokenizer is not None:
+            from layton.text_to_image import LaytonDecoder
+            from layton.tokenizer import Tokenizer
+
+            tokenizer = Tokenizer.from_pretrained(self._recipe.tokenizer)
+            self._decoder = LaytonDecoder(tokenizer, cond_scale=None)
+        return self._decoder

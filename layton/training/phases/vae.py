@@ -1,0 +1,97 @@
+"""The KL autoencoder of the latent space, from images alone (Rombach et al., arXiv 2112.10752)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from diffusers import AutoencoderKL
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from layton.config import VAEConfig
+from layton.training.losses import kl_divergence
+from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
+from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
+from layton.training.seeds import sample_noise
+
+if TYPE_CHECKING:
+    from layton.training.data import Batch
+
+__all__ = ["Recipe", "VAEPhase"]
+
+_SCALE_DECAY = 0.99
+_START_LOGVAR = -6.0
+
+
+class Recipe(PhaseRecipe):
+    """Recipe of phase `vae`."""
+
+    phase: Literal["vae"]
+    """Which phase."""
+    vae: VAEConfig = VAEConfig()
+    """Sizes; the scaling factor is measured and written at the end."""
+    kl_weight: NonNegativeFloat = 1e-6
+    """Factor on the KL divergence, summed over an image's latents."""
+    reconstruction: ReconstructionRecipe = ReconstructionRecipe()
+    """Losses between image and reconstruction."""
+
+    def build(self, *, for_sizes: bool = False) -> VAEPhase:
+        """See `PhaseRecipe.build`."""
+        return VAEPhase(self, with_perceptual=not for_sizes)
+
+
+class VAEPhase(Phase):
+    """AutoencoderKL and its losses."""
+
+    latent_std: Tensor
+
+    def __init__(self, recipe: Recipe, *, with_perceptual: bool = True) -> None:
+        super().__init__()
+        self._recipe = recipe
+        size_px = max(stage.size_px for stage in recipe.stages)
+        build = cast(Any, AutoencoderKL)
+        self.vae = build(**recipe.vae.to_diffusers(), sample_size=size_px)
+        # a posterior nearly without noise: at variance 1 the decoder would first learn to ignore it
+        with torch.no_grad():
+            self.vae.quant_conv.bias[recipe.vae.latent_channels :] = _START_LOGVAR
+        self._terms = PixelTerms(recipe.reconstruction, with_perceptual=with_perceptual)
+        self.register_buffer("latent_std", torch.zeros(()))
+
+    def forward(self, batch: Batch, step: int) -> Outcome:
+        """Reconstruct the images through a sample of their latents; see `Phase.forward`."""
+        images = images_of(batch)
+        posterior = self.vae.encode(images).latent_dist
+        mean, logvar = posterior.mean.float(), posterior.logvar.float()
+        noise = sample_noise(batch["seeds"], mean.shape[1:], purpose="posterior")
+        latents = mean + (0.5 * logvar).exp() * noise
+        recon = self.vae.decode(latents, return_dict=False)[0]
+        loss, parts = self._terms(recon, images)
+        divergence = kl_divergence(mean, logvar)
+        if self.training:
+            self._measure(latents.detach(), step)
+        parts |= {"kl": divergence.detach(), "latent_std": self.latent_std.clone()}
+        return Outcome(loss=loss + self._recipe.kl_weight * divergence, parts=parts)
+
+    @torch.no_grad()
+    def previews(self, batch: Batch) -> Tensor:
+        """Images and their reconstructions from the latents' means."""
+        images = images_of(batch)
+        mean = self.vae.encode(images).latent_dist.mode()
+        recon = self.vae.decode(mean, return_dict=False)[0]
+        return torch.stack((images, recon.float().clamp(-1, 1)))
+
+    def export(self, folder: Path) -> None:
+        """Write a diffusers folder `vae`, whose scaling factor gives latents unit variance."""
+        if self.latent_std > 0:
+            self.vae.register_to_config(scaling_factor=1.0 / float(self.latent_std))
+        self.vae.save_pretrained(folder / "vae")
+
+    def _measure(self, latents: Tensor, step: int) -> None:
+        from accelerate.utils import reduce
+
+        moments = torch.stack((latents.mean(), latents.square().mean()))
+        mean, square = reduce(moments, "mean")
+        std = (square - mean.square()).clamp_min(0).sqrt()
+        self.latent_std.lerp_(std, 1.0 if step == 0 else 1.0 - _SCALE_DECAY)

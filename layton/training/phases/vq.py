@@ -1,0 +1,291 @@
+"""The VQ tokenizer from images alone: encoder, codebook, and a decoder that gives them a signal.
+
+Reconstruction, perceptual, adversarial, codebook and commitment losses as VQGAN has them (Esser et
+al., arXiv 2012.09841), with LlamaGen's l2-normalised codebook. What Layton keeps of it is encoder
+and codebook; with the convolutional decoder the whole is a LlamaGen-style tokenizer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
+from torch import Tensor, nn
+
+from layton.checkpoint import load_strict, read_state
+from layton.config import VQ_16, ViTConfig, VQConfig
+from layton.errors import ConfigError
+from layton.quantizer import Quantized, Quantizer
+from layton.training.codebook import EMACodebook
+from layton.training.discriminator import PatchDiscriminator
+from layton.training.losses import code_entropy, codebook_losses, generator_hinge
+from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
+from layton.training.recipe import DataRecipe, SourceRecipe, Stage, StrictModel
+from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
+from layton.training.seeds import derive
+from layton.vit import ViTDecoder, ViTEncoder
+from layton.vq import VQDecoder, VQEncoder
+
+if TYPE_CHECKING:
+    from layton.training.data import Batch
+
+__all__ = [
+    "AdversaryRecipe",
+    "CodebookRecipe",
+    "Recipe",
+    "VQPhase",
+    "read_vq",
+    "read_vq_config",
+]
+
+_LEAST_VARIANCE = 1e-6  # of a principal component; smaller ones are rounding
+
+_CONFIG: TypeAdapter[VQConfig | ViTConfig] = TypeAdapter(
+    Annotated[VQConfig | ViTConfig, Field(discriminator="kind")]
+)
+
+
+class AdversaryRecipe(StrictModel):
+    """A patch discriminator beside the tokenizer."""
+
+    weight: NonNegativeFloat = 0.5
+    """Factor on the adversarial loss."""
+    start_step: NonNegativeInt = 0
+    """Step from which it trains and counts."""
+    channels: PositiveInt = 64
+    """Width of its first layer."""
+    num_layers: PositiveInt = 3
+    """Strided layers."""
+
+
+class CodebookRecipe(StrictModel):
+    """How the codebook learns."""
+
+    update: Literal["gradient", "ema"] = "gradient"
+    """By the codebook loss, or as a moving average of the vectors assigned to each code."""
+    ema_decay: float = Field(default=0.99, gt=0.0, lt=1.0)
+    """Decay of that average."""
+    commitment: NonNegativeFloat = 0.25
+    """β, factor on the commitment loss."""
+    weight: NonNegativeFloat = 1.0
+    """Factor on codebook and commitment loss together."""
+    quantize_from: NonNegativeInt = 0
+    """Step from which codes stand for the vectors; before it the decoder sees the encoder's own
+    output, which spares a fresh encoder the pull of a codebook that knows nothing yet."""
+    revive_every: PositiveInt | None = 100
+    """Steps between moves of unused codes onto encoder outputs, the first at `quantize_from`, where
+    it starts the codebook from data. None never moves any."""
+    window: PositiveInt = 65536
+    """Codes most recently seen, among which a used code occurs."""
+
+
+class Recipe(PhaseRecipe):
+    """Recipe of phase `vq`."""
+
+    phase: Literal["vq"]
+    """Which phase."""
+    encoder: VQConfig | ViTConfig = Field(default=VQ_16, discriminator="kind")
+    """Sizes of the encoder, the codebook and the mirrored decoder."""
+    init: Path | None = None
+    """A VQ checkpoint to start from."""
+    reconstruction: ReconstructionRecipe = ReconstructionRecipe()
+    """Losses between image and reconstruction."""
+    codebook: CodebookRecipe = CodebookRecipe()
+    """How the codebook learns."""
+    adversary: AdversaryRecipe | None = None
+    """A discriminator; none if absent."""
+
+    def build(self, *, for_sizes: bool = False) -> VQPhase:
+        """See `PhaseRecipe.build`."""
+        phase = VQPhase(self, with_perceptual=not for_sizes)
+        if self.init is not None and not for_sizes:
+            load_strict(phase, read_state(self.init), source=str(self.init))
+        return phase
+
+
+class VQPhase(Phase):
+    """A VQ tokenizer with the parameter names of the published checkpoints, and its losses."""
+
+    def __init__(self, recipe: Recipe, *, with_perceptual: bool = True) -> None:
+        super().__init__()
+        self._recipe = recipe
+        config = recipe.encoder
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        if isinstance(config, ViTConfig):
+            self.encoder, self.decoder = ViTEncoder(config), ViTDecoder(config)
+        else:
+            self.encoder, self.decoder = VQEncoder(config), VQDecoder(config)
+        self.quantize = Quantizer(
+            config.codebook_size,
+            config.codebook_dim,
+            l2_normalize=config.l2_normalize,
+            window=recipe.codebook.window,
+        )
+        self.quant_conv = nn.Conv2d(config.z_channels, config.codebook_dim, 1)
+        self.post_quant_conv = nn.Conv2d(config.codebook_dim, config.z_channels, 1)
+        self._average = None
+        if recipe.codebook.update == "ema":
+            self.quantize.embedding.weight.requires_grad_(False)
+            self._average = EMACodebook(self.quantize, decay=recipe.codebook.ema_decay)
+        self._terms = PixelTerms(recipe.reconstruction, with_perceptual=with_perceptual)
+        if recipe.adversary is not None:
+            discriminator = PatchDiscriminator(
+                recipe.adversary.channels, recipe.adversary.num_layers
+            )
+            # not registered: its parameters are another player's
+            object.__setattr__(self, "adversary", discriminator)
+
+    def forward(self, batch: Batch, step: int) -> Outcome:
+        """Reconstruct the images; see `Phase.forward`."""
+        images, book = images_of(batch), self._recipe.codebook
+        if step == 0 and self.training and self._recipe.init is None:
+            self._whiten(images)
+        z = self._features(images)
+        if step < book.quantize_from:
+            recon = self._decoded(self.quantize.compared(z))
+            loss, parts = self._terms(recon, images)
+        else:
+            quantized = self._quantized(z, step)
+            recon = self._decoded(quantized.quantized)
+            loss, parts = self._terms(recon, images)
+            codebook, commitment = codebook_losses(quantized)
+            loss = loss + book.weight * book.commitment * commitment
+            if self._average is None:
+                loss = loss + book.weight * codebook
+            parts["commitment"] = commitment.detach()
+            if self.training:
+                parts["bits"] = code_entropy(quantized.codes, self.quantize.codebook_size)
+        fake = None
+        if self.adversary is not None and self._fights(step):
+            adversarial = self._against(recon)
+            loss = loss + self._recipe.adversary.weight * adversarial  # type: ignore[union-attr]
+            parts["adversarial"] = adversarial.detach()
+            fake = recon.detach()
+        return Outcome(loss=loss, parts=parts, fake=fake)
+
+    @torch.no_grad()
+    def previews(self, batch: Batch) -> Tensor:
+        """Images and their reconstructions."""
+        images = images_of(batch)
+        codes = self.encode(images)
+        recon = self._decoded(self.quantize.lookup(codes))
+        return torch.stack((images, recon.float().clamp(-1, 1)))
+
+    def export(self, folder: Path) -> None:
+        """Write config.json and model.safetensors, which `from_parts(vq=folder)` reads."""
+        import json
+
+        from layton.loading import write_folder
+
+        mine = ("_average.", "quantize.codebook_used")  # of no use outside training
+        state = {k: v for k, v in self.state_dict().items() if not k.startswith(mine)}
+        write_folder(folder, state, json.dumps(asdict(self._recipe.encoder), indent=2), dtype=None)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1] → codes (B, h, w) int64."""
+        return self.quantize.encode(self._features(images))
+
+    def _features(self, images: Tensor) -> Tensor:
+        z: Tensor = self.quant_conv(self.encoder(images))
+        return z
+
+    def _decoded(self, quantized: Tensor) -> Tensor:
+        recon: Tensor = self.decoder(self.post_quant_conv(quantized))
+        return recon
+
+    def _quantized(self, z: Tensor, step: int) -> Quantized:
+        book = self._recipe.codebook
+        since = step - book.quantize_from
+        if self.training and book.revive_every is not None and since % book.revive_every == 0:
+            is_start = since == 0 and self._recipe.init is None
+            if is_start or since > 0:
+                self._revive(z, step)
+        quantized: Quantized = self.quantize(z)
+        if self._average is not None and self.training:
+            self._average.update(quantized)
+        return quantized
+
+    def _revive(self, z: Tensor, step: int) -> None:
+        from accelerate.utils import gather
+
+        dead = self.quantize.dead_codes()
+        # all processes see all vectors, so that all move the same codes to the same places
+        everyone = gather(self.quantize.compared(z.detach()).contiguous())
+        generator = torch.Generator().manual_seed(derive(self._recipe.seed, "revive", step))
+        self.quantize.revive(everyone, generator=generator)
+        if self._average is not None:
+            self._average.restart(dead)
+
+    @torch.no_grad()
+    def _whiten(self, images: Tensor) -> None:
+        """Start the projection onto code vectors so that they have mean 0 and covariance 1.
+
+        A fresh encoder's outputs are nearly one vector, and l2 normalisation makes of it nearly one
+        point: hundreds of steps go by before they part. The first batch's principal components part
+        them at once.
+        """
+        from accelerate.utils import gather
+
+        features = self.encoder(images).float().movedim(1, -1).flatten(0, -2)
+        features = gather(features.contiguous())
+        mean = features.mean(0)
+        variances, directions = torch.linalg.eigh((features - mean).T.cov())
+        count = self.quant_conv.out_channels
+        # ascending: the last ones vary most
+        scales = variances[-count:].clamp_min(_LEAST_VARIANCE).rsqrt()
+        weight = (directions[:, -count:] * scales).T
+        self.quant_conv.weight.copy_(weight[:, :, None, None])
+        assert self.quant_conv.bias is not None
+        self.quant_conv.bias.copy_(-weight @ mean)
+
+    def _fights(self, step: int) -> bool:
+        adversary = self._recipe.adversary
+        return adversary is not None and step >= adversary.start_step and self.training
+
+    def _against(self, recon: Tensor) -> Tensor:
+        assert isinstance(self.adversary, PatchDiscriminator)
+        self.adversary.requires_grad_(False)
+        loss = generator_hinge(self.adversary.logits(recon))
+        self.adversary.requires_grad_(True)
+        return loss
+
+
+def read_vq(folder: Path) -> VQPhase:
+    """A VQ tokenizer of our own, from the folder that `export` wrote, in evaluation mode.
+
+    Raises:
+        CheckpointError: weights that cannot be read or do not fit.
+        ConfigError: no config.json, or a broken one.
+    """
+    config = read_vq_config(folder)
+    data = DataRecipe(sources=(SourceRecipe(path=folder),))
+    stage = Stage(steps=1, batch_size=1, size_px=config.downsample_factor)
+    recipe = Recipe(phase="vq", output=folder, stages=(stage,), data=data, encoder=config)
+    phase = VQPhase(recipe)
+    load_strict(phase, read_state(folder), source=str(folder))
+    return phase.eval()
+
+
+def read_vq_config(folder: Path) -> VQConfig | ViTConfig:
+    """The configuration of such a folder.
+
+    Raises:
+        ConfigError: no config.json, or a broken one.
+    """
+    path = folder / "config.json"
+    try:
+        return _CONFIG.validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConfigError(str(path), f"cannot be read ({error})", "Train phase vq.") from None

@@ -1,0 +1,195 @@
+"""Training samples by number: folders of images, WebDataset shards, Hugging Face data sets.
+
+Every source is random access, so that a step's samples follow from its number: shards are indexed
+once by reading their headers, after which a member is one read.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Protocol
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from layton.files import IMAGE_SUFFIXES
+from layton.training.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+    from layton.training.recipe import SourceRecipe
+
+__all__ = ["Sample", "Source", "open_source"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One sample of a source.
+
+    Attributes:
+        image: RGB picture, or None where only codes or latents are kept.
+        caption: what it shows; empty where nothing says so.
+        tensors: codes and latents of a source that `layton extract` wrote.
+    """
+
+    image: Image.Image | None
+    caption: str = ""
+    tensors: Mapping[str, Tensor] | None = None
+
+
+class Source(Protocol):
+    """Samples 0 … len − 1."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def load(self, index: int) -> Sample:
+        """Read one sample; raises DataError for one that cannot be read."""
+
+
+def open_source(recipe: SourceRecipe) -> Source:
+    """Open a source.
+
+    Raises:
+        DataError: there is nothing of that kind at the path.
+    """
+    if not recipe.path.exists():
+        raise DataError(str(recipe.path), "no such file or folder", "Check data.sources.")
+    if recipe.kind == "images":
+        return ImageFolder(recipe.path)
+    if recipe.kind == "shards":
+        return Shards(recipe.path)
+    if recipe.kind == "dataset":
+        return HubDataset(recipe)
+    from layton.training.extracted import Extracted
+
+    return Extracted(recipe.path)
+
+
+class ImageFolder:
+    """All images below a folder, sorted by path; captions from `metadata.jsonl` beside them.
+
+    A line of metadata.jsonl is {"file_name": …, "text": …}, as Hugging Face's imagefolder has it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not self._paths:
+            raise DataError(str(folder), "holds no images", f"Known: {', '.join(IMAGE_SUFFIXES)}.")
+        self._captions = {
+            str(metadata.parent / line["file_name"]): str(line.get("text", ""))
+            for metadata in folder.rglob("metadata.jsonl")
+            for line in _json_lines(metadata)
+        }
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def load(self, index: int) -> Sample:
+        """Read one image from its file."""
+        path = self._paths[index]
+        return Sample(
+            image=_opened(path, name=str(path)), caption=self._captions.get(str(path), "")
+        )
+
+
+class Shards:
+    """WebDataset tar shards: members of one stem are a sample; the caption is its `.txt`."""
+
+    def __init__(self, path: Path) -> None:
+        shards = [path] if path.is_file() else sorted(path.rglob("*.tar"))
+        self._samples = [sample for shard in shards for sample in _index(shard)]
+        if not self._samples:
+            raise DataError(str(path), "holds no shards with images", "Expected *.tar files.")
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def load(self, index: int) -> Sample:
+        """Read one sample from its shard."""
+        shard, members = self._samples[index]
+        image = next(span for suffix, span in members.items() if suffix in IMAGE_SUFFIXES)
+        data = _read_span(shard, image)
+        caption = _read_span(shard, members[".txt"]).decode() if ".txt" in members else ""
+        return Sample(image=_opened(io.BytesIO(data), name=str(shard)), caption=caption.strip())
+
+
+class HubDataset:
+    """A Hugging Face data set: a folder of `save_to_disk`, or one that `load_dataset` opens."""
+
+    def __init__(self, recipe: SourceRecipe) -> None:
+        try:
+            import datasets
+        except ImportError:
+            raise DataError(
+                "datasets", "is not installed", "pip install 'layton-bench[train]'"
+            ) from None
+        self._recipe = recipe
+        loaded: Any
+        if (recipe.path / "state.json").is_file():
+            loaded = datasets.load_from_disk(str(recipe.path))
+        else:
+            loaded = datasets.load_dataset(str(recipe.path), split="train")
+        if recipe.image_column not in loaded.column_names:
+            raise DataError(
+                str(recipe.path),
+                f"has no column {recipe.image_column!r}, only {', '.join(loaded.column_names)}",
+                "Set image_column.",
+            )
+        self._rows = loaded
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def load(self, index: int) -> Sample:
+        """Read one row."""
+        row = self._rows[index]
+        image = row[self._recipe.image_column]
+        return Sample(
+            image=image.convert("RGB"), caption=str(row.get(self._recipe.caption_column, ""))
+        )
+
+
+def _opened(file: Path | io.BytesIO, *, name: str) -> Image.Image:
+    try:
+        with Image.open(file) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DataError(name, f"cannot be read as an image ({error})", "Leave it out.") from None
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}:{number}", f"is no JSON ({error})") from None
+
+
+def _index(shard: Path) -> list[tuple[Path, dict[str, tuple[int, int]]]]:
+    """Where each sample's members lie in a shard: suffix → (offset, size)."""
+    samples: dict[str, dict[str, tuple[int, int]]] = {}
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for member in tar:
+                if member.isfile():
+                    name = PurePosixPath(member.name)
+                    stem = str(name.parent / name.name.partition(".")[0])
+                    suffix = "." + name.name.partition(".")[2].lower()
+                    samples.setdefault(stem, {})[suffix] = (member.offset_data, member.size)
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(str(shard), f"cannot be read ({error})", "Shards are plain tar.") from None
+    return [(shard, m) for m in samples.values() if any(s in IMAGE_SUFFIXES for s in m)]
+
+
+def _read_span(shard: Path, span: Sequence[int]) -> bytes:
+    offset, size = span
+    with shard.open("rb") as file:
+        file.seek(offset)
+        return file.read(size)

@@ -1,0 +1,164 @@
+"""A small text encoder over a closed vocabulary, trained together with its transformer.
+
+It is to a generator of a few million parameters what T5 is to the published ones: words → features.
+Axes: P texts, n words of one text, D width.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from layton.checkpoint import load_strict, read_state
+from layton.errors import ConfigError, PromptError
+from layton.loading import write_folder
+
+__all__ = ["WordEncoder", "WordsConfig", "load_words", "save_words", "split_words", "vocabulary"]
+
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_WORD = re.compile(r"[\w'-]+")
+_SHOWN = 40  # known words named in a message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
+class WordsConfig:
+    """Sizes of a word encoder.
+
+    Attributes:
+        words: the vocabulary, in the order of its embeddings.
+        width: of the features; the transformer's text_dim.
+        depth, num_heads: of the encoder's blocks.
+        max_words: a longer text is refused.
+    """
+
+    words: tuple[str, ...]
+    width: PositiveInt = 256
+    depth: PositiveInt = 2
+    num_heads: PositiveInt = 4
+    max_words: PositiveInt = 32
+
+
+class WordEncoder(nn.Module):
+    """Texts of known words → one feature vector a word.
+
+    Case and punctuation do not matter. In evaluation mode each text is run by itself, so that its
+    features are the same bits in any batch.
+    """
+
+    def __init__(self, config: WordsConfig) -> None:
+        super().__init__()
+        self.config = config
+        self._numbers = {word: i for i, word in enumerate(config.words)}
+        self.embedding = nn.Embedding(len(config.words), config.width)
+        self.positions = nn.Parameter(torch.randn(config.max_words, config.width) * 0.02)
+        self.blocks = nn.ModuleList(_block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+
+    def numbers(self, text: str) -> Tensor:
+        """The words of a text as int64 (n,).
+
+        Raises:
+            PromptError: no word, too many, or unknown ones.
+        """
+        words = split_words(text)
+        if not words:
+            raise PromptError(f"prompt {text!r}", "has no words", "Describe the picture in words.")
+        unknown = list(dict.fromkeys(w for w in words if w not in self._numbers))
+        if unknown:
+            known = ", ".join(self.config.words[:_SHOWN])
+            raise PromptError(
+                f"prompt {text!r}",
+                f"has words that the model never saw: {', '.join(unknown)}",
+                f"It knows: {known}.",
+            )
+        if len(words) > self.config.max_words:
+            raise PromptError(
+                f"prompt {text!r}",
+                f"{len(words)} words, the model takes {self.config.max_words}",
+                "Shorten it.",
+            )
+        return torch.tensor([self._numbers[w] for w in words])
+
+    def forward(self, numbers: Tensor, mask: Tensor) -> Tensor:
+        """Left-padded word numbers (P, T) and their bool mask (P, T) → features (P, T, D)."""
+        # positions count from the first word, wherever the padding ends
+        places = (mask.cumsum(1) - 1).clamp_min(0)
+        x = self.embedding(numbers) + self.positions[places]
+        for block in self.blocks:
+            x = block(x, src_key_padding_mask=~mask)
+        out: Tensor = self.norm(x) * mask[..., None]
+        return out
+
+    def pad(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Texts → word numbers int64 (P, T), left-padded with 0, and their bool mask."""
+        rows = [self.numbers(text) for text in texts]
+        longest = max(len(row) for row in rows)
+        numbers = torch.zeros(len(rows), longest, dtype=torch.int64)
+        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+        for i, row in enumerate(rows):
+            numbers[i, longest - len(row) :] = row
+            mask[i, longest - len(row) :] = True
+        device = self.positions.device
+        return numbers.to(device), mask.to(device)
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str]) -> list[Tensor]:
+        """Features of each text, (n, D), as `layton.text.TextEncoder` has it."""
+        padded = [self.pad([text]) for text in texts]  # all are checked before any is run
+        return [self(numbers, mask)[0] for numbers, mask in padded]
+
+
+def _block(config: WordsConfig) -> nn.TransformerEncoderLayer:
+    return nn.TransformerEncoderLayer(
+        config.width,
+        config.num_heads,
+        4 * config.width,
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
+    )
+
+
+def split_words(text: str) -> list[str]:
+    """Lower-case words of a text, without punctuation."""
+    return _WORD.findall(text.lower())
+
+
+def vocabulary(texts: Iterable[str]) -> tuple[str, ...]:
+    """All words of the texts, sorted."""
+    return tuple(sorted({word for text in texts for word in split_words(text)}))
+
+
+_JSON = TypeAdapter(WordsConfig)
+
+
+def save_words(encoder: WordEncoder, folder: Path, *, dtype: torch.dtype | None = None) -> None:
+    """Write config.json and model.safetensors, which `load_words(folder)` reads."""
+    config = _JSON.dump_json(encoder.config, indent=2).decode() + "\n"
+    write_folder(folder, encoder.state_dict(), config, dtype=dtype)
+
+
+def load_words(folder: Path, *, device: torch.device | str = "cpu") -> WordEncoder:
+    """Read a word encoder, float32, in evaluation mode.
+
+    Raises:
+        CheckpointError: weights that cannot be read or do not fit.
+        ConfigError: no config.json, or a broken one.
+    """
+    path = folder / _CONFIG
+    try:
+        config = _JSON.validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConfigError(str(path), f"cannot be read ({error})") from None
+    encoder = WordEncoder(config)
+    state = {key: tensor.float() for key, tensor in read_state(folder / _WEIGHTS).items()}
+    load_strict(encoder, state, source=str(folder))
+    return encoder.to(device).eval()
