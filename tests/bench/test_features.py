@@ -243,10 +243,14 @@ def test_other_data_or_preprocessing_is_another_entry(tmp_path: Path, changed: s
     assert other.images_seen == N
 
 
-def test_other_weights_are_another_entry(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["w", "w/part/model.bin"])
+def test_other_weights_are_another_entry(tmp_path: Path, file: str) -> None:
     seen = []
-    for content in (b"one", b"two", b"one"):
-        (tmp_path / "w").write_bytes(content)
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    for number, content in enumerate((b"one", b"two", b"one")):
+        (tmp_path / file).write_bytes(content)
+        # says when the folder was installed, not what is in it
+        (tmp_path / file).with_name(".installed.json").write_text(str(number))
         corner = cases.Corner()
         spec = BackboneSpec(
             name="b", taps=("pool3",), weights=("w",), load=lambda find, device, c=corner: c
