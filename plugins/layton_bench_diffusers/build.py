@@ -85,7 +85,7 @@ def _network(folder: PipelineFolder, name: str, dtype: torch.dtype) -> Any:
     """A component with every parameter from the file."""
     library, class_name = folder.components[name]
     path = folder.path / name
-    network_class = getattr(importlib.import_module(library), class_name, None)
+    network_class: Any = getattr(importlib.import_module(library), class_name, None)
     if not hasattr(network_class, "from_pretrained"):
         raise UserError(
             str(folder.path), f"{library} has no class {class_name}", f"Update {library}."

@@ -97,7 +97,7 @@ def read_folder(path: Path) -> PipelineFolder:
         UserError: it is no pipeline's folder, of a class that is not known, or lacks a part.
     """
     index = _json(path / INDEX)
-    pipeline = index.get("_class_name")
+    pipeline = str(index.get("_class_name"))
     if pipeline not in KINDS:
         raise UserError(
             str(path / INDEX),
@@ -149,7 +149,7 @@ def _downsample_factor(path: Path) -> int:
     if not isinstance(levels, list) or not levels:
         reason = "it does not say how many levels the image decoder has"
         raise UserError(str(path / "vae" / "config.json"), reason, _COMPLETE)
-    return 2 ** (len(levels) - 1)
+    return int(2 ** (len(levels) - 1))
 
 
 _COMPLETE = "Download or save the pipeline again, whole."
