@@ -282,8 +282,13 @@ def _row(d: Difference) -> tuple[str, ...]:
     )
 
 
-def to_markdown(comparison: Comparison) -> str:
-    """The comparison as a Markdown section, fit for a pull request."""
+def to_markdown(comparison: Comparison, *, picture: str | None = None) -> str:
+    """The comparison as a Markdown section, fit for a pull request.
+
+    Args:
+        comparison: what to show.
+        picture: address of the picture of the samples that moved most, to be shown below them.
+    """
     a, b = comparison.baseline, comparison.now
     headings, rows = comparison_rows(comparison)
     lines = [
@@ -301,4 +306,6 @@ def to_markdown(comparison: Comparison) -> str:
             for row in comparison.moved.itertuples(index=False, name=None)
         ]
         lines.append(table(list(comparison.moved.columns), cells, texts=1))
+    if picture is not None:
+        lines += ["", f"![The samples that moved most: original, A, B, difference]({picture})"]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""A contact sheet: original | reconstruction | error map, a row a sample, with a scale."""
+"""Contact sheets: pictures of a sample in a row, the map of their difference last, with a scale."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ _GAP = 8
 _TEXT_PX = 15
 _LINE = 22
 _ROW_HEIGHT = _LINE + TILE_PX + _GAP
-_STRIP_WIDTH = 3 * TILE_PX + 4 * _GAP
 _LONGEST_TEXT = 1000  # measuring a text takes time in proportion to its length
-_INK, _PAPER = (30, 30, 30), (255, 255, 255)
+_INK, _PALE, _PAPER = (30, 30, 30), (130, 130, 130), (255, 255, 255)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,34 +44,70 @@ class SheetRow:
     reference: Image.Image | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileRow:
+    """Pictures of one sample, RGB, under a caption.
+
+    Attributes:
+        caption: shown above the tiles.
+        tiles: a picture, words in its place, or None for nothing; last comes the error map.
+    """
+
+    caption: str
+    tiles: tuple[Image.Image | str | None, ...]
+
+
 def contact_sheet(strips: Sequence[Sequence[SheetRow]], *, title: str) -> Image.Image:
     """Draw strips of rows side by side under a title, RGB; empty strips are left out.
 
     Pictures are shrunk to tiles; errors are computed at full size.
     """
-    drawn = [_strip(rows) for rows in strips if rows]
-    width = max(_STRIP_WIDTH, sum(strip.width for strip in drawn))
+    headings = ("original", "reconstruction", "error")
+    return tile_sheet([[_tiles(row) for row in rows] for rows in strips], headings, title=title)
+
+
+def tile_sheet(
+    strips: Sequence[Sequence[TileRow]], headings: Sequence[str], *, title: str
+) -> Image.Image:
+    """Draw strips of rows, each under the headings of its columns, side by side under a title."""
+    drawn = [_strip(rows, headings) for rows in strips if rows]
+    width = max(_left(len(headings)), sum(strip.width for strip in drawn))
     sheet = Image.new("RGB", (width, _LINE + max((s.height for s in drawn), default=0)), _PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT_PX)
     pen.text((_GAP, 4), _fitted(title, pen, font, width), _INK, font)
     for number, strip in enumerate(drawn):
-        sheet.paste(strip, (number * _STRIP_WIDTH, _LINE))
+        sheet.paste(strip, (number * strip.width, _LINE))
     return sheet
 
 
-def _strip(rows: Sequence[SheetRow]) -> Image.Image:
-    """Rows below each other, under the headings of their three columns and the error scale."""
-    height = 2 * _LINE + len(rows) * _ROW_HEIGHT
-    strip = Image.new("RGB", (_STRIP_WIDTH, height), _PAPER)
+def _tiles(row: SheetRow) -> TileRow:
+    errors = None if row.reference is None else difference_map(row.reference, row.candidate)
+    return TileRow(caption=row.caption, tiles=(row.reference, row.candidate, errors))
+
+
+def _strip(rows: Sequence[TileRow], headings: Sequence[str]) -> Image.Image:
+    """Rows below each other, under the headings of their columns and the error scale."""
+    width = _left(len(headings))
+    strip = Image.new("RGB", (width, 2 * _LINE + len(rows) * _ROW_HEIGHT), _PAPER)
     pen, font = ImageDraw.Draw(strip), ImageFont.load_default(_TEXT_PX)
-    for column, heading in enumerate(("original", "reconstruction", "error")):
-        pen.text((_left(column), 4), heading, _INK, font)
-    _draw_scale(strip, pen, font)
+    for column, heading in enumerate(headings):
+        pen.text((_left(column), 4), _fitted(heading, pen, font, TILE_PX), _INK, font)
+    _draw_scale(strip, pen, font, left=_left(len(headings) - 1))
     for number, row in enumerate(rows):
         top = 2 * _LINE + number * _ROW_HEIGHT
-        pen.text((_GAP, top + 2), _fitted(row.caption, pen, font, _STRIP_WIDTH), _INK, font)
-        _draw_row(strip, row, top + _LINE)
+        pen.text((_GAP, top + 2), _fitted(row.caption, pen, font, width), _INK, font)
+        for column, tile in enumerate(row.tiles):
+            place = (_left(column), top + _LINE)
+            if isinstance(tile, Image.Image):
+                strip.paste(_shrunk(tile), place)
+            elif tile is not None:
+                pen.text(place, _fitted(tile, pen, font, TILE_PX), _PALE, font)
     return strip
+
+
+def difference_map(first: Image.Image, second: Image.Image) -> Image.Image:
+    """The ``error_map`` of two pictures of one size in colours, RGB."""
+    return Image.fromarray(colourise(error_map(np.asarray(first), np.asarray(second))))
 
 
 def error_map(reference: UInt8Array, candidate: UInt8Array) -> NDArray[np.float64]:
@@ -94,26 +129,16 @@ def _left(column: int) -> int:
     return _GAP + column * (TILE_PX + _GAP)
 
 
-def _draw_row(sheet: Image.Image, row: SheetRow, top: int) -> None:
-    tiles: list[Image.Image | None] = [row.reference, row.candidate, None]
-    if row.reference is not None:
-        errors = error_map(np.asarray(row.reference), np.asarray(row.candidate))
-        tiles[2] = Image.fromarray(colourise(errors))
-    for column, tile in enumerate(tiles):
-        if tile is not None:
-            sheet.paste(_shrunk(tile), (_left(column), top))
-
-
 def _shrunk(image: Image.Image) -> Image.Image:
     small = image.copy()
     small.thumbnail((TILE_PX, TILE_PX), Image.Resampling.BOX)
     return small
 
 
-def _draw_scale(sheet: Image.Image, pen: ImageDraw.ImageDraw, font: Font) -> None:
-    """The error scale above the third column, from 0 to the ceiling."""
+def _draw_scale(sheet: Image.Image, pen: ImageDraw.ImageDraw, font: Font, *, left: int) -> None:
+    """The error scale above the last column, from 0 to the ceiling."""
     ramp = np.linspace(0, ERROR_CEILING, TILE_PX - 90)[None].repeat(_LINE - 8, axis=0)
-    left, top = _left(2), 4 + _LINE
+    top = 4 + _LINE
     pen.text((left, top - 2), "0", _INK, font)
     sheet.paste(Image.fromarray(colourise(ramp)), (left + 14, top))
     pen.text((left + TILE_PX - 70, top - 2), f"{ERROR_CEILING}+ of 255", _INK, font)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from layton_bench.leaderboard import ARROWS, display_name, format_value, marks
-from layton_bench.metrics.base import badness
+from layton_bench.metrics.base import badness, influence_column
 from layton_bench.record import MetricResult, RunRecord
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ def extremes(record: RunRecord, samples: pd.DataFrame, *, count: int = 4) -> pd.
     direction = record.metrics[name].direction
     # JSON for programs, not for a table
     unread = ["failure", *(c for c in map(str, samples) if c.endswith(_JSON_COLUMNS))]
+    unread += map(influence_column, record.metrics)
     scored = samples[samples[name].notna()].drop(columns=unread, errors="ignore")
     rank = scored[name].map(lambda value: badness(value, direction))
     best_first = scored.assign(rank=rank).sort_values(["rank", "key"])

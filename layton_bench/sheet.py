@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layton_bench.contact_sheet import SheetRow, contact_sheet
-from layton_bench.errors import ImageError, UserError
-from layton_bench.images import decode_rgb
+from layton_bench.errors import UserError
+from layton_bench.kept_pictures import read_picture
 from layton_bench.leaderboard import display_name
 from layton_bench.record import IMAGES, RunRecord, SavedImage, output_error, read_samples
 from layton_bench.results import StoredRun
@@ -40,11 +40,10 @@ def write_contact_sheet(run: StoredRun) -> Path:
 
 
 def _row(run: StoredRun, saved: SavedImage, samples: pd.DataFrame) -> SheetRow:
-    folder = run.folder / IMAGES
     return SheetRow(
         caption=_caption(run.record, saved, samples),
-        candidate=_open(folder / saved.candidate),
-        reference=None if saved.reference is None else _open(folder / saved.reference),
+        candidate=_open(run, saved.candidate),
+        reference=None if saved.reference is None else _open(run, saved.reference),
     )
 
 
@@ -58,8 +57,9 @@ def _caption(record: RunRecord, saved: SavedImage, samples: pd.DataFrame) -> str
     return f"{saved.rank.replace('-', ' ')}: {saved.key}   {', '.join(values[:3])}"
 
 
-def _open(path: Path) -> Image.Image:
-    try:
-        return decode_rgb(path.read_bytes())
-    except (OSError, ImageError) as error:
-        raise UserError(f"picture {path}", f"it cannot be read ({error})", "Run again.") from None
+def _open(run: StoredRun, name: str) -> Image.Image:
+    picture = read_picture(run, name)
+    if picture is None:
+        path = run.folder / IMAGES / name
+        raise UserError(f"picture {path}", "it is not there or cannot be read", "Run again.")
+    return picture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 import typer
 from rich.table import Table
@@ -15,7 +17,8 @@ from layton_bench.cli.options import DEFAULT_RESULTS, Results
 from layton_bench.compare import Comparison, comparison_rows, to_markdown
 from layton_bench.compare import compare as compare_runs
 from layton_bench.errors import NotComparableError
-from layton_bench.results import find_run
+from layton_bench.moved_sheet import write_moved_sheet
+from layton_bench.results import StoredRun, find_run
 
 REGRESSION, NOT_COMPARABLE = 1, 3
 
@@ -30,6 +33,10 @@ def compare(
     now: Annotated[str, typer.Argument(help="Run B.")],
     alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Significance level.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Draw the samples that moved most into this file (moved.png, say)."),
+    ] = None,
     form: Annotated[
         Literal["table", "md", "json"], typer.Option("--format", help="Form of the output.")
     ] = "table",
@@ -45,14 +52,27 @@ def compare(
     except NotComparableError as error:
         err.print(f"Not comparable: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(NOT_COMPARABLE) from None
+    if picture is not None:
+        _draw(comparison, first, second, picture)
     if form == "json":
         out.out(json.dumps([asdict(d) for d in comparison.differences], indent=2))
     elif form == "md":
-        out.out(to_markdown(comparison), end="", highlight=False)
+        address = None if picture is None else quote(picture.as_posix())
+        out.out(to_markdown(comparison, picture=address), end="", highlight=False)
     else:
         _print(comparison)
     if comparison.is_regression:
         raise typer.Exit(REGRESSION)
+
+
+def _draw(comparison: Comparison, first: StoredRun, second: StoredRun, path: Path) -> None:
+    missing = write_moved_sheet(comparison, first, second, path)
+    err.print(f"Samples that moved most: {path}", markup=False, soft_wrap=True)
+    if missing:
+        err.print(
+            f"{missing} of its {2 * len(comparison.moved)} pictures were not kept:"
+            " run with --keep-images keeps all.", markup=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def _print(comparison: Comparison) -> None:

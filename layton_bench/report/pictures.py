@@ -1,7 +1,7 @@
-"""The pictures that runs have kept: its worst and best samples, and the others of the same image.
+"""The pictures that runs have kept: their worst and best samples, and the others of the same image.
 
-A run keeps only a few pictures, and a results folder may have been copied without any. What is not
-there is said; nothing is drawn in its place.
+Most runs keep only a few pictures, and a results folder may have been copied without any. What is
+not there is said; nothing is drawn in its place.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 
 from layton_bench.errors import ImageError, UserError
 from layton_bench.images import decode_rgb
+from layton_bench.kept_pictures import picture_path
 from layton_bench.leaderboard import Board, display_name
-from layton_bench.record import IMAGES, MetricResult, SavedImage, read_samples
+from layton_bench.record import MetricResult, SavedImage, read_samples
 from layton_bench.results import StoredRun
 
 _log = logging.getLogger(__name__)
@@ -104,16 +105,14 @@ class PictureStore:
         A name comes from a record, which is not to be trusted: only a plain file of the run's own
         ``images/`` that decodes as an image is copied.
         """
-        if name is None or Path(name).name != name:
+        path = picture_path(run, name)
+        if path is None:
             return None
-        path = run.folder / IMAGES / name
         if path not in self._known:
             self._known[path] = self._copy(path)
         return self._known[path]
 
     def _copy(self, path: Path) -> str | None:
-        if path.is_symlink() or not path.is_file():
-            return None
         data = path.read_bytes()
         try:
             decode_rgb(data)
@@ -181,9 +180,11 @@ def _samples(
     stored: Sequence[StoredRun], tables: Sequence[_Table], store: PictureStore
 ) -> list[Sample]:
     kept: dict[str, dict[int, SavedImage]] = {}
+    shown = {saved.key for run in stored for saved in run.record.images if saved.rank}
     for index, run in enumerate(stored):
         for saved in run.record.images:
-            kept.setdefault(saved.key, {})[index] = saved
+            if saved.key in shown:  # a run that kept everything must not fill the site
+                kept.setdefault(saved.key, {})[index] = saved
     return [
         Sample(
             key=key,
@@ -251,7 +252,7 @@ def _note(run: StoredRun) -> str:
 
 
 def _missing(run: StoredRun, store: PictureStore) -> str:
-    lost = sum(store.add(run, saved.candidate) is None for saved in run.record.images)
-    if not lost:
-        return ""
-    return f"{display_name(run.record)}: {lost} of {len(run.record.images)} pictures"
+    """What of the run's worst and best pictures is not there, in words."""
+    ends = [saved for saved in run.record.images if saved.rank]
+    lost = sum(store.add(run, saved.candidate) is None for saved in ends)
+    return f"{display_name(run.record)}: {lost} of {len(ends)} pictures" if lost else ""

@@ -9,10 +9,12 @@ from pathlib import Path
 import torch
 from fakes import BAD_LEVEL, Grey, Noisy, Scaled, card, metric_spec
 
-from layton_bench import Codes, DatasetSpec, LoadContext, ModelSpec, hookimpl
+from layton_bench import Codes, DatasetSpec, LoadContext, MetricSpec, ModelSpec, hookimpl
+from layton_bench.backbones import BackboneSpec
 from layton_bench.datasets.base import Dataset
 from layton_bench.datasets.layouts import open_images
 from layton_bench.errors import MissingDataError
+from layton_bench.metrics import frechet
 from layton_bench.types import ScoredBatch
 
 
@@ -96,6 +98,21 @@ def layton_bench_register_metrics(register) -> None:
     register(metric_spec("level", digits=2))
     register(metric_spec("lab-broken", _broken))
     register(metric_spec("lab-packaged", requires={"no_such_package_here": "lab"}))
+    register(MetricSpec(
+        name="lab-fd", label="lab FD", direction="lower", summary="a distance of sets",
+        make=lambda context: frechet._make(context, backbone="lab-means", tap="means"),
+    ))  # fmt: skip
+
+
+@hookimpl
+def layton_bench_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
+    register(BackboneSpec(
+        name="lab-means", taps=("means",), weights=(), load=lambda find, device: _means
+    ))  # fmt: skip
+
+
+def _means(images: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"means": images.float().mean(dim=(2, 3)) / 64}
 
 
 @hookimpl

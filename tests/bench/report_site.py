@@ -29,11 +29,12 @@ def add_run(results: Path, made: RunRecord, values: list[float], kept: dict[str,
         saved = []
         for key, rank in kept.items():
             level = 40 * (1 + KEYS.index(key))
-            flat(level).save(folder / IMAGES / f"{rank}-reference.png")
-            flat(level + made.model.name.__len__()).save(folder / IMAGES / f"{rank}-candidate.png")
+            name = rank or f"sample-{KEYS.index(key)}"
+            flat(level).save(folder / IMAGES / f"{name}-reference.png")
+            flat(level + made.model.name.__len__()).save(folder / IMAGES / f"{name}-candidate.png")
             saved.append(SavedImage(
-                key=key, rank=rank, reference=f"{rank}-reference.png",
-                candidate=f"{rank}-candidate.png",
+                key=key, rank=rank, reference=f"{name}-reference.png",
+                candidate=f"{name}-candidate.png",
             ))  # fmt: skip
         return tuple(saved)
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from fakes import record, result
 from lab import Lab
+from test_influence import sets_of
 
 from layton_bench.compare import (
-    check_comparable,
     compare,
     compare_metric,
     comparison_rows,
@@ -15,7 +15,12 @@ from layton_bench.compare import (
     to_markdown,
 )
 from layton_bench.errors import NotComparableError
+from layton_bench.metrics import frechet
+from layton_bench.metrics.base import influence_column
+from layton_bench.pairing import check_comparable, paired_values
+from layton_bench.record import RECORD, SAMPLES
 from layton_bench.results import stored_runs
+from layton_bench.types import Failure
 
 
 def test_holms_adjustment_by_hand() -> None:
@@ -69,14 +74,20 @@ def test_signatures_that_differ_are_never_compared() -> None:
     assert found.note == "signatures differ: psnr|n:10|v1 and psnr|n:10|v2"
 
 
-@pytest.mark.parametrize("what", ["data", "suite"])
-def test_other_data_or_suites_are_refused(what: str) -> None:
-    a = record("a")
-    b = record("b", data="e" * 64) if what == "data" else record("b")
-    if what == "suite":
-        b = b.model_copy(update={"suite_digest": "0" * 64})
-    with pytest.raises(NotComparableError, match=what):
-        check_comparable(a, b)
+OTHERS = {
+    "suite digest": {"suite_digest": "0" * 64},
+    "data contents": {"data": "e" * 64},
+    "samples left out": {
+        "completeness": {"failed": (Failure(key="x", stage="read", reason="cut"),)}
+    },
+    "samples done": {"completeness": {"effective": 9}},
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_other_data_suites_or_samples_are_refused(what: str) -> None:
+    with pytest.raises(NotComparableError, match=f"they differ in {what}"):
+        check_comparable(record("a"), record("b", **OTHERS[what]))
 
 
 def test_a_real_difference_is_found_and_told(lab: Lab) -> None:
@@ -120,3 +131,105 @@ def test_the_exit_code_says_what_was_found(lab: Lab) -> None:
     json_out = lab.bench("compare", better, worse, *words, "--format", "json")
     assert '"verdict": "worse"' in json_out.out
     assert lab.bench("compare", better, worse, *words, "--format", "md").out.startswith("### ")
+
+
+# metrics of sets
+
+
+def distances(rng: np.random.Generator, noise: tuple[float, float], n: int, d: int = 6):
+    """Two decoders that add noise to the same features: results and table of their FIDs."""
+    references = rng.standard_normal((n, d))
+    values = [
+        frechet._distance(sets_of(references + s * rng.standard_normal((n, d)), references))
+        for s in noise
+    ]
+    column = influence_column("fid")
+    table = pd.DataFrame(
+        {
+            f"{column}_{side}": list(v.influence.values())
+            for side, v in zip("ab", values, strict=True)
+        }
+    )
+    results = [
+        result(v.value, n=n, label="rFID", direction="lower", signature="fid") for v in values
+    ]
+    return *results, table
+
+
+def test_a_set_metrics_pairs_average_to_its_values() -> None:
+    a, b, table = distances(np.random.default_rng(0), (0.5, 0.6), 80)
+    first, second = paired_values("fid", a, b, table)
+    assert (first.mean(), second.mean()) == pytest.approx((a.value, b.value))
+    found = compare_metric("fid", a, b, table, alpha=0.05, seed=0)
+    assert found.difference == pytest.approx(b.value - a.value)
+    assert found.effect_size == pytest.approx(found.difference / (second - first).std(ddof=1))
+    assert found.low < found.difference < found.high
+    assert (found.n, found.note) == (80, "of the set, by the influence of each sample")
+
+
+def test_a_set_metric_without_influences_is_not_compared() -> None:
+    a, b = result(1.0, signature="fid"), result(2.0, signature="fid")
+    found = compare_metric("fid", a, b, pd.DataFrame({"key": ["a"]}), alpha=0.05, seed=0)
+    assert (found.difference, found.verdict) == (None, "not comparable")
+    assert found.note == "a metric of the whole set, and no influence of samples was kept"
+
+
+def verdicts(noise: tuple[float, float], count: int, n: int = 200) -> tuple[float, float]:
+    """Shares of simulated pairs that are told apart, and whose intervals hold the mean."""
+    rng = np.random.default_rng(1)
+    found = []
+    for number in range(count):
+        a, b, table = distances(rng, noise, n)
+        found.append(compare_metric("fid", a, b, table, alpha=0.05, seed=number))
+    truth = np.mean([d.difference for d in found])
+    covers = np.mean([d.low <= truth <= d.high for d in found])
+    return float(np.mean([d.p_value <= 0.05 for d in found])), float(covers)
+
+
+def test_equal_decoders_are_rarely_told_apart_and_unequal_ones_are() -> None:
+    """Rates near 5 % have a standard error of 2 % here; more cases: docs/compare.md."""
+    rejected, covers = verdicts((0.5, 0.5), 120)
+    assert rejected <= 0.08
+    assert covers >= 0.91
+    rejected, covers = verdicts((0.5, 0.7), 120)
+    assert rejected >= 0.95
+    assert covers >= 0.91
+
+
+def test_a_run_holds_what_comparing_sets_needs(lab: Lab) -> None:
+    lab.add(7, start=5)
+    more = "--metric psnr --metric lab-fd"
+    lab.run("lab-gain", more=f"--set gain=0.95 {more}")
+    lab.run("lab-gain", more=f"--set gain=0.9 {more}")
+    better, worse = stored_runs(lab.bench.results)
+    found = {d.name: d for d in compare(better, worse).differences}["lab-fd"]
+    assert found.difference == pytest.approx(
+        worse.record.metrics["lab-fd"].value - better.record.metrics["lab-fd"].value
+    )
+    assert (found.verdict, found.n) == ("worse", 12)
+    shown = lab.bench("show", better.record.run_id, "--out", lab.bench.results)
+    assert "influence" not in shown.out
+
+
+# what is never compared silently
+
+
+def test_what_was_damaged_edited_or_written_by_another_version_is_refused(lab: Lab) -> None:
+    lab.run("lab-half", "lab-grey")
+    first, second = stored_runs(lab.bench.results)
+    words = ("compare", first.folder, second.folder)
+    assert lab.bench(*words).code in (0, 1)
+    table, whole = second.folder / SAMPLES, (second.folder / SAMPLES).read_bytes()
+    table.write_bytes(whole[:-100])
+    cut = lab.bench(*words)
+    assert (cut.code, "it is not what was written" in cut.err) == (2, True)
+    table.write_bytes(whole)
+    path = second.folder / RECORD
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('"value": ', '"value": 1', 1), "utf-8")
+    edited = lab.bench(*words)
+    assert (edited.code, "it is not what was written" in edited.err) == (2, True)
+    path.write_text(text.replace('"schema_version": 2', '"schema_version": 3', 1), "utf-8")
+    newer = lab.bench(*words)
+    assert newer.code == 2
+    assert "schema version 3; this layton-bench reads versions 1 to 2" in newer.err

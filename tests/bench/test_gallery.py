@@ -1,3 +1,5 @@
+import errno
+import os
 import random
 from pathlib import Path
 
@@ -6,7 +8,7 @@ import torch
 from fakes import level
 from PIL import Image
 
-from layton_bench.gallery import Gallery
+from layton_bench.gallery import Gallery, image_spool
 from layton_bench.metrics.base import PerSampleMetric
 from layton_bench.types import ScoredBatch
 
@@ -106,3 +108,49 @@ def test_samples_without_a_rank_are_passed_over(tmp_path: Path) -> None:
     assert [(i.rank, i.key) for i in gallery.save(tmp_path)] == [
         ("worst-1", "c"), ("worst-2", "b"),
     ]  # fmt: skip
+
+
+def test_all_may_be_kept_each_once(tmp_path: Path) -> None:
+    run_folder = tmp_path / "run"
+    run_folder.mkdir()
+    with image_spool(tmp_path, is_wanted=True) as spool:
+        kept = shown(
+            Gallery("level", size=1, all_in=spool), LEVELS, batch_size=3, folder=run_folder
+        )
+        assert spool is not None
+    assert not spool.exists()
+    assert kept == [
+        ("worst-1", "b"), ("best-1", "c"), ("", "a"), ("", "d"), ("", "e"), ("", "f"), ("", "g"),
+    ]  # fmt: skip
+    files = sorted(path.name for path in (run_folder / "images").iterdir())
+    assert len(files) == 2 * len(LEVELS)
+    assert Image.open(run_folder / "images" / "sample-4-candidate.png").getpixel((0, 0)) == (
+        30, 30, 30,
+    )  # fmt: skip
+
+
+def test_no_spool_without_need(tmp_path: Path) -> None:
+    with image_spool(tmp_path, is_wanted=False) as spool:
+        assert spool is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_ends_the_pictures_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write, written = Path.write_bytes, []
+
+    def until_full(path: Path, data: bytes) -> int:
+        if "sample-" in path.name:
+            written.append(path)
+            if len(written) > 5:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", until_full)
+    (tmp_path / "spool").mkdir()
+    gallery = Gallery("level", size=1, all_in=tmp_path / "spool")
+    kept = shown(gallery, LEVELS, batch_size=7, folder=tmp_path)
+    # two files each: a and b were whole, and b is among the worst
+    assert kept == [("worst-1", "b"), ("best-1", "c"), ("", "a")]
+    assert caplog.messages == ["from 'c' on, pictures are not kept: No space left on device"]

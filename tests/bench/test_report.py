@@ -248,3 +248,20 @@ def test_no_runs_are_an_error(bench) -> None:
     assert done.code == 2
     assert "it has no runs" in done.err
     assert not Path("site").exists()
+
+
+def test_a_run_that_kept_everything_shows_its_pictures_of_the_others_worst(tmp_path: Path) -> None:
+    rows = [30.0, 31.0, 29.0]
+    kept = dict.fromkeys(KEYS, "") | {KEYS[0]: "worst-1"}
+    metrics = {"psnr": result(30.0)}
+    add_run(tmp_path / "r", record("all", number=1, metrics=metrics), rows, kept)
+    few = {KEYS[2]: "worst-1"}
+    add_run(tmp_path / "r", record("fewer", number=2, metrics=metrics), rows, few)
+    site = build_report(tmp_path / "r", tmp_path / "site").parent
+    page = Page(site / "gallery-1.html")
+    data = next(t for t in page.texts if t.startswith("{"))
+    samples = {s["key"]: s for s in json.loads(data)["samples"]}
+    # the sample that is at nobody's end stays out; that of the other run's end is there twice
+    assert set(samples) == {KEYS[0], KEYS[2]}
+    assert len(samples[KEYS[2]]["pictures"]) == 2
+    assert len(list((site / "images").iterdir())) == 5

@@ -1,0 +1,92 @@
+"""The samples that moved most between two runs, as a picture: original | A | B | A − B."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from layton_bench.compare import Comparison
+from layton_bench.contact_sheet import TileRow, difference_map, tile_sheet
+from layton_bench.kept_pictures import read_picture
+from layton_bench.leaderboard import display_name
+from layton_bench.record import SavedImage, output_error
+from layton_bench.results import StoredRun
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+NOT_KEPT = "not kept"
+
+
+def write_moved_sheet(
+    comparison: Comparison, baseline: StoredRun, now: StoredRun, path: Path
+) -> int:
+    """Draw the comparison's moved samples into an image file, by the format of its suffix.
+
+    Args:
+        comparison: of both runs.
+        baseline: run A.
+        now: run B.
+        path: replaced.
+
+    Returns:
+        How many of the runs' pictures were not kept, and stand as words.
+
+    Raises:
+        UserError: the file cannot be written, or its suffix is of no image format.
+    """
+    kept = [{saved.key: saved for saved in run.record.images} for run in (baseline, now)]
+    rows, num_missing = [], 0
+    for key, *values in comparison.moved.itertuples(index=False, name=None):
+        saved = [found.get(key) for found in kept]
+        pictures = [_candidate(run, one) for run, one in zip((baseline, now), saved, strict=True)]
+        num_missing += pictures.count(None)
+        reference = _reference((baseline, now), saved)
+        rows.append(_row(_caption(comparison, str(key), *values), reference, *pictures))
+    names = [display_name(run.record) for run in (baseline, now)]
+    headings = ("original", f"A: {names[0]}", f"B: {names[1]}", "difference of A and B")
+    title = f"The samples that moved most, {comparison.baseline.suite.name}"
+    try:
+        tile_sheet([rows], headings, title=title).save(path)
+    except (OSError, ValueError) as error:  # Pillow's for a suffix it does not know
+        cause = error if isinstance(error, OSError) else OSError(0, str(error))
+        raise output_error(path, cause) from error
+    return num_missing
+
+
+def _candidate(run: StoredRun, saved: SavedImage | None) -> Image.Image | None:
+    return None if saved is None else read_picture(run, saved.candidate)
+
+
+def _reference(
+    runs: tuple[StoredRun, StoredRun], saved: list[SavedImage | None]
+) -> Image.Image | None:
+    """The original from whichever run kept it."""
+    found = (
+        read_picture(run, one.reference)
+        for run, one in zip(runs, saved, strict=True)
+        if one is not None
+    )
+    return next((picture for picture in found if picture is not None), None)
+
+
+def _row(
+    caption: str,
+    reference: Image.Image | None,
+    first: Image.Image | None,
+    second: Image.Image | None,
+) -> TileRow:
+    tiles: list[Image.Image | str | None] = [
+        NOT_KEPT if picture is None else picture for picture in (reference, first, second)
+    ]
+    if first is None or second is None or first.size != second.size:
+        tiles.append(None)
+    else:
+        tiles.append(difference_map(first, second))
+    return TileRow(caption=caption, tiles=tuple(tiles))
+
+
+def _caption(comparison: Comparison, key: str, before: float, after: float, change: float) -> str:
+    metric = next(d for d in comparison.differences if d.name == comparison.moved_metric)
+    digits = metric.digits
+    return f"{key}   {metric.label} {before:.{digits}f} → {after:.{digits}f} ({change:+.{digits}f})"
