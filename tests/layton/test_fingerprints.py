@@ -9,9 +9,11 @@ from torch import nn
 
 from layton import fingerprints
 from layton.checkpoint import load_strict
-from layton.config import VQ_8, VQ_16
+from layton.config import VQ_8, VQ_16, named_model
 from layton.errors import CheckpointError
 from layton.fingerprints import fingerprint, recognise
+from layton.official import official_layout
+from layton.tokenizer import Tokenizer
 from layton.vq import VQModel
 
 
@@ -32,6 +34,15 @@ def test_published_tokenizers_are_recognised_from_their_state():
     assert recognise(meta_state(VQ_8)) == ("llamagen-8",)
     assert recognise(meta_state(VQ_16)) == ("llamagen-16", "llamagen-16-t2i")
     assert recognise({"a": torch.ones(1)}) == ()
+
+
+def test_the_full_size_tokenizer_has_the_released_keys_and_shapes():
+    with torch.device("meta"):
+        state = Tokenizer(named_model("layton-h").config).state_dict()
+    released = official_layout(state, rank=64)
+    assert len(released) == 4498
+    assert recognise(released) == ("layton-h (LaCTok tokenizer, 1024 px)",)
+    assert recognise(official_layout(state, rank=32)) == ()
 
 
 def test_a_wrong_file_is_named_in_the_error():

@@ -86,6 +86,29 @@ def test_decoded_images_are_unchanged_and_channels_last(pair):
     assert conv.weight.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_compiled_images_are_the_same_and_no_timestep_compiles_anew(pair, tmp_path, monkeypatch):
+    from layton import Tokenizer
+
+    graphs = []
+
+    def eager(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    compile_as_is = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **_: compile_as_is(f, backend=eager))
+    _, folded = pair
+    compiled = Tokenizer.from_pretrained(tmp_path).optimize_for_inference(compile=True)
+    codes = torch.arange(16)[None]
+    expected = folded.decode(codes, steps=1)
+    assert (compiled.decode(codes, steps=1) - expected).abs().max() < 1e-4
+    first = len(graphs)
+    assert first >= 2  # the step and the VAE's decoder
+    expected = folded.decode(codes, steps=3)
+    assert (compiled.decode(codes, steps=3) - expected).abs().max() < 1e-4
+    assert len(graphs) == first
+
+
 def test_what_folding_drops(pair):
     plain, folded = pair
     names = {name for name, _ in folded.named_parameters()}

@@ -82,12 +82,27 @@ def test_steps_and_sizes(tiny_tokenizer):
     assert (one - two).abs().max() > 1e-3
     assert torch.equal(two, tiny_tokenizer.decode(codes))
     assert tiny_tokenizer.timesteps(1) == (999,)
-    # twice the side goes through the VAE in tiles
-    assert tiny_tokenizer.decode(codes, size_px=128).shape == (1, 3, 128, 128)
     with pytest.raises(ConfigError, match="72 is not a multiple of 32"):
         tiny_tokenizer.decode(codes, size_px=72)
     with pytest.raises(ConfigError, match="9 is not 1 … 8"):
         tiny_tokenizer.decode(codes, steps=9)
+
+
+def test_large_images_go_through_the_vae_in_tiles(tiny_tokenizer):
+    codes = tiny_tokenizer.encode(images(1))
+    tiles = []
+    tiny_tokenizer.vae.decoder.register_forward_pre_hook(lambda _, x: tiles.append(x[0].shape[2:]))
+    assert tiny_tokenizer.decode(codes).shape == (1, 3, 64, 64)
+    assert tiles == [(8, 8)]
+    large = tiny_tokenizer.decode(codes, size_px=128)
+    # 16 latents in steps of 6, so that tiles overlap by a quarter; none is larger than an image
+    assert [max(tile) for tile in tiles[1:]] == [8] * 8 + [4]  # what is left in the corner
+    # tiles are blended: what one tile alone decides is as decoded alone
+    latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    corner = tiny_tokenizer.latents_to_images(latents[..., :8, :8])[..., :48, :48]
+    whole = tiny_tokenizer.latents_to_images(latents)
+    assert large.shape == whole.shape == (1, 3, 128, 128)
+    assert (whole[..., :48, :48] - corner).abs().max() < 1e-5
 
 
 def test_bad_images_are_named(tiny_tokenizer):
