@@ -164,12 +164,12 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeneratorConfig:
-    """A published generator: its transformer, its image decoder, how it was sampled.
+    """A generator: its transformer, its image decoder, how it is sampled.
 
     Attributes:
         gpt: the transformer.
         tokenizer: name of the tokenizer whose decoder draws the codes.
-        guidance, sampling: the published settings.
+        guidance, sampling: the settings unless a user says otherwise.
     """
 
     gpt: GPTConfig

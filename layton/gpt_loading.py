@@ -3,17 +3,18 @@
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from layton.checkpoint import load_strict, read_state
 from layton.errors import ConfigError
+from layton.generator_folder import read_gpt_config
 from layton.gpt import GPT
 from layton.gpt_config import GPTConfig
 from layton.loading import write_folder
 
 __all__ = ["load_gpt", "save_gpt"]
 
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_WEIGHTS = "model.safetensors"
 _JSON = TypeAdapter(GPTConfig)
 # the order in which the published scripts look
 _WRAPPERS = ("model", "module", "state_dict")
@@ -40,7 +41,7 @@ def load_gpt(
     """
     path = Path(source)
     if path.is_dir():
-        config, path = _read_config(path / _CONFIG), path / _WEIGHTS
+        config, path = read_gpt_config(path), path / _WEIGHTS
     elif config is None:
         raise ConfigError(str(path), "a file alone does not say its sizes", "Pass config= with it.")
     with torch.device("meta"):
@@ -62,14 +63,3 @@ def save_gpt(model: GPT, folder: Path | str, *, dtype: torch.dtype | None = None
     """
     config = _JSON.dump_json(model.config, indent=2).decode() + "\n"
     write_folder(Path(folder), model.state_dict(), config, dtype=dtype)
-
-
-def _read_config(file: Path) -> GPTConfig:
-    try:
-        return _JSON.validate_json(file.read_bytes())
-    except OSError as error:
-        raise ConfigError(str(file), f"cannot be read ({error})") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(str(file), f"{place}: {first['msg']}", "Correct the file.") from None

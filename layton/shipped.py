@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["find_folder", "model_folders"]
+__all__ = ["PACKAGED", "find_folder", "model_folders"]
 
-_PACKAGED = Path(__file__).parent / "pretrained"
+PACKAGED = Path(__file__).parent / "pretrained"
+"""What the package itself brings."""
+
 _VARIABLE = "LAYTON_MODELS"
 
 
@@ -17,7 +19,7 @@ def model_folders() -> tuple[Path, ...]:
     The environment variable LAYTON_MODELS names folders of one's own, separated as in PATH.
     """
     own = os.environ.get(_VARIABLE, "").split(os.pathsep)
-    return (*(Path(folder) for folder in own if folder), _PACKAGED)
+    return (*(Path(folder) for folder in own if folder), PACKAGED)
 
 
 def find_folder(name: str) -> Path | None:

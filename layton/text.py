@@ -13,7 +13,7 @@ from torch import Tensor
 from layton.captions import clean_caption
 from layton.errors import CheckpointError, PromptError
 
-__all__ = ["T5TextEncoder", "TextEncoder", "left_pad"]
+__all__ = ["T5TextEncoder", "TextEncoder", "check_text", "left_pad", "shortened"]
 
 _MAX_CHARACTERS = 5000
 
@@ -95,7 +95,7 @@ class T5TextEncoder:
         return [self._features(ids) for ids in tokens]
 
     def _tokens(self, text: str) -> Tensor:
-        _check_text(text)
+        check_text(text)
         cleaned = clean_caption(text)
         if not cleaned:
             raise PromptError(
@@ -104,7 +104,7 @@ class T5TextEncoder:
         ids: Tensor = self.tokenizer(cleaned, return_tensors="pt").input_ids
         if ids.shape[1] > self.max_tokens:
             raise PromptError(
-                f"prompt {_shortened(text)!r}",
+                f"prompt {shortened(text)!r}",
                 f"{ids.shape[1]} tokens, the model takes {self.max_tokens}",
                 "Shorten it.",
             )
@@ -116,17 +116,19 @@ class T5TextEncoder:
         return features
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Refuse what is no text, or endless; raises PromptError."""
     # the cleaning rules take quadratic time on some texts
     if len(text) > _MAX_CHARACTERS:
-        raise PromptError(f"prompt {_shortened(text)!r}", f"{len(text)} characters", "Shorten it.")
+        raise PromptError(f"prompt {shortened(text)!r}", f"{len(text)} characters", "Shorten it.")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise PromptError(
-            f"prompt {_shortened(text)!r}", "is not valid Unicode", "Re-encode it as UTF-8."
+            f"prompt {shortened(text)!r}", "is not valid Unicode", "Re-encode it as UTF-8."
         ) from None
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """A text as messages show it, 60 characters at most."""
     return text if len(text) <= 60 else text[:57] + "..."

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from layton.checkpoint import load_strict, read_state
 from layton.errors import ConfigError, PromptError
 from layton.loading import write_folder
+from layton.text import check_text, shortened
 
 __all__ = ["WordEncoder", "WordsConfig", "load_words", "save_words", "split_words", "vocabulary"]
 
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
-_WORD = re.compile(r"[\w'-]+")
-_SHOWN = 40  # known words named in a message
+_WORD = re.compile(r"\w[\w'-]*")
+_SHOWN = 60  # known words named in a message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -65,26 +66,29 @@ class WordEncoder(nn.Module):
         """The words of a text as int64 (n,).
 
         Raises:
-            PromptError: no word, too many, or unknown ones.
+            PromptError: no word, too many, unknown ones, or not valid Unicode.
         """
-        words = split_words(text)
+        check_text(text)
+        words, shown = split_words(text), f"prompt {shortened(text)!r}"
         if not words:
-            raise PromptError(f"prompt {text!r}", "has no words", "Describe the picture in words.")
-        unknown = list(dict.fromkeys(w for w in words if w not in self._numbers))
-        if unknown:
-            known = ", ".join(self.config.words[:_SHOWN])
-            raise PromptError(
-                f"prompt {text!r}",
-                f"has words that the model never saw: {', '.join(unknown)}",
-                f"It knows: {known}.",
-            )
+            raise PromptError(shown, "has no words", "Describe the picture in words.")
         if len(words) > self.config.max_words:
             raise PromptError(
-                f"prompt {text!r}",
-                f"{len(words)} words, the model takes {self.config.max_words}",
-                "Shorten it.",
+                shown, f"{len(words)} words, the model takes {self.config.max_words}", "Shorten it."
+            )
+        unknown = list(dict.fromkeys(w for w in words if w not in self._numbers))
+        if unknown:
+            raise PromptError(
+                shown,
+                f"has words that the model never saw: {shortened(', '.join(unknown))}",
+                f"It knows: {self._known()}.",
             )
         return torch.tensor([self._numbers[w] for w in words])
+
+    def _known(self) -> str:
+        words = self.config.words
+        more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+        return ", ".join(words[:_SHOWN]) + more
 
     def forward(self, numbers: Tensor, mask: Tensor) -> Tensor:
         """Left-padded word numbers (P, T) and their bool mask (P, T) → features (P, T, D)."""

@@ -1,14 +1,15 @@
-"""Layton (arXiv 2503.08377) as a plugin: cards of the published and the shipped tokenizers."""
+"""Layton (arXiv 2503.08377) as a plugin: cards of the published and the shipped models."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from layton.config import NAMED_MODELS, TokenizerConfig
 from layton_bench import ModelCard, ModelSpec, WeightsEntry, WeightsFile, hookimpl, hub_file
-from layton_bench_layton import generators
+from layton_bench_layton import generators, shipped_generators
 from layton_bench_layton.shipped import Shipped, find_shipped
 
 if TYPE_CHECKING:
@@ -35,8 +36,12 @@ def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
         register(_spec(_card(name), NAMED_MODELS[name].config, partial(_load_published, name)))
     for spec in generators.specs(decoder_params=_DECODER_PARAMS):
         register(spec)
-    for shipped in find_shipped():
-        register(_spec(_shipped_card(shipped), shipped.config, partial(_load_shipped, shipped)))
+    tokenizers = find_shipped()
+    for shipped in tokenizers:
+        spec = _spec(_shipped_card(shipped), shipped.config, partial(_load_shipped, shipped))
+        register(replace(spec, files=shipped.files))
+    for spec in shipped_generators.specs(tokenizers):
+        register(spec)
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from layton.config import NAMED_MODELS
 from layton.gpt_config import GENERATORS
@@ -22,6 +22,15 @@ from layton_bench import (
     hub_file,
     torch_dtype,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from layton.config import TokenizerConfig
+    from layton.gpt import GPT
+    from layton.gpt_config import GeneratorConfig
+    from layton.text import TextEncoder
+    from layton_bench_layton.adapter import LaytonTokenizer
 
 _TITLES: Final = {
     "laytongen-h": "LaytonGen-H",
@@ -94,17 +103,13 @@ def _card(name: str, decoder_params: int) -> ModelCard:
 
 def _load(name: str, context: LoadContext) -> Generator:
     """The generator from its checkpoints; raises UserError where one does not fit."""
-    from layton import LaytonDecoder, LaytonError, T5TextEncoder, TextToImage, load_gpt
+    from layton import LaytonError, T5TextEncoder, load_gpt
     from layton_bench_layton.adapter import load_published
 
     dtype, options = torch_dtype(context.dtype), context.options
     with as_user_error(LaytonError):
         config = GENERATORS[name].with_settings(options)
-        of_decoder = {
-            "steps": options["steps"],
-            "cond_scale": options["cond_scale"],
-            "encode_px": NAMED_MODELS[config.tokenizer].config.encode_px,
-        }
+        of_decoder = decoder_options(options, NAMED_MODELS[config.tokenizer].config)
         gpt = load_gpt(context.weights(name), config=config.gpt, dtype=dtype, device=context.device)
         tokenizer = load_published(
             config.tokenizer, config.tokenizer, None, replace(context, options=of_decoder)
@@ -112,7 +117,33 @@ def _load(name: str, context: LoadContext) -> Generator:
         encoder = T5TextEncoder.from_pretrained(
             context.weights(_TEXT_ENCODER), dtype=dtype, device=context.device
         )
-        stages = StageClock(context.device)
+    return assemble(name, config, encoder, gpt, tokenizer, context)
+
+
+def decoder_options(
+    options: Mapping[str, float | int | str], tokenizer: TokenizerConfig
+) -> dict[str, float | int | str]:
+    """The options of a generator that are its tokenizer's."""
+    return {
+        "steps": options["steps"],
+        "cond_scale": options["cond_scale"],
+        "encode_px": tokenizer.encode_px,
+    }
+
+
+def assemble(
+    name: str,
+    config: GeneratorConfig,
+    encoder: TextEncoder,
+    gpt: GPT,
+    tokenizer: LaytonTokenizer,
+    context: LoadContext,
+) -> Generator:
+    """The parts as one generator; raises UserError where transformer and decoder do not fit."""
+    from layton import LaytonDecoder, LaytonError, TextToImage
+
+    stages = StageClock(context.device)
+    with as_user_error(LaytonError):
         model = TextToImage(
             encoder,
             gpt,
@@ -121,7 +152,7 @@ def _load(name: str, context: LoadContext) -> Generator:
             ),
             guidance=config.guidance,
             sampling=config.sampling,
-            compiled=bool(options["compile"]),
+            compiled=bool(context.options["compile"]),
             watch=stages,
         )
         passes = len(tokenizer.tokenizer.timesteps(tokenizer.steps))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safetensors import SafetensorError, safe_open
+
 from layton.config import TokenizerConfig, config_from_json
-from layton.errors import ConfigError
+from layton.errors import CheckpointError, ConfigError
 from layton.shipped import model_folders
 
 if TYPE_CHECKING:
@@ -21,12 +22,21 @@ _UNUSED = ("vae.encoder.", "vae.quant_conv.")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shipped:
-    """A model in layton/pretrained, by the name of its folder."""
+    """A tokenizer in one of `layton.shipped.model_folders`, by the name of its folder."""
 
-    name: str
+    folder: Path
     config: TokenizerConfig
     encoder_params: int
     decoder_params: int
+
+    @property
+    def name(self) -> str:
+        """What it is called by."""
+        return self.folder.name
+
+    def files(self) -> tuple[Path, ...]:
+        """All that its pictures depend on."""
+        return (self.folder / "config.json", self.folder / "model.safetensors")
 
 
 def find_shipped(*folders: Path) -> list[Shipped]:
@@ -47,22 +57,28 @@ def _read(path: Path) -> Iterator[Shipped]:
     try:
         config = config_from_json(path.read_text(), source=str(path))
     except ConfigError:
-        return  # a generator, which has a plugin of its own
+        return  # a generator: see `shipped_generators`
     if not weights.is_file():
         return
-    sizes = _sizes(weights)
+    sizes = tensor_sizes(weights)
     encoder = sum(n for key, n in sizes.items() if key.startswith(_ENCODES))
     unused = sum(n for key, n in sizes.items() if key.startswith(_UNUSED))
     yield Shipped(
-        name=path.parent.name,
+        folder=path.parent,
         config=config,
         encoder_params=encoder,
         decoder_params=sum(sizes.values()) - encoder - unused,
     )
 
 
-def _sizes(path: Path) -> dict[str, int]:
-    # a safetensors file begins with the length of its JSON header, 8 bytes little-endian
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return {k: math.prod(v["shape"]) for k, v in header.items() if k != "__metadata__"}
+def tensor_sizes(path: Path) -> dict[str, int]:
+    """Number of elements of each tensor of a safetensors file, from its header.
+
+    Raises:
+        CheckpointError: it is none.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            return {key: math.prod(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 no mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(str(path), f"is no safetensors file ({error})") from None

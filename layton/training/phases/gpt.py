@@ -18,6 +18,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from layton.generate import CodeGenerator
+from layton.generator_folder import GeneratorSettings, write_generator
 from layton.gpt import GPT
 from layton.gpt_config import GPTConfig, Guidance
 from layton.gpt_loading import load_gpt, save_gpt
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GPTPhase", "Recipe", "WordsRecipe"]
 
-_PREVIEW_SCALE = 3.0  # CFG scale of the previews
+_PREVIEW_SCALE = 3.0  # CFG scale of the previews where the recipe names none
 
 
 class WordsRecipe(StrictModel):
@@ -63,6 +64,9 @@ class Recipe(PhaseRecipe):
     """A transformer to start from: a folder or a published file."""
     tokenizer: Path | None = None
     """A Layton tokenizer folder whose decoder draws the previews."""
+    generator: GeneratorSettings | None = None
+    """Name of the tokenizer that the codes are of, and how to sample: the generator.json of the
+    export, by which `layton-bench` finds it."""
 
     def build(self, *, for_sizes: bool = False) -> GPTPhase:
         """See `PhaseRecipe.build`."""
@@ -115,8 +119,12 @@ class GPTPhase(Phase):
             grey = codes.view(1, -1, 1, side, side).float() / size * 2.0 - 1.0
             return grey.expand(-1, -1, 3, -1, -1)
         seeds = list(range(len(codes)))
+        said = self._recipe.generator
         drawn = CodeGenerator(self.gpt).generate(
-            self._features(batch), seeds=seeds, guidance=Guidance(scale=_PREVIEW_SCALE)
+            self._features(batch),
+            seeds=seeds,
+            guidance=said.guidance if said else Guidance(scale=_PREVIEW_SCALE),
+            sampling=said.sampling if said else None,
         )
         return torch.stack([decoder.decode(each.clone(), seeds) for each in (codes, drawn)])
 
@@ -138,10 +146,12 @@ class GPTPhase(Phase):
         }
 
     def export(self, folder: Path) -> None:
-        """Write the transformer's folder, and the text encoder's as `text` in it."""
+        """Write the transformer's folder; in it the text encoder's as `text`, generator.json."""
         save_gpt(self.gpt, folder)
         if self.words is not None:
             save_words(self.words, folder / "text")
+        if self._recipe.generator is not None:
+            write_generator(self._recipe.generator, folder)
 
     def _codes(self, batch: Batch) -> Tensor:
         if "codes" not in batch:

@@ -1,0 +1,157 @@
+"""The small generators that lie in folders beside the shipped tokenizers (`laytongen-tiny`)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from layton.errors import ConfigError, LaytonError
+from layton.generator_folder import GENERATOR_FILE, read_generator
+from layton.shipped import PACKAGED, model_folders
+from layton_bench import Generator, LoadContext, ModelCard, ModelSpec, as_user_error, torch_dtype
+from layton_bench_layton.generators import assemble, decoder_options
+from layton_bench_layton.shipped import Shipped, tensor_sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from layton.gpt_config import GeneratorConfig
+
+_PAPER: Final = "https://arxiv.org/abs/2503.08377"
+_FILES: Final = ("config.json", "model.safetensors")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShippedGenerator:
+    """A generator in a folder (see `layton.generator_folder`), and the tokenizer it names."""
+
+    folder: Path
+    config: GeneratorConfig
+    tokenizer: Shipped
+    text_params: int
+    gpt_params: int
+
+    def files(self) -> tuple[Path, ...]:
+        """All that its pictures depend on."""
+        own = (GENERATOR_FILE, *(f"{p}{f}" for p in ("", "text/") for f in _FILES))
+        return (*(self.folder / name for name in own), *self.tokenizer.files())
+
+
+def specs(tokenizers: Sequence[Shipped]) -> Iterator[ModelSpec]:
+    """Every generator in `model_folders()`, by name, the first of a name.
+
+    One that cannot be used is there too, and says why when it is loaded.
+
+    Args:
+        tokenizers: those there are.
+    """
+    folders: dict[str, Path] = {}
+    for root in model_folders():
+        for path in sorted(root.glob(f"*/{GENERATOR_FILE}")):
+            folders.setdefault(path.parent.name, path.parent)
+    known = {tokenizer.name: tokenizer for tokenizer in tokenizers}
+    for name, folder in folders.items():
+        try:
+            yield _spec(_read(folder, known))
+        except LaytonError as error:
+            yield _unusable(name, error)
+
+
+def _read(folder: Path, tokenizers: dict[str, Shipped]) -> ShippedGenerator:
+    config = read_generator(folder)
+    for part in (folder, folder / "text"):
+        for file in _FILES:
+            if not (part / file).is_file():
+                raise ConfigError(str(part), f"has no {file}", "Export the generator again.")
+    if config.tokenizer not in tokenizers:
+        raise ConfigError(
+            str(folder / GENERATOR_FILE),
+            f"its tokenizer {config.tokenizer!r} is not there",
+            "Put that tokenizer's folder beside the generator's, or in LAYTON_MODELS.",
+        )
+    return ShippedGenerator(
+        folder=folder,
+        config=config,
+        tokenizer=tokenizers[config.tokenizer],
+        text_params=sum(tensor_sizes(folder / "text/model.safetensors").values()),
+        gpt_params=sum(tensor_sizes(folder / "model.safetensors").values()),
+    )
+
+
+def _spec(shipped: ShippedGenerator) -> ModelSpec:
+    sampler = shipped.tokenizer.config.sampler
+    return ModelSpec(
+        card=_card(shipped),
+        load=partial(_load, shipped),
+        options={
+            **shipped.config.settings,
+            "steps": sampler.steps,
+            "cond_scale": sampler.cond_scale,
+            "compile": 0,
+        },
+        files=shipped.files,
+    )
+
+
+def _card(shipped: ShippedGenerator) -> ModelCard:
+    gpt, tokenizer = shipped.config.gpt, shipped.tokenizer
+    name, image_px = shipped.folder.name, tokenizer.config.image_px
+    steps = tokenizer.config.sampler.steps
+    is_ours = shipped.folder.parent == PACKAGED
+    return ModelCard(
+        name=name,
+        kind="generator",
+        family="layton",
+        summary=(
+            f"{image_px} px from a text in words it knows, by {gpt.num_tokens} codes of"
+            f" {tokenizer.name}{'; ships with the package' if is_ours else ''}"
+        ),
+        title=name.replace("laytongen", "LaytonGen"),
+        sizes_px=(image_px,),
+        num_tokens=gpt.num_tokens,
+        codebook_size=gpt.codebook_size,
+        bits_per_image=gpt.num_tokens * math.log2(gpt.codebook_size),
+        encoder_params=shipped.text_params,
+        decoder_params=shipped.gpt_params + tokenizer.decoder_params,
+        training_data="procedural scenes of this project" if is_ours else "",
+        licence="MIT" if is_ours else "",
+        source=_PAPER,
+        is_stochastic=True,
+        num_inference_steps=steps,
+        nfe=steps,
+        cfg_scale=shipped.config.guidance.scale,
+        notes="image codes one by one; NFE is the image decoder's",
+    )
+
+
+def _unusable(name: str, error: LaytonError) -> ModelSpec:
+    def load(_: LoadContext) -> Generator:
+        with as_user_error(LaytonError):
+            raise error
+
+    card = ModelCard(
+        name=name,
+        kind="generator",
+        family="layton",
+        summary=f"cannot be used: {error.thing}: {error.reason}",
+    )
+    return ModelSpec(card=card, load=load)
+
+
+def _load(shipped: ShippedGenerator, context: LoadContext) -> Generator:
+    """The generator from its folder; raises UserError where a part does not fit."""
+    from layton.gpt_loading import load_gpt
+    from layton.words import load_words
+    from layton_bench_layton.adapter import load_shipped
+
+    folder, tokenizer = shipped.folder, shipped.tokenizer
+    with as_user_error(LaytonError):
+        config = shipped.config.with_settings(context.options)
+        of_decoder = decoder_options(context.options, tokenizer.config)
+        encoder = load_words(folder / "text", device=context.device)
+        gpt = load_gpt(folder, dtype=torch_dtype(context.dtype), device=context.device)
+        decoder = load_shipped(tokenizer.name, replace(context, options=of_decoder))
+    return assemble(folder.name, config, encoder, gpt, decoder, context)
