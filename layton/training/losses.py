@@ -6,7 +6,9 @@ loss of the whole.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from layton.quantizer import Quantized
 
 __all__ = [
+    "chroma_loss",
     "code_entropy",
     "codebook_losses",
     "discriminator_hinge",
@@ -38,6 +41,17 @@ _K1, _K2 = 0.01, 0.03
 def pixel_loss(images: Tensor, target: Tensor, kind: Literal["l1", "l2"]) -> Tensor:
     """Mean absolute or mean squared difference."""
     return F.l1_loss(images, target) if kind == "l1" else F.mse_loss(images, target)
+
+
+def chroma_loss(images: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference along the two colour axes (R − G)/√2 and (R + G − 2B)/√6.
+
+    With the grey axis (R + G + B)/√3 they are orthonormal: ⅓ of the squared differences' sum over
+    the three is the plain mean squared difference, of which colour is a small part in photographs.
+    """
+    axes = target.new_tensor([[1.0, -1.0, 0.0], [1.0, 1.0, -2.0]])
+    axes = axes / axes.norm(dim=1, keepdim=True)
+    return F.conv2d(images - target, axes[:, :, None, None]).square().mean()
 
 
 def codebook_losses(quantized: Quantized) -> tuple[Tensor, Tensor]:
@@ -133,16 +147,20 @@ def load_lpips(net: Literal["alex", "vgg", "squeeze"], backbone: Path | None) ->
     """
     import lpips
 
-    # the package's own bare names hide torchvision's download behind this switch
-    model: Any = lpips.LPIPS(net=net, pnet_rand=backbone is not None, verbose=False)
-    if backbone is not None:
-        try:
+    try:
+        with warnings.catch_warnings():
+            # the package asks for torchvision's weights by an argument of older versions
+            warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
+            model: Any = lpips.LPIPS(net=net, pnet_rand=backbone is not None, verbose=False)
+        if backbone is not None:
             state = torch.load(backbone, map_location="cpu", weights_only=True)
             _fill_slices(model.net, state)
-        except (OSError, RuntimeError, KeyError) as error:
-            raise MissingPartError(
-                str(backbone), f"is no torchvision {net} state dict ({error})", "Pass its file."
-            ) from None
+    except (OSError, RuntimeError, KeyError, UnpicklingError) as error:
+        raise MissingPartError(
+            f"LPIPS with {net}" if backbone is None else str(backbone),
+            f"is no torchvision {net} state dict that can be read ({error})",
+            "Pass torchvision's file as lpips_weights.",
+        ) from None
     frozen: nn.Module = model.eval().requires_grad_(False)
     return frozen
 
