@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from layton_bench import builtin, hookspecs
+from layton_bench.external.declaration import external_model
 
 ENVIRONMENT_VARIABLE = "LAYTON_BENCH_PLUGINS"
 
@@ -101,8 +102,13 @@ def left_out(info: PluginInfo, error: BaseException) -> PluginInfo:
 
 
 def _import(name: str) -> object:
-    """A module by its dotted name, or by the path of a .py file or package folder."""
+    """A module by its dotted name, or by the path of a .py file or package folder.
+
+    A .toml file declares an external model and is a plugin by itself.
+    """
     path = Path(name)
+    if path.suffix == ".toml":
+        return external_model(path.resolve())
     is_package = path.is_dir() and (path / "__init__.py").is_file()
     if path.suffix == ".py" or is_package or len(path.parts) > 1:
         return _import_path(path.resolve(), is_package=is_package)

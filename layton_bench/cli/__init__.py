@@ -63,7 +63,10 @@ def _common(
     context: typer.Context,
     plugin: Annotated[
         list[str] | None,
-        typer.Option(help="Load a plugin: a module, a .py file or a package folder. Repeatable."),
+        typer.Option(
+            help="Load a plugin: a module, a .py file, a package folder or the .toml of an"
+            " external model. Repeatable."
+        ),
     ] = None,
     version: Annotated[
         bool,

@@ -1,7 +1,5 @@
 """A generator's speed: percentiles, stages and batches of generators whose times are known."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 
