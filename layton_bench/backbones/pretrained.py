@@ -28,12 +28,14 @@ def load_pretrained(
     Raises:
         MissingWeightsError: the folder does not hold the whole model.
     """
+    from safetensors import SafetensorError
+
     try:
         model, info = model_class.from_pretrained(
             folder, config=config, local_files_only=True, output_loading_info=True,
             use_safetensors=not (folder / "pytorch_model.bin").is_file(), weights_only=True,
         )  # fmt: skip
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise unusable(name, folder, str(error).splitlines()[0]) from error
     missing = sorted(info["missing_keys"])
     if missing:

@@ -152,13 +152,41 @@ def test_folders_may_be_numbered_anyhow(bench, installed, tmp_path):
     assert (failure.key, failure.reason) == ("00008", "its prompt is that of 00007")
 
 
-def test_weights_that_are_missing_are_named_and_nothing_is_made_up(bench, tmp_path, monkeypatch):
+@pytest.mark.parametrize("strict", [("--strict",), ()])
+def test_weights_that_are_missing_are_named_and_nothing_is_made_up(
+    bench, tmp_path, monkeypatch, strict
+):
     monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(tmp_path / "none"))
     root = fill(tmp_path / "pictures", numbers=(0,))
-    done = bench("geneval", "score-folder", root, "--strict")
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    done = bench("geneval", "score-folder", root, *strict)
     assert done.code == 2
     assert "layton-bench weights pull mask2former-swin-s-coco" in done.err
-    assert sample_path(root, 0, 3).exists()
+    assert done.records == []
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_without_the_detector_a_generator_does_not_even_begin(bench, tmp_path, monkeypatch):
+    def never(self, prompts, seeds):
+        raise AssertionError("drawn for nothing")
+
+    monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.setattr("layton_bench.scenes.generators.SceneGenerator.generate", never)
+    done = bench("run", "--suite", "geneval", "--model", "scenes-random", "--limit", "2")
+    assert done.code == 2
+    assert "none of its metrics can be computed here" in done.err
+    assert "layton-bench weights pull mask2former-swin-s-coco" in done.err
+    assert "Nothing has been drawn" in done.err
+
+
+def test_a_damaged_detector_is_named_before_anything_is_drawn(bench, installed, tmp_path):
+    path = tmp_path / "weights" / "mask2former-swin-s-coco" / "model.safetensors"
+    path.write_bytes(b"x" * path.stat().st_size)
+    done = bench("run", "--suite", "geneval", "--model", "scenes-random", "--limit", "2")
+    assert done.code == 2
+    assert "weights 'mask2former-swin-s-coco'" in done.err
+    assert "Run `layton-bench weights pull mask2former-swin-s-coco`" in done.err
+    assert done.records == []
 
 
 def test_a_folder_without_anything_to_score(bench, tmp_path):
@@ -221,6 +249,22 @@ def test_generate_writes_the_layout_with_the_suites_seeds(bench, tmp_path):
     sample_path(tmp_path / "out", 0, 0).unlink()
     assert bench(*words, "--out", tmp_path / "out", "-n", 2).code == 0
     assert sample_path(tmp_path / "out", 0, 0).read_bytes() == drawn
+
+
+def test_bad_lines_of_a_prompt_file_are_named_and_pictures_are_kept(bench, tmp_path):
+    good = json.dumps(official_prompts()[0].metadata())
+    file = tmp_path / "prompts.jsonl"
+    file.write_text(good + "\n")
+    words = ("generate", "--model", "scenes-random", "--layout", "geneval", "--prompts", file)
+    assert bench(*words, "--out", tmp_path / "out", "-n", 2).code == 0
+    drawn = [sample_path(tmp_path / "out", 0, k).read_bytes() for k in range(2)]
+    file.write_text(f'{good}\n{{"tag": "colors"}}\n\nnot json\n')
+    done = bench(*words, "--out", tmp_path / "out", "-n", 2)
+    assert done.code == 2
+    assert "line 2: prompt: Field required" in done.err
+    assert "line 4: Invalid JSON" in done.err
+    assert [sample_path(tmp_path / "out", 0, k).read_bytes() for k in range(2)] == drawn
+    assert not (tmp_path / "out" / "00001").exists()
 
 
 def test_generate_refuses_bare_prompts_in_the_layout(bench):

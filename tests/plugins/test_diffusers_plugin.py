@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from geneval_models import save_tiny_clip, tiny_mask2former
 from tiny_pipelines import PIPELINES, save
 
 import layton_bench_diffusers
@@ -575,6 +576,44 @@ def quick(monkeypatch):
     """The speed of a generator is measured on as few pictures as can be."""
     monkeypatch.setattr("layton_bench.generation_speed.MIN_SECONDS", 0.0)
     monkeypatch.setattr("layton_bench.generation_speed.LARGEST_BATCH", 1)
+
+
+def test_geneval_from_a_pipeline_to_verdicts(bench, quick, folders, tmp_path, monkeypatch):
+    """Everything of the real path but the weights: pipeline, detector, CLIP and processors."""
+    monkeypatch.setattr("layton_bench.backbones.detector.resized", lambda *_: (96, 96))
+    monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    for name, make in (
+        ("mask2former-swin-s-coco", lambda folder: tiny_mask2former().save_pretrained(folder)),
+        ("clip-vit-l-14", save_tiny_clip),
+    ):
+        (tmp_path / name).mkdir()
+        make(tmp_path / name)
+        assert bench("weights", "add", name, tmp_path / name).code == 0
+    model = f"diffusers:{folders(SD)}"
+    words = ["run", "--suite", "geneval", "--model", model, "--limit", "6", "--set", "steps=1"]
+    done = bench(*words)
+    assert done.code == 0, done.err
+    (record,) = done.records
+    assert (record.completeness.expected, record.completeness.effective) == (2212, 24)
+    assert record.metrics["geneval"].label == "GenEval[m2f-swin-s-hf]"
+    tasks = {name: result for name, result in record.metrics.items() if name != "geneval"}
+    assert sum(result.n for result in tasks.values()) == 24
+    assert all(0 <= r.value <= 1 for r in tasks.values() if r.value is not None)
+    file = tmp_path / "results.jsonl"
+    assert bench("geneval", "export", record.model.name, "-o", file).code == 0
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(rows) == 24
+    assert rows[0]["filename"] == "00000/samples/0000.png"
+    # what is written to disk is what was judged
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text(rows[0]["metadata"] + "\n")
+    words = ["generate", "--model", model, "--layout", "geneval", "--prompts", prompts]
+    assert bench(*words, "--set", "steps=1", "--out", tmp_path / "pictures").code == 0
+    assert bench("geneval", "score-folder", tmp_path / "pictures").code == 0
+    again = tmp_path / "again.jsonl"
+    assert bench("geneval", "export", "folder-pictures", "-o", again).code == 0
+    scored = [json.loads(line) for line in again.read_text().splitlines()]
+    assert scored == rows[:4]
 
 
 def test_a_record_names_the_weights_and_the_options(bench, quick, own):
