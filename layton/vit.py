@@ -45,6 +45,8 @@ class ViTEncoder(nn.Module):
         super().__init__()
         self.downsample_factor = config.patch_size
         self.patches = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size)
+        # as strong as the positions: torch's own scale lets them drown the picture
+        nn.init.normal_(self.patches.weight, std=0.08)
         self.blocks = nn.Sequential(
             *(_block(config) for _ in range(config.depth)), nn.LayerNorm(config.width)
         )
@@ -71,6 +73,7 @@ class ViTDecoder(nn.Module):
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(config.z_channels, config.width, 1)
+        nn.init.normal_(self.conv_in.weight, std=config.z_channels**-0.5)  # likewise
         self.blocks = nn.Sequential(
             *(_block(config) for _ in range(config.depth)), nn.LayerNorm(config.width)
         )

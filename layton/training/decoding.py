@@ -5,6 +5,8 @@ Axes: B batch, C latent channels, h w latent sides, S image side.
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from layton.config import config_from_json
+from layton.diffusers_parts import unet_config, vae_config
 from layton.loading import load_parts, load_tokenizer
 from layton.tokenizer import Tokenizer
 from layton.training.data import Batch
@@ -134,5 +137,14 @@ def tokenizer_from_parts(
 ) -> Tokenizer:
     """A tokenizer before phase 1: a base's U-Net and VAE, a VQ's encoder, a fresh copy."""
     if for_sizes:
-        return Tokenizer(config)
+        return Tokenizer(_with_sizes_of(base, config))
     return load_parts(Tokenizer, sdxl=base, vq=vq, config=config, seed=seed)
+
+
+def _with_sizes_of(base: Path, config: TokenizerConfig) -> TokenizerConfig:
+    """The configuration with the base's sizes, if the base is there to tell them."""
+    found = {part: base / part / "config.json" for part in ("unet", "vae")}
+    if not all(path.is_file() for path in found.values()):
+        return config
+    unet, vae = (json.loads(path.read_text()) for path in found.values())
+    return replace(config, unet=unet_config(unet), vae=vae_config(vae))

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
-from layton.training.losses import load_lpips, ms_ssim, pixel_loss
+from layton.training.losses import chroma_loss, load_lpips, ms_ssim, pixel_loss
 from layton.training.recipe import StrictModel
 
 __all__ = ["PixelTerms", "ReconstructionRecipe"]
@@ -21,6 +21,9 @@ class ReconstructionRecipe(StrictModel):
     """Factor on the mean absolute difference."""
     l2: NonNegativeFloat = 0.0
     """Factor on the mean squared difference."""
+    chroma: NonNegativeFloat = 0.0
+    """Factor on the mean squared difference of the colour axes alone, beside l1 or l2: brightness
+    varies most, so colours are learned late without it."""
     ms_ssim: NonNegativeFloat = 0.0
     """Factor on 1 − MS-SSIM, which needs no weights."""
     lpips: NonNegativeFloat = 0.0
@@ -50,6 +53,8 @@ class PixelTerms(nn.Module):
             terms["l1"] = recipe.l1, pixel_loss(recon, images, "l1")
         if recipe.l2:
             terms["l2"] = recipe.l2, pixel_loss(recon, images, "l2")
+        if recipe.chroma:
+            terms["chroma"] = recipe.chroma, chroma_loss(recon, images)
         if recipe.ms_ssim:
             terms["ms_ssim"] = recipe.ms_ssim, 1.0 - ms_ssim(recon, images)
         for lpips in self._lpips:

@@ -15,6 +15,7 @@ from layton.training.losses import kl_divergence
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
 from layton.training.seeds import sample_noise
+from layton.training.start import fit_components, leading_components
 
 if TYPE_CHECKING:
     from layton.training.data import Batch
@@ -62,6 +63,8 @@ class VAEPhase(Phase):
     def forward(self, batch: Batch, step: int) -> Outcome:
         """Reconstruct the images through a sample of their latents; see `Phase.forward`."""
         images = images_of(batch)
+        if step == 0 and self.training:
+            self._start(images)
         posterior = self.vae.encode(images).latent_dist
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
         noise = sample_noise(batch["seeds"], mean.shape[1:], purpose="posterior")
@@ -87,6 +90,28 @@ class VAEPhase(Phase):
         if self.latent_std > 0:
             self.vae.register_to_config(scaling_factor=1.0 / float(self.latent_std))
         self.vae.save_pretrained(folder / "vae")
+
+    @torch.no_grad()
+    def _start(self, images: Tensor) -> None:
+        """Start the latents at the pictures' principal components; see `training.start`."""
+        from accelerate.utils import gather
+
+        everyone, seen = gather(images.contiguous()), []
+        last = self.vae.encoder.conv_out
+        hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        self.vae.encode(everyone)
+        hook.remove()
+        channels = self._recipe.vae.latent_channels
+        patch = self._recipe.vae.downsample_factor
+        features = seen[0].float().movedim(1, -1).flatten(0, -2)
+        components = leading_components(everyone, patch, channels)
+        weight, bias = fit_components(features, components)
+        last.weight.zero_()
+        last.bias.zero_()
+        last.weight[:channels, :, 1, 1] = weight  # the middle of the 3 × 3 kernel
+        last.bias[:channels] = bias
+        self.vae.quant_conv.weight.copy_(torch.eye(2 * channels)[:, :, None, None])
+        self.vae.quant_conv.bias[:channels] = 0.0
 
     def _measure(self, latents: Tensor, step: int) -> None:
         from accelerate.utils import reduce

@@ -33,6 +33,7 @@ from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
 from layton.training.recipe import DataRecipe, SourceRecipe, Stage, StrictModel
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
 from layton.training.seeds import derive
+from layton.training.start import fit_components, leading_components
 from layton.vit import ViTDecoder, ViTEncoder
 from layton.vq import VQDecoder, VQEncoder
 
@@ -47,8 +48,6 @@ __all__ = [
     "read_vq",
     "read_vq_config",
 ]
-
-_LEAST_VARIANCE = 1e-6  # of a principal component; smaller ones are rounding
 
 _CONFIG: TypeAdapter[VQConfig | ViTConfig] = TypeAdapter(
     Annotated[VQConfig | ViTConfig, Field(discriminator="kind")]
@@ -79,6 +78,9 @@ class CodebookRecipe(StrictModel):
     """β, factor on the commitment loss."""
     weight: NonNegativeFloat = 1.0
     """Factor on codebook and commitment loss together."""
+    decoder_first: NonNegativeInt = 0
+    """Steps in which the decoder alone learns, from an encoder that starts at the pictures'
+    principal components; a decoder that knows nothing yet would pull it away from them."""
     quantize_from: NonNegativeInt = 0
     """Step from which codes stand for the vectors; before it the decoder sees the encoder's own
     output, which spares a fresh encoder the pull of a codebook that knows nothing yet."""
@@ -134,6 +136,8 @@ class VQPhase(Phase):
         )
         self.quant_conv = nn.Conv2d(config.z_channels, config.codebook_dim, 1)
         self.post_quant_conv = nn.Conv2d(config.codebook_dim, config.z_channels, 1)
+        # code vectors have norm 1, or nearly: features of variance 1 come of them
+        nn.init.normal_(self.post_quant_conv.weight)
         self._average = None
         if recipe.codebook.update == "ema":
             self.quantize.embedding.weight.requires_grad_(False)
@@ -150,8 +154,10 @@ class VQPhase(Phase):
         """Reconstruct the images; see `Phase.forward`."""
         images, book = images_of(batch), self._recipe.codebook
         if step == 0 and self.training and self._recipe.init is None:
-            self._whiten(images)
+            self._start(images)
         z = self._features(images)
+        if step < book.decoder_first:
+            z = z.detach() + 0.0 * z  # gradients of 0, where none at all would upset other processes
         if step < book.quantize_from:
             recon = self._decoded(self.quantize.compared(z))
             loss, parts = self._terms(recon, images)
@@ -229,26 +235,18 @@ class VQPhase(Phase):
             self._average.restart(dead)
 
     @torch.no_grad()
-    def _whiten(self, images: Tensor) -> None:
-        """Start the projection onto code vectors so that they have mean 0 and covariance 1.
-
-        A fresh encoder's outputs are nearly one vector, and l2 normalisation makes of it nearly one
-        point: hundreds of steps go by before they part. The first batch's principal components part
-        them at once.
-        """
+    def _start(self, images: Tensor) -> None:
+        """Start the code vectors at the pictures' principal components; see `training.start`."""
         from accelerate.utils import gather
 
-        features = self.encoder(images).float().movedim(1, -1).flatten(0, -2)
-        features = gather(features.contiguous())
-        mean = features.mean(0)
-        variances, directions = torch.linalg.eigh((features - mean).T.cov())
-        count = self.quant_conv.out_channels
-        # ascending: the last ones vary most
-        scales = variances[-count:].clamp_min(_LEAST_VARIANCE).rsqrt()
-        weight = (directions[:, -count:] * scales).T
+        everyone = gather(images.contiguous())
+        features = self.encoder(everyone).float().movedim(1, -1).flatten(0, -2)
+        patch = self._recipe.encoder.downsample_factor
+        components = leading_components(everyone, patch, self.quant_conv.out_channels)
+        weight, bias = fit_components(features, components)
         self.quant_conv.weight.copy_(weight[:, :, None, None])
         assert self.quant_conv.bias is not None
-        self.quant_conv.bias.copy_(-weight @ mean)
+        self.quant_conv.bias.copy_(bias)
 
     def _fights(self, step: int) -> bool:
         adversary = self._recipe.adversary

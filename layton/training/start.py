@@ -1,0 +1,50 @@
+"""Where an autoencoder's bottleneck starts: at the picture's own principal components.
+
+A fresh encoder puts out nearly one vector whatever it sees, and gradient descent then finds the
+directions of the bottleneck one after the other, brightness first, colours hundreds of steps later.
+One least-squares fit on the first batch spares that: the bottleneck starts as the best linear guess,
+from the encoder's random features, of the leading principal components of the patch under each
+position, all at equal variance. The decoder then learns from all of them at once.
+
+Axes: B batch, M = B·h·w positions, D features, K components, p patch side.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["fit_components", "leading_components"]
+
+_RIDGE = 1e-3  # of the features' mean variance
+_LEAST_VARIANCE = 1e-8
+
+
+def leading_components(images: Tensor, patch: int, count: int) -> Tensor:
+    """The first `count` principal components of p × p patches, each at variance 1: (M, count).
+
+    Args:
+        images: (B, 3, H, W), sides multiples of `patch`.
+        patch: p.
+        count: K, at most 3p².
+    """
+    patches = F.unfold(images.float(), patch, stride=patch).transpose(1, 2).flatten(0, 1)
+    patches = patches - patches.mean(0)
+    variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+    # ascending: the last ones vary most
+    scores = patches @ directions[:, -count:]
+    return scores * variances[-count:].clamp_min(_LEAST_VARIANCE).rsqrt()
+
+
+def fit_components(features: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (K, D) and bias (K,) of the least-squares map features (M, D) → components (M, K)."""
+    features = features.double()
+    mean = features.mean(0)
+    centred = features - mean
+    covariance = centred.T @ centred / len(centred)
+    ridge = _RIDGE * covariance.diagonal().mean()
+    covariance.diagonal().add_(ridge)
+    weight = torch.linalg.solve(covariance, centred.T @ components.double() / len(centred)).T
+    bias = components.double().mean(0) - weight @ mean
+    return weight.float(), bias.float()
