@@ -2,9 +2,9 @@
 
 A fresh encoder puts out nearly one vector whatever it sees, and gradient descent then finds the
 directions of the bottleneck one after the other, brightness first, colours hundreds of steps later.
-One least-squares fit on the first batch spares that: the bottleneck starts as the best linear guess,
-from the encoder's random features, of the leading principal components of the patch under each
-position, all at equal variance. The decoder then learns from all of them at once.
+One least-squares fit on the first batch spares that: the bottleneck starts as the best linear
+guess, from the encoder's random features, of the leading principal components of the patch under
+each position, all at equal variance. The decoder then learns from all of them at once.
 
 Axes: B batch, M = B·h·w positions, D features, K components, p patch side.
 """

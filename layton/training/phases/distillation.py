@@ -42,6 +42,8 @@ class Recipe(PhaseRecipe):
     """Distil the decoder with its codes; false distils the bare U-Net, as HyperSD and TLCM were."""
     lora: LoRARecipe = LoRARecipe()
     """The student's addition to the U-Net."""
+    steps: PositiveInt = 1
+    """Steps of the exported sampler."""
     teacher_steps: PositiveInt = 50
     """DDIM steps of the teacher over the whole schedule."""
     huber: PositiveFloat = 0.001
@@ -49,7 +51,8 @@ class Recipe(PhaseRecipe):
 
     def build(self, *, for_sizes: bool = False) -> DistillationPhase:
         """See `PhaseRecipe.build`."""
-        return DistillationPhase(self, open_tokenizer(self.tokenizer, for_sizes=for_sizes))
+        tokenizer = open_tokenizer(self.tokenizer, steps=self.steps, for_sizes=for_sizes)
+        return DistillationPhase(self, tokenizer)
 
 
 class DistillationPhase(DecoderPhase):

@@ -54,11 +54,9 @@ class Recipe(PhaseRecipe):
 
     def build(self, *, for_sizes: bool = False) -> LatentConsistencyPhase:
         """See `PhaseRecipe.build`."""
-        from dataclasses import replace
-
-        tokenizer = open_tokenizer(self.tokenizer, lora=self.acceleration, for_sizes=for_sizes)
-        sampler = replace(tokenizer.config.sampler, kind="consistency", steps=self.steps)
-        tokenizer.config = replace(tokenizer.config, sampler=sampler)
+        tokenizer = open_tokenizer(
+            self.tokenizer, steps=self.steps, lora=self.acceleration, for_sizes=for_sizes
+        )
         return LatentConsistencyPhase(self, tokenizer, with_perceptual=not for_sizes)
 
 

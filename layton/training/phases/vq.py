@@ -157,7 +157,9 @@ class VQPhase(Phase):
             self._start(images)
         z = self._features(images)
         if step < book.decoder_first:
-            z = z.detach() + 0.0 * z  # gradients of 0, where none at all would upset other processes
+            z = (
+                z.detach() + 0.0 * z
+            )  # gradients of 0, where none at all would upset other processes
         if step < book.quantize_from:
             recon = self._decoded(self.quantize.compared(z))
             loss, parts = self._terms(recon, images)
