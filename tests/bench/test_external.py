@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import psutil
 import pytest
 import torch
 from external_twins import TEXTS, Painter
-from lab import Bench, Lab, Outcome
+from lab import Bench, Lab, Outcome, picture
 from PIL import Image
 
 from layton_bench.errors import ModelOutputError, UserError
@@ -30,6 +31,7 @@ from layton_bench.external.child import layton_bench_child as child
 from layton_bench.external.declaration import external_model
 from layton_bench.images import to_uint8
 from layton_bench.models import LoadContext, ModelSpec, Tokenizer
+from layton_bench.preprocess import canonical
 from layton_bench.record import RunRecord, read_samples
 from layton_bench.results import stored_runs
 from layton_bench.seeds import sample_seed
@@ -157,6 +159,35 @@ def test_a_codec_in_a_second_environment_has_the_values_of_its_twin_in_this_one(
     assert theirs.model.options == {"codec": codec}
 
 
+def test_the_example_of_the_docs(lab: Lab, tmp_path: Path, python: Path, left) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "external.md"
+    found = re.findall(r"<!-- external: (\S+) -->\n```\w+\n(.*?)```", page.read_text(), re.DOTALL)
+    for name, text in found:
+        (tmp_path / name).write_text(text)
+    (tmp_path / "venv").symlink_to(python.parents[1])
+    assert [name for name, _ in found] == ["old-model.toml", "old_model.py"]
+    # the second environment, with numpy in reach
+    packages = next(python.parents[1].glob("lib/python*/site-packages"))
+    numpy_alone = tmp_path / "packages"
+    numpy_alone.mkdir()
+    for source in Path(np.__file__).parents[1].glob("numpy*"):
+        (numpy_alone / source.name).symlink_to(source)
+    (packages / "numpy.pth").write_text(str(numpy_alone))
+    try:
+        outcome = run(lab, tmp_path / "old-model.toml", "old-model", more="--set levels=5")
+    finally:
+        (packages / "numpy.pth").unlink()
+    assert outcome.code == 0, outcome.err
+    (record,) = outcome.records
+    assert record.bits_per_image == pytest.approx(64 * 64 * np.log2(5))
+    assert record.model.environment.keys() == {"python", "numpy"}
+    reference = canonical(picture(3, (96, 80)), 64).astype(np.float32) / 127.5 - 1
+    levels = ((reference.mean(axis=2) + 1) * 2).round() / 2 - 1
+    difference = np.floor(levels * 127.5 + 128).clip(0, 255)[..., None] - (reference + 1) * 127.5
+    psnr = 10 * np.log10(255**2 / (difference**2).mean())
+    assert table(lab.bench, "old-model").loc["003", "psnr"] == pytest.approx(psnr, abs=0.02)
+
+
 def test_a_generator_has_the_pictures_and_the_cost_that_it_tells(
     bench: Bench, tmp_path: Path, python: Path, left
 ) -> None:
@@ -273,8 +304,8 @@ def test_shapes_are_checked_by_the_engine(lab: Lab, tmp_path: Path, left) -> Non
         ("wrong-shape", "returned shape (1, 3, 65, 64), expected (1, 3, 64, 64)"),
         ("too-few", "returned codes of 0 images for 1"),
     ):
-        for picture in lab.pictures.iterdir():
-            whiten(picture)
+        for path in lab.pictures.iterdir():
+            whiten(path)
         declared = declare(tmp_path, "raw", sys.executable, script, "raw", fault, tmp_path)
         outcome = run(lab, declared, "raw")
         assert outcome.code == 2

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import array
 import ast
+import contextlib
 import json
 import os
 import platform
@@ -96,8 +97,8 @@ def serve(
             path), returns the model.
         card: ``name`` and ``kind`` of the model, and any other member of its card in the
             declaration; layton-bench refuses to start where one differs.
-        environment: versions for the record; by default Python's, and those of numpy and torch
-            once they are imported.
+        environment: versions for the record; by default Python's and numpy's, and those of torch,
+            transformers and diffusers where ``load`` has imported them.
     """
     wire = _Wire()
     hello = wire.read()
@@ -278,6 +279,8 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _versions() -> dict[str, str]:
+    with contextlib.suppress(ImportError):
+        import numpy  # noqa: F401  arrays will arrive as its own
     versions = {"python": platform.python_version()}
     for name in ("numpy", "torch", "transformers", "diffusers"):
         module = sys.modules.get(name)
