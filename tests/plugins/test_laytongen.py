@@ -6,17 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 from gpt_models import TEXT, random_gpt
+from tiny_layton import CONFIG
 from tiny_t5 import WIDTH, save_tiny_t5
 
 from layton import LaytonDecoder, T5TextEncoder, TextToImage, Tokenizer
-from layton.config import (
-    NAMED_MODELS,
-    SamplerConfig,
-    TokenizerConfig,
-    UNetConfig,
-    VAEConfig,
-    VQConfig,
-)
+from layton.config import NAMED_MODELS
 from layton.gpt import GPT
 from layton.gpt_config import GENERATORS, Guidance, Sampling
 from layton.ladd import LADD
@@ -25,40 +19,13 @@ from layton_bench_layton import generators
 
 SPECS = {spec.card.name: spec for spec in generators.specs(decoder_params=1000)}
 GPT_CONFIG = replace(TEXT, text_dim=WIDTH, codebook_size=32)
-TOKENIZER = TokenizerConfig(
-    encoder=VQConfig(
-        channels=8,
-        num_res_blocks=1,
-        encoder_ch_mult=(1, 2, 2),
-        decoder_ch_mult=(1, 2, 2),
-        z_channels=8,
-        norm_num_groups=4,
-        codebook_size=32,
-        codebook_dim=4,
-    ),
-    unet=UNetConfig(
-        block_out_channels=(8, 16, 16),
-        num_attention_heads=(1, 2, 2),
-        transformer_layers_per_block=(1, 1, 2),
-        cross_attention_dim=12,
-        norm_num_groups=4,
-        addition_time_embed_dim=8,
-        pooled_text_dim=6,
-    ),
-    vae=VAEConfig(block_out_channels=(8, 8, 16, 16), layers_per_block=1, norm_num_groups=4),
-    sampler=SamplerConfig(steps=2),
-    image_px=64,
-    encode_px=16,
-    encode_px_choices=(16,),
-    condition_channels=(4, 6, 8),
-)
 PROMPTS = [Prompt(key="a", text="a red circle"), Prompt(key="b", text="a cat")]
 
 
 def noisy_tokenizer():
     """Random weights, zero convolutions included."""
     torch.manual_seed(0)
-    tokenizer = Tokenizer(TOKENIZER).eval()
+    tokenizer = Tokenizer(CONFIG).eval()
     with torch.no_grad():
         for parameter in tokenizer.parameters():
             parameter.normal_(std=0.2)
@@ -91,7 +58,7 @@ def test_the_cards_are_true():
 def load(tmp_path, monkeypatch):
     """Loads laytongen-t-star of tiny parts; keyword arguments are the user's options."""
     name, tokenizer = "laytongen-t-star", "layton-t-star"
-    monkeypatch.setitem(NAMED_MODELS, tokenizer, replace(NAMED_MODELS[tokenizer], config=TOKENIZER))
+    monkeypatch.setitem(NAMED_MODELS, tokenizer, replace(NAMED_MODELS[tokenizer], config=CONFIG))
     monkeypatch.setitem(GENERATORS, name, replace(GENERATORS[name], gpt=GPT_CONFIG))
     torch.save({"model": random_gpt(GPT_CONFIG).state_dict()}, tmp_path / "gpt.pth")
     noisy_tokenizer().save_pretrained(tmp_path / "tokenizer")
