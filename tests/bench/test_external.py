@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import platform
+import random
 import re
 import signal
 import subprocess
@@ -410,6 +411,22 @@ def until(is_so: Callable[[], bool], *, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+def test_a_request_longer_than_a_pipe_holds(tmp_path: Path, left) -> None:
+    script = CHILDREN / "painter.py"
+    declared = declare(
+        tmp_path, "painter", sys.executable, script, "painter", kind="generator",
+        more="options.steps = 1",
+    )  # fmt: skip
+    images = load(declared).generate([Prompt(key="0", text="x" * 300_000)], [2**63 - 1])
+    assert images[0, 0, 0, 0] == 300
+    assert images[0, 2, 7, 7] == torch.tensor(noise(2**63 - 1)[-1])
+
+
+def noise(seed: int) -> list[float]:
+    rng = random.Random(seed)
+    return [rng.random() * 2 - 1 for _ in range(3 * 64)]
+
+
 def test_a_model_that_is_dropped_leaves_nothing(tmp_path: Path, left) -> None:
     model = raw(tmp_path, "none")
     assert len(left()) == 3  # the child, its watchdog and the folder
@@ -418,11 +435,16 @@ def test_a_model_that_is_dropped_leaves_nothing(tmp_path: Path, left) -> None:
     assert left() == []
 
 
-def test_a_declaration_is_listed_without_a_start(bench: Bench, tmp_path: Path, left) -> None:
+def test_a_declaration_is_listed_without_a_start(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left
+) -> None:
     declared = declare(tmp_path, "listed", "no-such-program-anywhere")
     outcome = bench("--plugin", declared, "list", "models", "--json")
     rows = {row["model"]: row for row in json.loads(outcome.out)}
     assert rows["listed"]["summary"] == "a child"
+    monkeypatch.setenv("LAYTON_BENCH_PLUGINS", str(declared))
+    again = bench("--plugin", declared.name, "list", "models", "--json")  # named twice
+    assert json.loads(again.out) == json.loads(outcome.out)
     failed = bench("--plugin", declared, "run", "--suite", "photos-256", "--model", "listed")
     assert failed.code == 2
     assert "there is no program 'no-such-program-anywhere'" in failed.err
