@@ -19,7 +19,8 @@ class Finding:
     """One thing looked for.
 
     Attributes:
-        area: ``machine``, ``plugins``, ``data sets``, ``weights`` or ``packages``.
+        area: ``machine``, ``plugins``, ``data sets``, ``weights``, ``models`` (those made of files
+            that are no registered weights) or ``packages``.
         name: what was looked for.
         is_found: whether it is here.
         detail: what was found, or how to get it.
@@ -40,6 +41,7 @@ def examine(plugins: Plugins, data_root: Path | None) -> list[Finding]:
         *_plugins(plugins),
         *_datasets(plugins, data_root),
         *_weights(plugins),
+        *_models(plugins),
         *_packages(plugins),
     ]
 
@@ -104,6 +106,18 @@ def _weights(plugins: Plugins) -> Iterator[Finding]:
             area="weights", name=name, is_found=is_found, detail=detail,
             enables=", ".join(users[name]),
         )  # fmt: skip
+
+
+def _models(plugins: Plugins) -> Iterator[Finding]:
+    specs = {spec.card.name: spec for spec in plugins.models.entries.values()}
+    for name, spec in specs.items():
+        try:
+            files = spec.files()
+        except LaytonBenchError as error:
+            yield Finding(area="models", name=name, is_found=False, detail=str(error))
+            continue
+        if files:
+            yield Finding(area="models", name=name, is_found=True, detail=f"{len(files)} files")
 
 
 def _packages(plugins: Plugins) -> Iterator[Finding]:

@@ -11,7 +11,9 @@ from layton_bench.datasets.fingerprint import (
     cache_folder,
     content_digests,
     duplicates,
+    files_digest,
     fingerprint,
+    prompted_fingerprint,
 )
 from layton_bench.datasets.folder import FileDataset, open_folder
 from layton_bench.errors import ImageError
@@ -48,6 +50,40 @@ class Counting:
 
 def counting(root: Path) -> Counting:
     return Counting(open_folder(root))
+
+
+def test_files_have_the_digest_of_their_contents(tmp_path):
+    paths = [put(tmp_path / name, name.encode()) for name in ("a.bin", "b.bin")]
+    digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+    expected = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    assert files_digest(paths) == files_digest(paths[::-1]) == expected
+    paths[0].rename(tmp_path / "c.bin")
+    assert files_digest([tmp_path / "c.bin", paths[1]]) == expected
+    put(paths[1], b"other", at=LONG_AGO + 1)
+    assert files_digest([tmp_path / "c.bin", paths[1]]) != expected
+    paths[1].unlink()
+    digests = sorted([hashlib.sha256(b"a.bin").hexdigest(), UNREADABLE])
+    expected = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    assert files_digest([tmp_path / "c.bin", paths[1]]) == expected
+
+
+def test_what_is_drawn_for_an_image_counts_where_it_is_asked(tmp_path):
+    put(tmp_path / "a.png", b"one")
+    put(tmp_path / "b.png", b"two")
+    dataset = open_folder(tmp_path)
+    captions = {"a": ("a cat", "more"), "b": ("a dog",)}
+
+    def of(captions):
+        drawn = dataset.with_captions(captions)
+        return prompted_fingerprint(drawn, drawn.items())
+
+    first = of(captions)
+    assert first == of(captions | {"a": ("a cat", "another second one")})
+    assert first != of(captions | {"a": ("a cow",)})
+    assert first != of({"a": ("a dog",), "b": ("a cat",)})  # which prompt is whose
+    drawn = dataset.with_captions(captions)
+    assert prompted_fingerprint(drawn, drawn.items()[::-1]) == first
+    assert fingerprint(drawn, drawn.items()) == fingerprint(dataset, dataset.items())
 
 
 def test_value_by_hand(tmp_path):

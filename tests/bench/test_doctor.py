@@ -10,9 +10,14 @@ from layton_bench.doctor import Finding, examine
 from layton_bench.plugin_manager import Plugins
 
 PLUGIN = """
+    from pathlib import Path
+
     from layton_bench import (
-        DatasetSpec, MetricSpec, ModelCard, ModelSpec, WeightsEntry, hookimpl, hub_file
+        DatasetSpec, MetricSpec, ModelCard, ModelSpec, UserError, WeightsEntry, hookimpl, hub_file
     )
+
+    def lack():
+        raise UserError("pipeline a/b", "it is not here", "Run `hf download a/b`.")
 
     def fail(root):
         raise RuntimeError("no shelf")
@@ -24,6 +29,9 @@ PLUGIN = """
             aliases=("w",),
         )
         register(ModelSpec(card=card, load=lambda context: None))
+        for name, files in (("filed", lambda: [Path("a"), Path("b")]), ("lacking", lack)):
+            card = ModelCard(name=name, kind="generator", family="f", summary="s")
+            register(ModelSpec(card=card, load=lambda context: None, files=files))
 
     @hookimpl
     def layton_bench_register_metrics(register):
@@ -44,6 +52,15 @@ PLUGIN = """
 
 def found(root: Path | None = None) -> dict[tuple[str, str], Finding]:
     return {(f.area, f.name): f for f in examine(Plugins(), root)}
+
+
+def test_models_made_of_files_of_their_own_are_found_or_not(site: Site) -> None:
+    site.plugin("doctored", PLUGIN)
+    models = {name: f for (area, name), f in found().items() if area == "models"}
+    assert (models["filed"].is_found, models["filed"].detail) == (True, "2 files")
+    assert not models["lacking"].is_found
+    assert models["lacking"].detail == "pipeline a/b: it is not here. Run `hf download a/b`."
+    assert "weighty" not in models
 
 
 def test_the_machine_is_described() -> None:
@@ -82,7 +99,8 @@ def test_missing_data_says_where_it_is_expected(tmp_path: Path) -> None:
     coco = found(tmp_path)["data sets", "coco-val2017"]
     assert not coco.is_found
     assert str(tmp_path / "val2017") in coco.detail
-    assert "suites coco5k-1024, coco5k-256, coco5k-512" in coco.enables
+    drawn = "coco-gen-1024, coco-gen-256"
+    assert coco.enables == f"suites {drawn}, coco5k-1024, coco5k-256, coco5k-512"
 
 
 def test_part_of_a_data_set_is_told_as_a_part(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
