@@ -52,7 +52,7 @@ def layton_bench_register_suites(register: Callable[[Traversable], None]) -> Non
 @hookimpl
 def layton_bench_register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     """The data sets of the built-in suites."""
-    for spec in (*catalogue.SPECS, geneval.SPEC, prompt_set.SPEC):
+    for spec in (*catalogue.SPECS, geneval.SPEC, *prompt_set.SPECS):
         register(spec)
 
 

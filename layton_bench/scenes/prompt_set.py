@@ -1,4 +1,4 @@
-"""The prompts of the suite scenes-gen, and its data set."""
+"""The prompts of the suites scenes-gen and scenes-gen-shuffled, and their data sets."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from layton_bench.scenes.grammar import (
 from layton_bench.types import Item
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from layton_bench.metrics.geneval import ScenePrompt
 
 NAME: Final = "scenes-prompts"
+SHUFFLED: Final = "scenes-prompts-shuffled"
 HELD_OUT: Final = "held_out_"
 """Before the tasks whose prompts name held-out pairs."""
 
@@ -51,20 +53,60 @@ def suite_prompts() -> dict[str, tuple[str, ScenePrompt]]:
     }
 
 
+def shuffled_texts() -> dict[str, str]:
+    """Key → the text of another prompt of its task, which asks for something else.
+
+    Each text is given to exactly one other key: within a task in the order of demands, to the one
+    half a task away. A model that ignores its prompts scores the same with these as with its own.
+    """
+    prompts = suite_prompts()
+    by_task: dict[str, list[str]] = {}
+    for key, (task, _) in prompts.items():
+        by_task.setdefault(task, []).append(key)
+    return {
+        key: prompts[other][1].prompt
+        for keys in by_task.values()
+        for key, other in _half_a_task_away(keys, prompts)
+    }
+
+
+def _half_a_task_away(
+    keys: Sequence[str], prompts: Mapping[str, tuple[str, ScenePrompt]]
+) -> Iterable[tuple[str, str]]:
+    # several prompts ask for the same in other words: those are neighbours in this order
+    ordered = sorted(keys, key=lambda key: (sorted(map(repr, prompts[key][1].include)), key))
+    half = len(ordered) // 2
+    return zip(ordered, ordered[half:] + ordered[:half], strict=True)
+
+
 def open_prompts(_root: Path | None = None) -> PromptDataset:
     """The prompts as a data set; they are drawn from the grammar, nothing is read."""
-    return PromptDataset(
-        name=NAME,
-        entries=tuple(
-            Item(key=key, captions=(prompt.prompt,)) for key, (_, prompt) in suite_prompts().items()
+    return _dataset(NAME, {key: prompt.prompt for key, (_, prompt) in suite_prompts().items()})
+
+
+def open_shuffled(_root: Path | None = None) -> PromptDataset:
+    """The same keys with each other's prompts."""
+    shuffled = shuffled_texts()
+    return _dataset(SHUFFLED, {key: shuffled[key] for key in suite_prompts()})
+
+
+def _dataset(name: str, texts: Mapping[str, str]) -> PromptDataset:
+    entries = tuple(Item(key=key, captions=(text,)) for key, text in texts.items())
+    return PromptDataset(name=name, entries=entries)
+
+
+SPECS: Final = tuple(
+    DatasetSpec(name=name, summary=summary, num_items=600, open=opened, has_images=False)
+    for name, summary, opened in (
+        (
+            NAME,
+            "600 prompts about coloured shapes, from the scenes' grammar; no download",
+            open_prompts,
+        ),
+        (
+            SHUFFLED,
+            "the same, each under the key of another: a control for scenes-gen",
+            open_shuffled,
         ),
     )
-
-
-SPEC: Final = DatasetSpec(
-    name=NAME,
-    summary="600 prompts about coloured shapes, from the scenes' grammar; no download",
-    num_items=600,
-    open=open_prompts,
-    has_images=False,
 )

@@ -21,7 +21,12 @@ from layton_bench.scenes.grammar import (
 )
 from layton_bench.scenes.judge import judge_image
 from layton_bench.scenes.metrics import judge_batch
-from layton_bench.scenes.prompt_set import HELD_OUT_TASKS, open_prompts, suite_prompts
+from layton_bench.scenes.prompt_set import (
+    HELD_OUT_TASKS,
+    open_prompts,
+    open_shuffled,
+    suite_prompts,
+)
 from layton_bench.types import Prompt, ScoredBatch
 
 ORACLE, RANDOM = (
@@ -51,6 +56,23 @@ def test_the_prompts_do_not_drift():
     assert texts[0] == "a circle"
     assert texts[299] == "an image of a red triangle and a blue diamond"
     assert texts[-1] == "two white stars"
+
+
+def test_shuffled_prompts_ask_for_something_else():
+    prompts = suite_prompts()
+    shuffled = {item.key: item.captions[0] for item in open_shuffled().items()}
+    assert list(shuffled) == list(prompts)
+    for task in (*SCENE_TASKS, *HELD_OUT_TASKS):
+        own = {key: prompt.prompt for key, (of, prompt) in prompts.items() if of == task}
+        # the same texts, each given to another
+        assert Counter(shuffled[key] for key in own) == Counter(own.values())
+    for key, (_, prompt) in prompts.items():
+        asked, given = (
+            Counter(clause.model_dump_json() for clause in each.include)
+            for each in (prompt, parse(shuffled[key]))
+        )
+        assert asked != given, key
+    assert shuffled["single_object-000"] == "a photo of a ring"
 
 
 @pytest.mark.parametrize("task", SCENE_TASKS)
@@ -132,6 +154,17 @@ def test_a_run_of_the_oracle_and_of_chance(bench):
         assert speed.images_per_second[1] == pytest.approx(1 / speed.seconds_p50)
         assert speed.best_images_per_second == max(speed.images_per_second.values())
         assert (speed.stage_seconds, speed.nfe, speed.unavailable) == ({}, None, None)
+
+
+def test_who_is_given_another_prompt_is_judged_by_its_own(bench):
+    done = bench("run", "--suite", "scenes-gen-shuffled", "--model", "scenes-oracle",
+                 "--limit", "24")  # fmt: skip
+    assert done.code == 0, done.err
+    (record,) = done.records
+    assert {result.value for result in record.metrics.values()} == {0.0}
+    assert record.metrics["scenes"].n == 12
+    # not comparable with the suite's own
+    assert "ref:scenes-prompts-shuffled" in record.metrics["scenes"].signature
 
 
 def test_reasons_are_in_the_table(bench):

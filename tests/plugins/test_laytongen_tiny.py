@@ -286,11 +286,11 @@ def test_the_command_line_refuses_before_it_draws(bench, models, tmp_path, text,
 
 
 def test_a_run_of_the_scenes(bench, models, offline):
-    done = bench("run", "--suite", "scenes-gen", "--model", NAME, "--limit", "12")
+    done = bench("run", "--suite", "scenes-gen", "--model", NAME, "--limit", "6")
     assert done.code == 0, done.err
     (record,) = done.records
-    assert record.metrics["scenes"].n == 6
-    assert record.metrics["scenes-held-out"].n == 4
+    assert record.metrics["scenes"].n == 3
+    assert record.metrics["scenes-held-out"].n == 2
     assert record.model.card.cfg_scale == 2.0
     assert list(record.model.weights) == ["files"]
     assert record.throughput.nfe == 2
