@@ -21,6 +21,9 @@ _MAX_CHARACTERS = 5000
 class TextEncoder(Protocol):
     """Turns texts into features."""
 
+    def check(self, texts: Sequence[str]) -> None:
+        """Raise PromptError for one that cannot be used; runs nothing."""
+
     def encode(self, texts: Sequence[str]) -> list[Tensor]:
         """Features of each text, (n, text_dim); PromptError for one that cannot be used."""
 
@@ -84,6 +87,11 @@ class T5TextEncoder:
                 str(name), f"no T5 encoder can be loaded ({error})", "Pass a folder that holds one."
             ) from None
         return cls(model.to(device, dtype).eval(), tokenizer, max_tokens=max_tokens)
+
+    def check(self, texts: Sequence[str]) -> None:
+        """Raise what `encode` would, without running the model."""
+        for text in texts:
+            self._tokens(text)
 
     def encode(self, texts: Sequence[str]) -> list[Tensor]:
         """Features of each text, (n, text_dim) in the model's dtype.

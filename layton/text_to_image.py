@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from layton.errors import ConfigError
-from layton.generate import CodeGenerator, Conditions, check_seeds
+from layton.generate import CodeGenerator, Conditions, check_conditions, check_seeds
 from layton.gpt import GPT
 from layton.gpt_config import GPTConfig, Guidance, Sampling
 from layton.packed import pack_linears
@@ -165,6 +165,10 @@ class ClassToImage(_ToImage):
 
     _condition = "class"
 
+    def check(self, classes: Sequence[int]) -> None:
+        """Raise what `generate` would for these classes, without drawing."""
+        check_conditions(torch.tensor(classes, dtype=torch.int64), self.codes.model.config)
+
     def generate(
         self,
         classes: Sequence[int],
@@ -216,6 +220,10 @@ class TextToImage(_ToImage):
             gpt, decoder, guidance=guidance, sampling=sampling, compiled=compiled, watch=watch
         )
         self.text_encoder = text_encoder
+
+    def check(self, prompts: Sequence[str]) -> None:
+        """Raise what `generate` would for these prompts, without drawing."""
+        self.text_encoder.check(prompts)
 
     def generate(
         self,

@@ -112,6 +112,11 @@ class WordEncoder(nn.Module):
         device = self.positions.device
         return numbers.to(device), mask.to(device)
 
+    def check(self, texts: Sequence[str]) -> None:
+        """Raise PromptError for a text that `numbers` refuses."""
+        for text in texts:
+            self.numbers(text)
+
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> list[Tensor]:
         """Features of each text, (n, D), as `layton.text.TextEncoder` has it."""

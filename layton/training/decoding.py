@@ -124,12 +124,26 @@ class DecoderPhase(Phase):
         return z
 
 
-def open_tokenizer(source: Path, *, lora: Path | None = None, for_sizes: bool = False) -> Tokenizer:
-    """The tokenizer folder that a phase starts from, float32; its sizes alone for counting."""
+def open_tokenizer(
+    source: Path, *, steps: int | None = None, lora: Path | None = None, for_sizes: bool = False
+) -> Tokenizer:
+    """The tokenizer folder that a phase starts from, float32.
+
+    Args:
+        source: the folder.
+        steps: it becomes a consistency decoder of so many steps; None leaves its sampler.
+        lora: an acceleration LoRA to merge.
+        for_sizes: its configuration alone, for counting.
+    """
     if for_sizes:
         path = source / "config.json"
-        return Tokenizer(config_from_json(path.read_text(), source=str(path)))
-    return load_tokenizer(Tokenizer, source, lora=lora)
+        tokenizer = Tokenizer(config_from_json(path.read_text(), source=str(path)))
+    else:
+        tokenizer = load_tokenizer(Tokenizer, source, lora=lora)
+    if steps is not None:
+        sampler = replace(tokenizer.config.sampler, kind="consistency", steps=steps)
+        tokenizer.config = replace(tokenizer.config, sampler=sampler)
+    return tokenizer
 
 
 def tokenizer_from_parts(

@@ -10,7 +10,9 @@ from diffusers import AutoencoderKL
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
+from layton.checkpoint import load_strict
 from layton.config import VAEConfig
+from layton.diffusers_parts import read_part
 from layton.training.losses import kl_divergence
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
@@ -33,6 +35,8 @@ class Recipe(PhaseRecipe):
     """Which phase."""
     vae: VAEConfig = VAEConfig()
     """Sizes; the scaling factor is measured and written at the end."""
+    init: Path | None = None
+    """A diffusers folder with a `vae` of these sizes to start from."""
     kl_weight: NonNegativeFloat = 1e-6
     """Factor on the KL divergence, summed over an image's latents."""
     reconstruction: ReconstructionRecipe = ReconstructionRecipe()
@@ -40,7 +44,11 @@ class Recipe(PhaseRecipe):
 
     def build(self, *, for_sizes: bool = False) -> VAEPhase:
         """See `PhaseRecipe.build`."""
-        return VAEPhase(self, with_perceptual=not for_sizes)
+        phase = VAEPhase(self, with_perceptual=not for_sizes)
+        if self.init is not None and not for_sizes:
+            start = read_part(self.init, "vae")
+            load_strict(phase.vae, start.state_dict(), source=str(self.init))
+        return phase
 
 
 class VAEPhase(Phase):
@@ -63,7 +71,7 @@ class VAEPhase(Phase):
     def forward(self, batch: Batch, step: int) -> Outcome:
         """Reconstruct the images through a sample of their latents; see `Phase.forward`."""
         images = images_of(batch)
-        if step == 0 and self.training:
+        if step == 0 and self.training and self._recipe.init is None:
             self._start(images)
         posterior = self.vae.encode(images).latent_dist
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
