@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# What torch says on Linux, on Windows, and of CUDA and its libraries, in plain RuntimeErrors.
+_NO_MEMORY = (
+    "can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+)  # fmt: skip
 # A model that has failed on this many samples and succeeded on none is stopped.
 _HOPELESS_AFTER = 8
 
@@ -104,7 +108,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
 
 
 def _timed(batches: Iterable[ImageBatch], clock: Clock) -> Iterator[ImageBatch]:
