@@ -100,7 +100,8 @@ class Checkpoints:
             return
         for number, model in enumerate(models):
             inner = self.accelerator.unwrap_model(model)
-            state = {k: v.contiguous() for k, v in inner.state_dict().items() if k in _kept(inner)}
+            kept = _kept(inner)
+            state = {k: v.contiguous() for k, v in inner.state_dict().items() if k in kept}
             save_file(state, f"{folder}/trained-{number}.safetensors")
 
     def _load_trained(self, models: list[nn.Module], folder: str) -> None:
