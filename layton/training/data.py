@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from layton.training.recipe import DataRecipe, RunRecipe, Stage
 
-__all__ = ["Batch", "Stream", "collate", "crop", "make_loader"]
+__all__ = ["Batch", "Stream", "collate", "crop", "make_loader", "opened"]
 
 # what a phase sees: "seeds" int64 (B,); "captions" list[str]; and as the sources have them
 # "images" float32 (B, 3, S, S) in [-1, 1], "codes" int64 (B, N), "latents" float32 (B, C, h, w)
@@ -69,6 +69,13 @@ class Stream(Dataset[dict[str, Any]]):
             # (variants, …): several crops of one image were kept, one is drawn
             item[name] = tensor[int(rng.integers(len(tensor)))]
         return item
+
+    def __getitems__(self, indices: Sequence[tuple[int, int]]) -> Batch | DataError:
+        """A batch, or what is wrong with it: between processes an exception would lose its parts."""
+        try:
+            return collate([self[index] for index in indices])
+        except DataError as error:
+            return error
 
     def _load(self, position: int) -> Sample:
         epoch, place = divmod(position, self.epoch_size)
@@ -133,8 +140,11 @@ class _Steps(Sampler[list[tuple[int, int]]]):
 
 def make_loader(
     stream: Stream, recipe: RunRecipe, stage: Stage, *, first_position: int, num_steps: int
-) -> DataLoader[dict[str, Any]]:
-    """Batches of one stage from a position on, one for each forward pass of all processes."""
+) -> DataLoader[Batch | DataError]:
+    """Batches of one stage from a position on, one for each forward pass of all processes.
+
+    They are to be opened by `opened`.
+    """
     batch_size = stage.batch_size // recipe.accumulate
     return DataLoader(
         stream,
@@ -142,9 +152,24 @@ def make_loader(
             first_position, num_steps * recipe.accumulate, batch_size, stage.size_px
         ),
         num_workers=recipe.data.num_workers,
-        collate_fn=collate,
+        collate_fn=_as_it_is,
         persistent_workers=False,
     )
+
+
+def _as_it_is(batch: Batch | DataError) -> Batch | DataError:
+    return batch
+
+
+def opened(batch: Batch | DataError) -> Batch:
+    """What a loader hands out, as a batch.
+
+    Raises:
+        DataError: a sample could not be read; it is named.
+    """
+    if isinstance(batch, DataError):
+        raise batch
+    return batch
 
 
 def collate(items: Sequence[dict[str, Any]]) -> Batch:

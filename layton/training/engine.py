@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from layton.training.checkpoints import Checkpoints
-from layton.training.data import Stream, collate, make_loader
+from layton.training.data import Stream, collate, make_loader, opened
 from layton.training.errors import NonFiniteLossError
 from layton.training.evaluation import evaluate
 from layton.training.optim import learning_rate, make_optimizer
@@ -109,7 +109,8 @@ class Trainer:
             loader = make_loader(
                 self.stream, recipe, stage, first_position=first, num_steps=end - max(step, start)
             )
-            for passes, batch in enumerate(self.accelerator.prepare_data_loader(loader), 1):
+            for passes, read in enumerate(self.accelerator.prepare_data_loader(loader), 1):
+                batch = opened(read)
                 outcome = self._train_on(batch, step)
                 if passes % recipe.accumulate == 0:
                     step += 1

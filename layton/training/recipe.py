@@ -60,8 +60,8 @@ class SourceRecipe(StrictModel):
     """One source of training samples."""
 
     path: Path
-    """A folder of images, of WebDataset shards (*.tar), a saved Hugging Face data set, or a file
-    or folder of codes and latents that `layton extract` wrote."""
+    """A folder of images, of WebDataset shards (*.tar), a Hugging Face data set (a folder or its hub
+    id), or a folder of codes and latents that `layton extract` wrote."""
     kind: Literal["images", "shards", "dataset", "extracted"] = "images"
     """What lies at the path."""
     repeat: PositiveInt = 1

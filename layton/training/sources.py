@@ -59,7 +59,7 @@ def open_source(recipe: SourceRecipe) -> Source:
     Raises:
         DataError: there is nothing of that kind at the path.
     """
-    if not recipe.path.exists():
+    if recipe.kind != "dataset" and not recipe.path.exists():
         raise DataError(str(recipe.path), "no such file or folder", "Check data.sources.")
     if recipe.kind == "images":
         return ImageFolder(recipe.path)
@@ -85,7 +85,7 @@ class ImageFolder:
         self._captions = {
             str(metadata.parent / line["file_name"]): str(line.get("text", ""))
             for metadata in folder.rglob("metadata.jsonl")
-            for line in _json_lines(metadata)
+            for line in _named_lines(metadata)
         }
 
     def __len__(self) -> int:
@@ -121,7 +121,7 @@ class Shards:
 
 
 class HubDataset:
-    """A Hugging Face data set: a folder of `save_to_disk`, or one that `load_dataset` opens."""
+    """A Hugging Face data set: a folder of `save_to_disk`, or what `load_dataset` opens by name."""
 
     def __init__(self, recipe: SourceRecipe) -> None:
         try:
@@ -132,10 +132,15 @@ class HubDataset:
             ) from None
         self._recipe = recipe
         loaded: Any
-        if (recipe.path / "state.json").is_file():
-            loaded = datasets.load_from_disk(str(recipe.path))
-        else:
-            loaded = datasets.load_dataset(str(recipe.path), split="train")
+        try:
+            if (recipe.path / "state.json").is_file():
+                loaded = datasets.load_from_disk(str(recipe.path))
+            else:
+                loaded = datasets.load_dataset(str(recipe.path), split="train")
+        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+            raise DataError(
+                str(recipe.path), f"cannot be opened as a data set ({error})", "Check data.sources."
+            ) from None
         if recipe.image_column not in loaded.column_names:
             raise DataError(
                 str(recipe.path),
@@ -149,11 +154,15 @@ class HubDataset:
 
     def load(self, index: int) -> Sample:
         """Read one row."""
-        row = self._rows[index]
-        image = row[self._recipe.image_column]
-        return Sample(
-            image=image.convert("RGB"), caption=str(row.get(self._recipe.caption_column, ""))
-        )
+        try:
+            row = self._rows[index]
+            image = row[self._recipe.image_column].convert("RGB")
+        except (OSError, ValueError, AttributeError, Image.DecompressionBombError) as error:
+            name = f"{self._recipe.path}, row {index}"
+            raise DataError(
+                name, f"cannot be read as an image ({error})", "Leave it out."
+            ) from None
+        return Sample(image=image, caption=str(row.get(self._recipe.caption_column, "")))
 
 
 def _opened(file: Path | io.BytesIO, *, name: str) -> Image.Image:
@@ -164,12 +173,15 @@ def _opened(file: Path | io.BytesIO, *, name: str) -> Image.Image:
         raise DataError(name, f"cannot be read as an image ({error})", "Leave it out.") from None
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+def _named_lines(path: Path) -> Iterator[dict[str, Any]]:
+    for number, text in enumerate(path.read_text("utf-8").splitlines(), 1):
         try:
-            yield json.loads(line)
+            line = json.loads(text)
         except ValueError as error:
             raise DataError(f"{path}:{number}", f"is no JSON ({error})") from None
+        if not isinstance(line, dict) or "file_name" not in line:
+            raise DataError(f"{path}:{number}", "names no file", 'Each line has a "file_name".')
+        yield line
 
 
 def _index(shard: Path) -> list[tuple[Path, dict[str, tuple[int, int]]]]:

@@ -172,9 +172,7 @@ def test_lpips_reads_torchvisions_file_of_the_backbone(tmp_path):
         expected = reference(x, y)
         assert torch.equal(loaded(x, y), expected)
     assert not any(p.requires_grad for p in loaded.parameters())
-    terms = PixelTerms(
-        ReconstructionRecipe(l1=0.5, lpips=2.0, lpips_net=net, lpips_weights=file)
-    )
+    terms = PixelTerms(ReconstructionRecipe(l1=0.5, lpips=2.0, lpips_net=net, lpips_weights=file))
     total, parts = terms(x, y)
     assert float(parts["lpips"]) == pytest.approx(float(expected.mean()), rel=1e-6)
     weighed = 0.5 * float(parts["l1"]) + 2.0 * float(parts["lpips"])
