@@ -15,6 +15,7 @@ from layton_bench.models import (
     ModelSpec,
     TellsCost,
     Tokenizer,
+    check_prompts,
 )
 from layton_bench.types import Codes, Prompt
 
@@ -63,6 +64,10 @@ class ResizedGenerator:
     def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
         """Draw float32 images in [-1, 1], (B, 3, size_px, size_px)."""
         return resize(self.generator.generate(prompts, seeds), (self.size_px, self.size_px))
+
+    def check_prompts(self, prompts: Sequence[Prompt]) -> None:
+        """Raise UserError for a prompt that the model cannot draw."""
+        check_prompts(self.generator, prompts)
 
     def latest_cost(self) -> CallCost:
         """What the model tells of its latest call."""

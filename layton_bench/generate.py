@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from layton_bench.candidates import check_images
 from layton_bench.errors import LaytonBenchError, UserError
 from layton_bench.images import RoundingRule, to_pil, to_uint8
-from layton_bench.models import Generator
+from layton_bench.models import Generator, check_prompts
 from layton_bench.record import output_error
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Failure, Prompt
@@ -95,9 +95,11 @@ def draw(
     A file counts as there when its metadata names the same model, prompt and seed.
 
     Raises:
-        UserError: the folder cannot be written; the pictures before it are kept.
+        UserError: the model cannot draw one of the prompts, and none has been drawn; the folder
+            cannot be written, and the pictures before it are kept.
     """
     missing = [p for p in pictures if not _is_drawn(p, model_name)]
+    check_prompts(generator, [p.prompt for p in missing])
     on_progress(len(pictures) - len(missing))
     failures: list[Failure] = []
     for start in range(0, len(missing), batch_size):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from layton_bench.errors import LaytonBenchError, UserError
 from layton_bench.types import Codes, Prompt
 
 if TYPE_CHECKING:
@@ -68,6 +69,34 @@ class TellsCost(Protocol):
 
     def latest_cost(self) -> CallCost:
         """Cost of the latest ``generate``."""
+
+
+@runtime_checkable
+class ChecksPrompts(Protocol):
+    """A generator that knows which prompts it can draw; they are checked before any is drawn."""
+
+    def check_prompts(self, prompts: Sequence[Prompt]) -> None:
+        """Raise UserError for a prompt that it cannot draw; quick."""
+
+
+def check_prompts(generator: Generator, prompts: Sequence[Prompt]) -> None:
+    """Ask a generator whether it can draw these; one that does not know is not asked.
+
+    Raises:
+        UserError: it cannot draw one of them, or fails to say.
+    """
+    if not isinstance(generator, ChecksPrompts):
+        return
+    try:
+        generator.check_prompts(prompts)
+    except LaytonBenchError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        raise UserError(
+            "the model",
+            f"it failed to check its prompts ({type(error).__name__}: {error})",
+            "Ask the plugin's author.",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from layton_bench.clock import StageClock
@@ -34,6 +34,7 @@ class _Prompted(ABC, Generic[V]):
         errors: what the library raises for an input it cannot take; it becomes a UserError.
         stages: the clock under which ``draw`` runs its stages; None tells no stages.
         nfe: forward passes of the denoiser for one image, under the options in force.
+        check: raises one of ``errors`` for values that cannot be drawn, without drawing any.
     """
 
     def __init__(
@@ -44,12 +45,20 @@ class _Prompted(ABC, Generic[V]):
         errors: type[Exception],
         stages: StageClock | None = None,
         nfe: int | None = None,
+        check: Callable[[Sequence[V]], None] = lambda _: None,
     ) -> None:
         self._draw = draw
         self._name = name
         self._errors = errors
         self._stages = stages
         self._nfe = nfe
+        self._check = check
+
+    def check_prompts(self, prompts: Sequence[Prompt]) -> None:
+        """Raise UserError for a prompt that cannot be drawn."""
+        values = [self._value(prompt) for prompt in prompts]
+        with as_user_error(self._errors):
+            self._check(values)
 
     def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
         """Draw float32 images in [-1, 1], (B, 3, H, W); raises UserError for a prompt it can't."""

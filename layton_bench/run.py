@@ -246,6 +246,8 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     metrics |= under_decode_seeds(wanted, metrics, context, plan.options.decode_seeds)
     held = allocated_device_mib(plan.device)
     candidates = plan.start(clock)
+    if isinstance(candidates, Draw):
+        models.check_prompts(candidates.model, prompts_of(plan.items))
     model = model.model_copy(update={"environment": _environment(candidates)})
     throughput = _throughput(plan, candidates, model, held)
     begin = time.perf_counter()

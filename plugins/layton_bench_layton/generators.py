@@ -156,4 +156,11 @@ def assemble(
             watch=stages,
         )
         passes = len(tokenizer.tokenizer.timesteps(tokenizer.steps))
-    return TextGenerator(model.generate, name=name, errors=LaytonError, stages=stages, nfe=passes)
+    return TextGenerator(
+        model.generate,
+        name=name,
+        errors=LaytonError,
+        stages=stages,
+        nfe=passes,
+        check=model.check,
+    )

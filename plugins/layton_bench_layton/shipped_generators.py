@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from layton.errors import ConfigError, LaytonError
 from layton.generator_folder import GENERATOR_FILE, read_generator
@@ -128,7 +128,7 @@ def _card(shipped: ShippedGenerator) -> ModelCard:
 
 
 def _unusable(name: str, error: LaytonError) -> ModelSpec:
-    def load(_: LoadContext) -> Generator:
+    def refuse(_: LoadContext | None = None) -> NoReturn:
         with as_user_error(LaytonError):
             raise error
 
@@ -138,7 +138,7 @@ def _unusable(name: str, error: LaytonError) -> ModelSpec:
         family="layton",
         summary=f"cannot be used: {error.thing}: {error.reason}",
     )
-    return ModelSpec(card=card, load=load)
+    return ModelSpec(card=card, load=refuse, files=refuse)
 
 
 def _load(shipped: ShippedGenerator, context: LoadContext) -> Generator:

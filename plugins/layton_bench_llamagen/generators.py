@@ -164,7 +164,9 @@ def _load(name: str, context: LoadContext) -> Generator:
             classes = ClassToImage(
                 gpt, decoder, guidance=guidance, sampling=sampling, compiled=compiled, watch=stages
             )
-            return ClassGenerator(classes.generate, name=name, errors=LaytonError, stages=stages)
+            return ClassGenerator(
+                classes.generate, name=name, errors=LaytonError, stages=stages, check=classes.check
+            )
         encoder = T5TextEncoder.from_pretrained(
             context.weights(TEXT_ENCODER), dtype=dtype, device=device
         )
@@ -172,7 +174,9 @@ def _load(name: str, context: LoadContext) -> Generator:
             encoder, gpt, decoder, guidance=guidance, sampling=sampling, compiled=compiled,
             watch=stages,
         )  # fmt: skip
-        return TextGenerator(texts.generate, name=name, errors=LaytonError, stages=stages)
+        return TextGenerator(
+            texts.generate, name=name, errors=LaytonError, stages=stages, check=texts.check
+        )
 
 
 SPECS: Final = tuple(

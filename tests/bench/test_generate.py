@@ -10,7 +10,10 @@ import torch
 from lab import Bench
 from PIL import Image
 
+from layton_bench.adapter import ResizedGenerator
+from layton_bench.errors import UserError
 from layton_bench.generate import draw, file_name, grid, plan_pictures
+from layton_bench.models import check_prompts
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Prompt
 
@@ -29,6 +32,17 @@ class Painter:
             torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(s)) * 2 - 1 for s in seeds
         ]
         return torch.stack(made)
+
+
+class Choosy(Painter):
+    """Knows beforehand what it cannot draw."""
+
+    def check_prompts(self, prompts) -> None:
+        for prompt in prompts:
+            if prompt.text == "never":
+                raise UserError("prompt 'never'", "not this one", "Give another.")
+            if prompt.text == "broken":
+                raise ArithmeticError("no idea")
 
 
 def prompts(*texts: str) -> list[Prompt]:
@@ -138,3 +152,18 @@ def test_the_command_draws_the_oracles_scenes(
         refused = bench("generate", *words, *words_given)
         assert (refused.code, told in refused.err) == (2, True), refused.err
     assert "it is a tokenizer" in bench("generate", "--model", "identity", "x").err
+
+
+@pytest.mark.parametrize(("text", "told"), [("never", "not this one"), ("broken", "no idea")])
+def test_prompts_are_checked_before_any_is_drawn(tmp_path: Path, text: str, told: str) -> None:
+    painter = Choosy()
+    with pytest.raises(UserError, match=told):
+        drawn(tmp_path, painter, "a", "b", text)
+    with pytest.raises(UserError, match=told):
+        check_prompts(ResizedGenerator(painter, 8), prompts("a", text))
+    assert painter.drawn == []
+    drawn(tmp_path, painter, "a")
+    assert painter.drawn == ["a"]
+    # a picture that is there is not asked about again
+    drawn(tmp_path, painter, "a", "b")
+    assert painter.drawn == ["a", "b"]

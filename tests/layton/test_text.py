@@ -65,8 +65,10 @@ def test_texts_that_cannot_be_used(encoder, monkeypatch, text, message):
         raise AssertionError("work started")
 
     monkeypatch.setattr(encoder, "model", started)
-    with pytest.raises(PromptError, match=message):
-        encoder.encode(["a cat", text])
+    for refuse in (encoder.encode, encoder.check):
+        with pytest.raises(PromptError, match=message):
+            refuse(["a cat", text])
+    encoder.check(["a cat"])
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):

@@ -146,6 +146,9 @@ def test_prompts_that_cannot_be_drawn(encoder, text, reason):
     with pytest.raises(PromptError, match=reason) as caught:
         encoder.encode(["a red circle", text])
     assert len(str(caught.value)) < 400
+    with pytest.raises(PromptError, match=reason):
+        encoder.check(["a red circle", text])
+    encoder.check(["a red circle"])
 
 
 def test_the_known_words_are_told(encoder):

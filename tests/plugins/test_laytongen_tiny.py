@@ -20,6 +20,7 @@ from layton.gpt_loading import load_gpt, save_gpt
 from layton.words import WordEncoder, WordsConfig, load_words, save_words, vocabulary
 from layton_bench import LoadContext, Prompt, UserError
 from layton_bench.plugin_manager import Plugins
+from layton_bench.scenes import prompt_set
 from layton_bench.scenes.prompt_set import suite_prompts
 from layton_bench_layton import shipped_generators
 
@@ -242,6 +243,7 @@ def test_a_broken_folder_is_named_and_hides_no_other(models, spoil, reason):
     spoil(models / NAME)
     assert {"layton-h", "laytongen-h", TOKENIZER} < registered().keys()
     with pytest.raises(UserError, match=reason):
+        registered()[NAME].files()
         load()
 
 
@@ -279,10 +281,23 @@ def test_the_command_line_draws_without_a_network(bench, models, offline):
     [("a red cow", "cow"), ("!", "no words"), ("", "empty"), ("a circle " * 8, "16 words")],
 )
 def test_the_command_line_refuses_before_it_draws(bench, models, tmp_path, text, told):
-    done = bench("generate", "--model", NAME, TEXTS[0], text, "-o", "out")
+    # the prompt at fault is in the second batch
+    done = bench("generate", "--model", NAME, *TEXTS * 2, text, "-o", "out")
     assert done.code == 2
     assert told in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_refuses_before_it_draws(bench, models, tmp_path, monkeypatch):
+    monkeypatch.setattr(TextToImage, "generate", None)
+    prompts = dict(suite_prompts())
+    key, (task, prompt) = prompts.popitem()
+    prompts[key] = (task, prompt.model_copy(update={"prompt": "a red cow"}))
+    monkeypatch.setattr(prompt_set, "suite_prompts", lambda: prompts)
+    done = bench("run", "--suite", "scenes-gen", "--model", f"{NAME}@256")
+    assert done.code == 2
+    assert "never saw: cow" in done.err
+    assert done.records == []
 
 
 def test_a_run_of_the_scenes(bench, models, offline):

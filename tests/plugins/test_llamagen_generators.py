@@ -150,8 +150,12 @@ def test_texts_are_drawn_under_given_settings(load, decoder):
     ],
 )
 def test_prompts_that_cannot_be_drawn(load, name, prompt, message):
+    generator = load(name)
     with pytest.raises(UserError, match=message):
-        load(name).generate([prompt], [0])
+        generator.generate([prompt], [0])
+    with pytest.raises(UserError, match=message):
+        generator.check_prompts([prompt])
+    generator.check_prompts(CLASSES if "c2i" in name else TEXTS)
 
 
 def test_wrong_files_and_settings_are_named(load):
