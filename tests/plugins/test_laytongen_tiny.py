@@ -17,10 +17,17 @@ from layton import LaytonDecoder, TextToImage
 from layton.generator_folder import GeneratorSettings, write_generator
 from layton.gpt_config import Guidance, Sampling
 from layton.gpt_loading import load_gpt, save_gpt
-from layton.words import WordEncoder, WordsConfig, load_words, save_words, vocabulary
+from layton.words import (
+    WordEncoder,
+    WordsConfig,
+    load_words,
+    save_words,
+    split_words,
+    vocabulary,
+)
 from layton_bench import LoadContext, Prompt, UserError
 from layton_bench.plugin_manager import Plugins
-from layton_bench.scenes import prompt_set
+from layton_bench.scenes import prompt_set, sample_caption
 from layton_bench.scenes.prompt_set import suite_prompts
 from layton_bench_layton import shipped_generators
 
@@ -261,7 +268,7 @@ def test_the_first_folder_of_a_name_counts(models, tmp_path, monkeypatch):
 
 
 def test_the_command_line_draws_without_a_network(bench, models, offline):
-    assert "its card" not in Plugins().model(NAME).card.summary
+    assert Plugins().model(NAME).card.sizes_px == (256,)
     done = bench("generate", "--model", NAME, *TEXTS, "-o", "out")
     assert done.code == 0, done.err
     names = ["00000-a-red-circle-left-of-a-blue-square-00.png", "00001-two-stars-00.png"]
@@ -309,3 +316,11 @@ def test_a_run_of_the_scenes(bench, models, offline):
     assert record.model.card.cfg_scale == 2.0
     assert list(record.model.weights) == ["files"]
     assert record.throughput.nfe == 2
+
+
+def test_training_captions_hold_every_word_of_the_suite():
+    rng = np.random.default_rng(0)
+    captions = [sample_caption(rng).prompt for _ in range(1500)]
+    assert set(vocabulary(captions)) >= set(WORDS)
+    # the recipe's max_words
+    assert max(len(split_words(caption)) for caption in captions) <= 32
