@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from layton_bench import models
 from layton_bench.datasets.embedded import open_photos
 from layton_bench.devices import resolve_device, torch_dtype
+from layton_bench.engine import is_out_of_memory
 from layton_bench.errors import UserError
 from layton_bench.images import decode_rgb, to_signed, to_tensor
 from layton_bench.models import ModelSpec, Tokenizer
@@ -25,6 +27,7 @@ from layton_bench.timing import (
     matmul_rate,
     measure,
     measure_in_turn,
+    recover,
     reset_peak,
     summarise,
 )
@@ -49,6 +52,11 @@ class TimedModel:
     device: str
     dtype: str
     tokens: int | None
+
+    def parameters(self, phase: str) -> int | None:
+        """Of the part that runs in a phase, by the card."""
+        card = self.spec.card
+        return card.encoder_params if phase == "encode" else card.decoder_params
 
     def calls(self, batch_size: int) -> Calls:
         """Phase → one call of it on a batch of photographs or prompts."""
@@ -89,43 +97,133 @@ def load(
     )  # fmt: skip
 
 
-def time_model(timed: TimedModel, batch_sizes: Sequence[int | None], effort: Effort) -> list[Speed]:
-    """Speeds of every phase at every batch size; None finds the best one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotTimed:
+    """A batch size that could not be timed (None: none could be found), and why."""
+
+    batch_size: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """What was measured.
+
+    Attributes:
+        speeds: model → speed of every phase at every batch size.
+        not_timed: model → batch sizes that failed; the others are whole all the same.
+        ratios: batch size → phase → duration of the first model / of the second, in turn (above 1:
+            the second is faster); of two models, at the sizes that both could do.
+    """
+
+    speeds: dict[str, list[Speed]]
+    not_timed: dict[str, list[NotTimed]]
+    ratios: dict[int, dict[str, Ratio]]
+
+
+def time_models(
+    models: Sequence[TimedModel], batch_sizes: Sequence[int | None], effort: Effort
+) -> Timings:
+    """Time one model, or two and their ratio.
+
+    Args:
+        models: one or two, loaded; two of one kind, on one device in one dtype.
+        batch_sizes: images a call; None finds each model's best, and takes the smaller of both for
+            the ratio.
+        effort: of each measurement.
 
     Raises:
-        The model's own error; an out-of-memory one only where batch size 1 does not fit.
+        UserError: one is a tokenizer and the other a generator, or nothing could be timed.
     """
     import torch
 
-    rate = matmul_rate(timed.device, timed.dtype)
+    if len({isinstance(timed.model, Tokenizer) for timed in models}) > 1:
+        names = " and ".join(timed.spec.card.name for timed in models)
+        raise UserError(names, "a tokenizer and a generator", "Time two of one kind.")
+    found = Timings(speeds={}, not_timed={}, ratios={})
+    chosen = []
     with torch.inference_mode():
-        sizes = [size or _best(timed) for size in batch_sizes]
-        return [
-            _speed(timed, phase, call, size, rate, effort)
-            for size in dict.fromkeys(sizes)
-            for phase, call in timed.calls(size).items()
-        ]
+        # one yardstick for both, which run on one device in one dtype
+        rate = matmul_rate(models[0].device, models[0].dtype)
+        for timed in models:
+            name = timed.spec.card.name
+            found.not_timed[name] = []
+            chosen.append(_sizes(timed, batch_sizes, found.not_timed[name]))
+            found.speeds[name] = _speeds(timed, chosen[-1], effort, rate, found.not_timed[name])
+        _refuse_nothing(found)
+        for size in _common_sizes(*chosen, found) if len(models) == 2 else ():
+            with _told(found.not_timed[models[1].spec.card.name], size):
+                found.ratios[size] = _ratios(*models, size, effort)
+    return found
 
 
-def compare_speeds(
+def _common_sizes(
+    first: Sequence[int | None], second: Sequence[int | None], found: Timings
+) -> list[int]:
+    """The smaller of both models' sizes, one for each asked for, without those that failed."""
+    failed = {one.batch_size for each in found.not_timed.values() for one in each}
+    pairs = zip(first, second, strict=True)
+    sizes = dict.fromkeys(min(a, b) for a, b in pairs if a is not None and b is not None)
+    return [size for size in sizes if size not in failed]
+
+
+def _sizes(
+    timed: TimedModel, asked: Sequence[int | None], failed: list[NotTimed]
+) -> list[int | None]:
+    """The sizes asked for, the best one in place of None; None stays where none fits."""
+    sizes = list(asked)
+    if None in sizes:
+        with _told(failed, None):
+            best = _best(timed)
+            sizes = [size or best for size in sizes]
+    return sizes
+
+
+def _speeds(
+    timed: TimedModel,
+    sizes: Sequence[int | None],
+    effort: Effort,
+    rate: float,
+    failed: list[NotTimed],
+) -> list[Speed]:
+    speeds: list[Speed] = []
+    for size in dict.fromkeys(size for size in sizes if size is not None):
+        with _told(failed, size):
+            speeds += [
+                _speed(timed, phase, call, size, rate, effort)
+                for phase, call in timed.calls(size).items()
+            ]
+    return speeds
+
+
+@contextmanager
+def _told(failed: list[NotTimed], batch_size: int | None) -> Iterator[None]:
+    """Note what a model raises, out of memory above all, and go on in good health."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a plugin's model may raise anything
+        reason = "out of memory" if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
+        recover(error)
+        failed.append(NotTimed(batch_size=batch_size, reason=reason))
+
+
+def _refuse_nothing(found: Timings) -> None:
+    if any(found.speeds.values()):
+        return
+    name, failed = next(iter(found.not_timed.items()))
+    reason = failed[0].reason if failed else "no batch size was asked for"
+    raise UserError(f"model '{name}'", f"it could not be timed: {reason}", "Check device and size.")
+
+
+def _ratios(
     first: TimedModel, second: TimedModel, batch_size: int, effort: Effort
 ) -> dict[str, Ratio]:
-    """Phase → duration of ``first`` / duration of ``second``, in turn (above 1: second is faster).
-
-    Raises:
-        UserError: one is a tokenizer and the other a generator.
-    """
-    import torch
-
-    with torch.inference_mode():
-        ours, theirs = first.calls(batch_size), second.calls(batch_size)
-        if ours.keys() != theirs.keys():
-            names = f"{first.spec.card.name} and {second.spec.card.name}"
-            raise UserError(names, "a tokenizer and a generator", "Time two of one kind.")
-        return {
-            phase: measure_in_turn(ours[phase], theirs[phase], first.device, effort)
-            for phase in ours
-        }
+    ours, theirs = first.calls(batch_size), second.calls(batch_size)
+    return {
+        phase: measure_in_turn(ours[phase], theirs[phase], first.device, effort) for phase in ours
+    }
 
 
 def photographs(count: int, size_px: int) -> Tensor:
@@ -156,8 +254,9 @@ def _speed(
     reset_peak(timed.device)
     seconds = measure(call, timed.device, effort)
     return summarise(
-        phase, seconds, batch_size=batch_size, tokens=timed.tokens, flops_per_image=flops,
-        matmul_rate=rate, device=timed.device,
+        phase, seconds, batch_size=batch_size, tokens=timed.tokens,
+        parameters=timed.parameters(phase), flops_per_image=flops, matmul_rate=rate,
+        device=timed.device,
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """How fast a model is: warmed up, device-synchronised, with intervals; two models interleaved.
 
 A measurement repeats a call until it has at least ``min_repeats`` durations and ``min_seconds``
-in all. The interval of the median is the bootstrap's percentile interval. A ratio of two models is
-taken from calls in turn (A B A B …), so that a machine whose speed drifts slows both alike.
+in all. Intervals of median and p90 are the bootstrap's percentile intervals. A ratio of two models
+is taken from calls in turn (A B A B …), so that a machine whose speed drifts slows both alike.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from layton_bench.clock import counted_flops, synchronize
 from layton_bench.engine import is_out_of_memory
 from layton_bench.intervals import bootstrap
 
+_CLEAR_REFS, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"  # see proc(5)
 MAX_WARM_UPS = 10
 STEADY = 0.1  # two calls in a row within 10 % of each other count as warm
 GAIN = 1.05  # a doubled batch must be this much faster to go on growing
@@ -43,11 +46,14 @@ class Speed:
         seconds: duration of each call, in order, without warm-up.
         median, p90: of the durations, in seconds.
         median_low, median_high: 95 % interval of the median; None below two calls.
+        p90_low, p90_high: likewise of the p90, which of few calls is little below the slowest.
         images_per_second: batch size / median.
         tokens_per_second: of models with codes.
+        parameters: of the encoder or decoder, by the model's card; a generator's are the decoder's.
         flops_per_image: by torch's counter; None where it sees none.
         matmul_share: achieved operations a second / the machine's measured matmul rate.
-        peak_host_mib: largest resident size of the process so far.
+        peak_host_mib: largest resident size of the process during the calls; outside Linux, since
+            it began.
         peak_device_mib: largest allocation on the device during the calls; None on the CPU.
     """
 
@@ -58,8 +64,11 @@ class Speed:
     p90: float
     median_low: float | None
     median_high: float | None
+    p90_low: float | None
+    p90_high: float | None
     images_per_second: float
     tokens_per_second: float | None
+    parameters: int | None
     flops_per_image: float | None
     matmul_share: float | None
     peak_host_mib: float
@@ -134,6 +143,7 @@ def summarise(
     *,
     batch_size: int,
     tokens: int | None,
+    parameters: int | None = None,
     flops_per_image: float | None,
     matmul_rate: float | None,
     device: str,
@@ -141,7 +151,10 @@ def summarise(
     """Statistics of measured durations."""
     values = np.array(seconds)
     median = float(np.median(values))
-    low, high = bootstrap(lambda rows: float(np.median(values[rows])), len(values), seed=0)
+    (low, high), (p90_low, p90_high) = (
+        bootstrap(lambda rows, q=q: float(np.quantile(values[rows], q)), len(values), seed=0)
+        for q in (0.5, 0.9)
+    )
     images = batch_size / median
     share = None
     if flops_per_image and matmul_rate:
@@ -154,8 +167,11 @@ def summarise(
         p90=float(np.quantile(values, 0.9)),
         median_low=low,
         median_high=high,
+        p90_low=p90_low,
+        p90_high=p90_high,
         images_per_second=images,
         tokens_per_second=None if tokens is None else tokens * images,
+        parameters=parameters,
         flops_per_image=flops_per_image,
         matmul_share=share,
         peak_host_mib=peak_host_mib(),
@@ -170,10 +186,11 @@ def flops_of(call: Callable[[], object], batch_size: int) -> float | None:
     return counted() / batch_size or None
 
 
-def matmul_rate(device: str, dtype: str, *, size: int = 2048) -> float:
+def matmul_rate(device: str, dtype: str) -> float:
     """Floating-point operations a second of a square matrix product: the yardstick."""
     import torch
 
+    size = 8192 if device.startswith("cuda") else 2048  # large enough to keep the device busy
     a = torch.ones(size, size, device=device, dtype=getattr(torch, dtype))
     seconds = measure(lambda: a @ a, device, Effort(min_repeats=5, min_seconds=0.5))
     return 2 * size**3 / float(np.median(seconds))
@@ -210,8 +227,7 @@ def best_batch_size(
         except Exception as error:
             if not rates or not is_end(error):
                 raise
-            error.__traceback__ = None  # its frames hold the tensors that did not fit
-            _empty_cache()
+            recover(error)
             break
         latest = time.perf_counter() - start
         if size > 1 and rates[size] < GAIN * rates[size // 2]:
@@ -220,8 +236,17 @@ def best_batch_size(
     return max(rates, key=lambda tried: rates[tried]), rates
 
 
+def recover(error: Exception) -> None:
+    """Give back what a call that failed held: its frames hold the tensors that did not fit."""
+    import torch
+
+    error.__traceback__ = None
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def peak_host_mib() -> float:
-    """Largest resident size of this process so far."""
+    """Largest resident size of this process since ``reset_peak``; outside Linux, since it began."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
@@ -243,15 +268,10 @@ def allocated_device_mib(device: str) -> float:
 
 
 def reset_peak(device: str) -> None:
-    """Start a new measurement of the device's peak memory."""
+    """Start a new measurement of peak memory, of the device and of this process."""
     import torch
 
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(device)
-
-
-def _empty_cache() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    with suppress(OSError):  # Linux alone has it, and some containers forbid it
+        _CLEAR_REFS.write_text(_RESET_PEAK)

@@ -11,11 +11,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from layton_bench.cli.console import State, out
+from layton_bench.cli.console import State, err, out
 from layton_bench.cli.options import AsJson, Device, Dtype, Settings
 from layton_bench.devices import parse_batch_size
 from layton_bench.errors import UserError
-from layton_bench.throughput import compare_speeds, load, time_model
+from layton_bench.throughput import load, time_models
 from layton_bench.timing import Effort, Ratio, Speed
 
 
@@ -53,41 +53,32 @@ def time(
         )
         for name in model
     ]  # fmt: skip
-    speeds = {timed.spec.card.name: time_model(timed, sizes, effort) for timed in loaded}
-    ratios = {
-        size: compare_speeds(loaded[0], loaded[1], size, effort)
-        for size in sizes
-        if size is not None and len(loaded) == 2
-    }
+    found = time_models(loaded, sizes, effort)
     if as_json:
-        content = {
-            "speeds": {name: [asdict(s) for s in rows] for name, rows in speeds.items()},
-            "ratios": {
-                str(size): {phase: asdict(r) for phase, r in found.items()}
-                for size, found in ratios.items()
-            },
-        }
-        out.out(json.dumps(content, indent=2))
-        return
-    _print_speeds(speeds)
-    for size, found in ratios.items():
-        _print_ratios(model, size, found)
+        out.out(json.dumps(asdict(found), indent=2))
+    else:
+        _print_speeds(found.speeds)
+        for size, ratios in found.ratios.items():
+            _print_ratios(model, size, ratios)
+    for name, failed in found.not_timed.items():
+        for one in failed:
+            size = "auto" if one.batch_size is None else one.batch_size
+            err.print(f"{name}, batch {size}: {one.reason}", markup=False, soft_wrap=True)
 
 
 def _print_speeds(speeds: dict[str, list[Speed]]) -> None:
     table = Table(
-        "model", "phase", "batch", "ms/call", "95% interval", "p90", "images/s", "tokens/s",
-        "GFLOPs/image", "of matmul rate", "MiB host", "MiB device",
+        "model", "phase", "batch", "ms/call [95%]", "p90 [95%]", "images/s", "tokens/s",
+        "parameters", "GFLOPs/image", "of matmul rate", "MiB host", "MiB device",
     )  # fmt: skip
     for name, rows in speeds.items():
         for s in rows:
-            interval = ""
-            if s.median_low is not None and s.median_high is not None:
-                interval = f"{1e3 * s.median_low:.1f}-{1e3 * s.median_high:.1f}"
             cells: Sequence[str] = (
-                name, s.phase, str(s.batch_size), f"{1e3 * s.median:.1f}", interval,
-                f"{1e3 * s.p90:.1f}", f"{s.images_per_second:.2f}",
+                name, s.phase, str(s.batch_size),
+                _milliseconds(s.median, s.median_low, s.median_high),
+                _milliseconds(s.p90, s.p90_low, s.p90_high), f"{s.images_per_second:.2f}",
                 "" if s.tokens_per_second is None else f"{s.tokens_per_second:,.0f}",
+                "" if s.parameters is None else f"{s.parameters / 1e6:,.1f} M",
                 "" if s.flops_per_image is None else f"{s.flops_per_image / 1e9:,.2f}",
                 "" if s.matmul_share is None else f"{s.matmul_share:.0%}",
                 f"{s.peak_host_mib:,.0f}",
@@ -95,6 +86,13 @@ def _print_speeds(speeds: dict[str, list[Speed]]) -> None:
             )  # fmt: skip
             table.add_row(*map(Text, cells))
     out.print(table)
+
+
+def _milliseconds(seconds: float, low: float | None, high: float | None) -> str:
+    text = f"{1e3 * seconds:.1f}"
+    if low is None or high is None:
+        return text
+    return f"{text} [{1e3 * low:.1f}, {1e3 * high:.1f}]"
 
 
 def _print_ratios(model: Sequence[str], batch_size: int, found: dict[str, Ratio]) -> None:

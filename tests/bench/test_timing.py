@@ -2,16 +2,28 @@
 
 import itertools
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from fakes import Scaled, spec
 from lab import Bench
 
-from layton_bench import timing
+from layton_bench import throughput, timing
 from layton_bench.clock import Clock, counted_flops
-from layton_bench.throughput import photographs
-from layton_bench.timing import Effort, best_batch_size, measure, measure_in_turn, summarise
+from layton_bench.errors import UserError
+from layton_bench.throughput import NotTimed, TimedModel, photographs, time_models
+from layton_bench.timing import (
+    Effort,
+    best_batch_size,
+    measure,
+    measure_in_turn,
+    peak_host_mib,
+    reset_peak,
+    summarise,
+)
 
 
 @pytest.fixture
@@ -56,6 +68,8 @@ def test_statistics_by_hand() -> None:
     assert speed.matmul_share == pytest.approx(0.5)
     assert speed.median_low is not None
     assert 0.1 <= speed.median_low <= 0.3 <= (speed.median_high or 0) <= 1.0
+    assert speed.p90_low is not None
+    assert 0.3 <= speed.p90_low <= speed.p90 <= (speed.p90_high or 0) == 1.0
     assert speed.peak_host_mib > 10
     assert speed.peak_device_mib is None
 
@@ -77,6 +91,97 @@ def test_memory_that_runs_out_ends_the_search_and_is_survived() -> None:
         best_batch_size(lambda size: rate(size + 8))
     with pytest.raises(ZeroDivisionError):
         best_batch_size(lambda size: size / (size - 2))
+
+
+LIMITED = """
+import resource, torch
+from layton_bench.timing import best_batch_size
+torch.ones(8) @ torch.ones(8)
+used = next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmSize")) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (used + 600 * 2**20, resource.RLIM_INFINITY))
+
+def rate(size):
+    held = [torch.ones(size * 2**24) for _ in range(2)]  # 128 MiB a picture
+    return float(size)
+
+best, rates = best_batch_size(rate)
+again = rate(best)  # the memory is free again
+print(best, sorted(rates), again)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory as Linux has")
+def test_a_process_that_really_ran_out_of_memory_goes_on_in_good_health() -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "4 [1, 2, 4] 4.0"), done.stderr
+
+
+class Limited(Scaled):
+    """Takes longer in its encoder, and runs out of memory or fails above a batch size."""
+
+    def __init__(self, largest: int, error: Exception | None = None) -> None:
+        self.largest = largest
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory")
+
+    def encode(self, images: torch.Tensor):
+        if len(images) > self.largest:
+            raise self.error
+        return super().encode(images)
+
+
+def timed(name: str, model: object, **parameters: int) -> TimedModel:
+    return TimedModel(
+        spec=spec(name, **parameters), model=model, size_px=16, device="cpu", dtype="float32",
+        tokens=None,
+    )  # fmt: skip
+
+
+QUICK = Effort(min_repeats=2, min_seconds=0.0)
+
+
+@pytest.fixture
+def _no_yardstick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate of matrix products takes seconds to measure."""
+    monkeypatch.setattr(throughput, "matmul_rate", lambda device, dtype: 1e9)
+
+
+@pytest.mark.usefixtures("_no_yardstick")
+def test_a_batch_that_does_not_fit_costs_no_other() -> None:
+    found = time_models([timed("one", Limited(2), encoder_params=7)], [1, 4, 2], QUICK)
+    assert [(s.phase, s.batch_size, s.parameters) for s in found.speeds["one"]] == [
+        ("encode", 1, 7), ("decode", 1, None), ("encode", 2, 7), ("decode", 2, None),
+    ]  # fmt: skip
+    assert found.not_timed == {"one": [NotTimed(batch_size=4, reason="out of memory")]}
+    broken = time_models([timed("one", Limited(1, ArithmeticError("odd")))], [1, 2], QUICK)
+    assert broken.not_timed["one"] == [NotTimed(batch_size=2, reason="ArithmeticError: odd")]
+
+
+@pytest.mark.usefixtures("_no_yardstick")
+def test_nothing_timed_is_an_error_that_says_why() -> None:
+    with pytest.raises(UserError, match="'one': it could not be timed: out of memory"):
+        time_models([timed("one", Limited(0))], [1, None], QUICK)
+
+
+@pytest.mark.usefixtures("_no_yardstick")
+def test_two_models_are_compared_at_what_both_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "_best", lambda timed: timed.model.largest)
+    found = time_models([timed("a", Limited(8)), timed("b", Limited(4))], [2, None], QUICK)
+    assert list(found.ratios) == [2, 4]
+    assert all(r.num_pairs >= 2 for r in found.ratios[4].values())
+    found = time_models([timed("a", Limited(8)), timed("b", Limited(4))], [1, 8], QUICK)
+    assert list(found.ratios) == [1]
+    assert [f.batch_size for f in found.not_timed["b"]] == [8]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are reset on Linux alone")
+def test_the_hosts_peak_is_of_the_calls_and_not_of_what_was_before() -> None:
+    reset_peak("cpu")
+    before = peak_host_mib()
+    torch.ones(2**26)  # 256 MiB
+    high = peak_host_mib()
+    assert high > before + 200
+    reset_peak("cpu")
+    assert peak_host_mib() < high - 200
 
 
 def test_operations_of_a_product_by_hand() -> None:
