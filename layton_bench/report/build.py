@@ -103,10 +103,9 @@ def _summary(records: list[RunRecord], made: list[Board]) -> str:
     models = len({record.model.name for record in records})
     suites = len({record.suite.name for record in records})
     newest = max(record.started for record in records)[:10]
-    return (
-        f"{len(records)} runs of {models} models on {suites} suites in {len(made)} tables;"
-        f" the newest is of {newest}."
-    )
+    counts = ((len(records), "run"), (models, "model"), (suites, "suite"), (len(made), "table"))
+    runs, of, on, tables = (f"{n} {word}{'s' * (n != 1)}" for n, word in counts)
+    return f"{runs} of {of} on {on} in {tables}; the newest is of {newest}."
 
 
 def _environment() -> jinja2.Environment:

@@ -105,7 +105,7 @@ def test_no_text_of_a_record_acts(site: Path) -> None:
 def test_the_table_has_values_intervals_and_what_to_sort_by(site: Path) -> None:
     page = pages(site)["index.html"]
     text = page.text
-    assert "3 runs of 3 models on 1 suites in 1 tables" in text
+    assert "3 runs of 3 models on 1 suite in 1 table" in text
     assert "[29.00, 31.00]" in text
     orders = [cell.get("data-order") for cell in page.all("td")]
     assert {"30.0", "9.5", "inf", "3584.0"} <= set(orders)
