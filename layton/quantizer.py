@@ -3,6 +3,7 @@
 Axes: B batch, C codebook_dim, h w the token grid, M = B·h·w vectors, K codebook_size.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -95,6 +96,8 @@ class Quantizer(nn.Module):
             with torch.no_grad():
                 self.embedding.weight.copy_(F.normalize(self.embedding.weight, dim=1, eps=_EPS))
         self.register_buffer("codebook_used", torch.full((window,), -1.0) if window else None)
+        # one window for all: training on several processes has their codes together here
+        self.gather_codes: Callable[[Tensor], Tensor] = _unchanged
 
     def codebook(self) -> Tensor:
         """(K, C) float32 rows as compared and looked up: l2-normalised if the quantiser is."""
@@ -139,7 +142,7 @@ class Quantizer(nn.Module):
         z = self.compared(z)
         codes = self._nearest(z.detach())
         if self.training:
-            self._remember(codes)
+            self._remember(self.gather_codes(codes))
         vectors = self._vectors(codes)
         return Quantized(quantized=z + (vectors - z).detach(), codes=codes, z=z, vectors=vectors)
 
@@ -198,3 +201,7 @@ class Quantizer(nn.Module):
             raise ConfigError("codebook usage", "no window of codes is kept", "Set window > 0.")
         seen = self.codebook_used[self.codebook_used >= 0].long()
         return torch.bincount(seen, minlength=self.codebook_size)
+
+
+def _unchanged(codes: Tensor) -> Tensor:
+    return codes

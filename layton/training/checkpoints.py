@@ -2,7 +2,7 @@
 
     OUTPUT/checkpoints/step-00000500/   what accelerate saves: weights, optimiser, EMA, scaler
 
-Only weights that are trained, and buffers, are kept: frozen parts come from their own files again.
+Only weights that change, and buffers, are kept: frozen parts come from their own files again.
 """
 
 from __future__ import annotations
@@ -116,4 +116,4 @@ class Checkpoints:
 
 def _kept(model: nn.Module) -> set[str]:
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
-    return set(model.state_dict()) - frozen
+    return (set(model.state_dict()) - frozen) | getattr(model, "averaged", set())

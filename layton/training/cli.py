@@ -33,9 +33,13 @@ def train(
 
         typer.echo(describe(chosen))
         return
+    from accelerate import PartialState
+
     from layton.training.engine import train as run
 
-    typer.echo(f"model → {run(chosen)}")
+    folder = run(chosen)
+    if PartialState().is_main_process:
+        typer.echo(f"model → {folder}")
 
 
 def extract(

@@ -71,7 +71,7 @@ class Stream(Dataset[dict[str, Any]]):
         return item
 
     def __getitems__(self, indices: Sequence[tuple[int, int]]) -> Batch | DataError:
-        """A batch, or what is wrong with it: between processes an exception would lose its parts."""
+        """A batch, or what is wrong with it: an exception loses its parts between processes."""
         try:
             return collate([self[index] for index in indices])
         except DataError as error:

@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from layton.config import config_from_json
+from layton.config import NAMED_MODELS, config_from_json
 from layton.diffusers_parts import unet_config, vae_config
+from layton.errors import ConfigError
 from layton.loading import load_parts, load_tokenizer
+from layton.shipped import find_folder
 from layton.tokenizer import Tokenizer
 from layton.training.data import Batch
 from layton.training.phases.base import Phase, images_of
@@ -130,20 +132,35 @@ def open_tokenizer(
     """The tokenizer folder that a phase starts from, float32.
 
     Args:
-        source: the folder.
+        source: the folder; for counting, the name of a published or shipped model serves too.
         steps: it becomes a consistency decoder of so many steps; None leaves its sampler.
         lora: an acceleration LoRA to merge.
         for_sizes: its configuration alone, for counting.
     """
     if for_sizes:
-        path = source / "config.json"
-        tokenizer = Tokenizer(config_from_json(path.read_text(), source=str(path)))
+        tokenizer = Tokenizer(_config_of(source))
     else:
         tokenizer = load_tokenizer(Tokenizer, source, lora=lora)
     if steps is not None:
         sampler = replace(tokenizer.config.sampler, kind="consistency", steps=steps)
         tokenizer.config = replace(tokenizer.config, sampler=sampler)
     return tokenizer
+
+
+def _config_of(source: Path) -> TokenizerConfig:
+    name = str(source)
+    if name in NAMED_MODELS and not source.is_dir():
+        return NAMED_MODELS[name].config
+    folder = source if source.is_dir() else find_folder(name) or source
+    path = folder / "config.json"
+    try:
+        return config_from_json(path.read_text(), source=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            str(path),
+            f"cannot be read ({error})",
+            "Run the phase before this one, or count with --set tokenizer=layton-ladd.",
+        ) from None
 
 
 def tokenizer_from_parts(

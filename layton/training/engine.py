@@ -20,6 +20,7 @@ from diffusers.training_utils import EMAModel
 from safetensors.torch import save_file
 from torch import Tensor
 
+from layton.errors import ConfigError
 from layton.training.checkpoints import Checkpoints
 from layton.training.data import Stream, collate, make_loader, opened
 from layton.training.errors import NonFiniteLossError
@@ -60,6 +61,7 @@ class Trainer:
             log_with=list(recipe.trackers) or None,
             project_dir=str(recipe.output),
         )
+        self._require_even_shares()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(recipe.seed, "weights"))
             phase = recipe.build()
@@ -81,8 +83,8 @@ class Trainer:
         """Train from where the run stands to its end and export."""
         step = self._restore()
         with self.reporter.running(step):
-            for outcome, batch, done in self._steps(step):
-                self._after(outcome, batch, done)
+            for batch, done in self._steps(step):
+                self._after(batch, done)
         return self.export()
 
     def export(self) -> Path:
@@ -95,8 +97,8 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         return folder
 
-    def _steps(self, step: int) -> Iterator[tuple[Outcome, Batch, int]]:
-        """Train; yields each step's last outcome and batch, and the number of steps done."""
+    def _steps(self, step: int) -> Iterator[tuple[Batch, int]]:
+        """Train; yields each step's last batch, and the number of steps done."""
         recipe = self.recipe
         self.phase.train()
         end = position = 0
@@ -111,10 +113,10 @@ class Trainer:
             )
             for passes, read in enumerate(self.accelerator.prepare_data_loader(loader), 1):
                 batch = opened(read)
-                outcome = self._train_on(batch, step)
+                self.reporter.note(self._train_on(batch, step))
                 if passes % recipe.accumulate == 0:
                     step += 1
-                    yield outcome, batch, step
+                    yield batch, step
 
     def _train_on(self, batch: Batch, step: int) -> Outcome:
         recipe = self.recipe
@@ -127,7 +129,8 @@ class Trainer:
             outcome: Outcome = self.module(batch, step)
             self._require_finite(outcome.loss, batch, step)
             norm = self._descend(outcome.loss, self.module, self.optimizer, step)
-            outcome.parts["grad_norm"] = norm
+            if self.accelerator.sync_gradients:
+                outcome.parts["grad_norm"] = norm
             if self.adversary is not None and outcome.fake is not None:
                 loss = self.adversary(batch["images"], outcome.fake)
                 self._require_finite(loss, batch, step)
@@ -151,11 +154,11 @@ class Trainer:
         optimizer.zero_grad()
         return norm.detach()
 
-    def _after(self, outcome: Outcome, batch: Batch, step: int) -> None:
+    def _after(self, batch: Batch, step: int) -> None:
         """What happens now and then after a step."""
         recipe, last = self.recipe, step == self.recipe.num_steps
         self.phase.after_step(batch, step)
-        self.reporter.record(step, outcome, num_samples=recipe.stage_at(step - 1).batch_size)
+        self.reporter.stepped(step, num_samples=recipe.stage_at(step - 1).batch_size)
         if recipe.sample_every and (last or step % recipe.sample_every == 0):
             self._draw(step)
         if last or step % recipe.checkpoint_every == 0:
@@ -227,6 +230,17 @@ class Trainer:
         finally:
             self.ema.restore(trained)
 
+    def _require_even_shares(self) -> None:
+        passes, processes = self.recipe.accumulate, self.accelerator.num_processes
+        for number, stage in enumerate(self.recipe.stages, 1):
+            if stage.batch_size % (passes * processes):
+                raise ConfigError(
+                    f"stages.{number - 1}.batch_size",
+                    f"{stage.batch_size} has no even shares for {processes} processes"
+                    f" and {passes} passes",
+                    f"Use a multiple of {passes * processes}.",
+                )
+
     def _require_finite(self, loss: Tensor, batch: Batch, step: int) -> None:
         everyone = self.accelerator.gather(loss.detach().reshape(1))
         if bool(everyone.isfinite().all()):
@@ -239,6 +253,6 @@ class Trainer:
         )
         raise NonFiniteLossError(
             f"step {step}",
-            f"the loss is {float(loss):g}; its batch is in {path}",
+            f"the loss is {loss.item():g}; its batch is in {path}",
             "Lower optimizer.lr or clip_norm, or go on in float32; the newest checkpoint stays.",
         )

@@ -60,7 +60,7 @@ class SourceRecipe(StrictModel):
     """One source of training samples."""
 
     path: Path
-    """A folder of images, of WebDataset shards (*.tar), a Hugging Face data set (a folder or its hub
+    """A folder of images, of WebDataset shards (*.tar), a Hugging Face data set (a folder or hub
     id), or a folder of codes and latents that `layton extract` wrote."""
     kind: Literal["images", "shards", "dataset", "extracted"] = "images"
     """What lies at the path."""

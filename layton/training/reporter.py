@@ -30,16 +30,16 @@ _LOSSES = "losses.jsonl"
 class Reporter:
     """Numbers and pictures of one run; only the main process writes.
 
-    losses.jsonl has a line every `log_every` steps: the step, means over the steps since the last
-    line (over all processes), the learning rate's last value, samples a second.
+    losses.jsonl has a line every `log_every` steps: the step, means over the samples since the last
+    line (of all passes and processes), samples a second.
     """
 
     def __init__(self, recipe: PhaseRecipe, accelerator: Accelerator) -> None:
         self._recipe = recipe
         self._accelerator = accelerator
         self._console = Console(stderr=True)
-        self._sums: dict[str, Tensor] = {}
-        self._count = self._samples = 0
+        self._sums: dict[str, tuple[Tensor, int]] = {}  # each with its number of terms
+        self._samples = 0
         self._since = time.perf_counter()
         self._progress: Progress | None = None
         self._task: Any = None
@@ -70,12 +70,15 @@ class Reporter:
         if self._recipe.trackers:
             self._accelerator.end_training()
 
-    def record(self, step: int, outcome: Outcome, *, num_samples: int) -> None:
-        """Take in one step; now and then write the means."""
+    def note(self, outcome: Outcome) -> None:
+        """Take in one forward pass."""
         for name, value in {"loss": outcome.loss, **outcome.parts}.items():
             value = value.detach().float().reshape(())
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
+            total, count = self._sums.get(name, (torch.zeros_like(value), 0))
+            self._sums[name] = total + value, count + 1
+
+    def stepped(self, step: int, *, num_samples: int) -> None:
+        """After an optimiser step: show it, now and then write the means."""
         self._samples += num_samples
         if step % self._recipe.log_every == 0 or step == self._recipe.num_steps:
             self._log(step)
@@ -89,7 +92,8 @@ class Reporter:
         folder.mkdir(exist_ok=True)
         Image.fromarray(picture).save(folder / f"step-{step:08d}.png")
         for tracker in self._accelerator.trackers:
-            tracker.log_images({"samples": picture[None]}, step=step)
+            layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+            tracker.log_images({"samples": picture[None]}, step=step, **layout)
 
     def evaluated(self, step: int, values: Mapping[str, float]) -> None:
         """Write the values of a benchmark run."""
@@ -98,11 +102,11 @@ class Reporter:
     def _log(self, step: int) -> None:
         # one gather for all numbers
         names = sorted(self._sums)
-        stacked = torch.stack([self._sums[name] for name in names]) / self._count
+        stacked = torch.stack([self._sums[name][0] / self._sums[name][1] for name in names])
         means = self._accelerator.reduce(stacked, "mean").tolist()
         now = time.perf_counter()
         rate = self._samples / (now - self._since)
-        self._sums, self._count, self._samples, self._since = {}, 0, 0, now
+        self._sums, self._samples, self._since = {}, 0, now
         line = {"step": step, **dict(zip(names, means, strict=True)), "samples_per_second": rate}
         if self._accelerator.is_main_process:
             self._write(line)

@@ -41,9 +41,11 @@ class Phase(nn.Module, ABC):
     Attributes:
         adversary: a discriminator trained beside it, on the fake images of each outcome; kept out
             of this module's own parameters.
+        averaged: names of parameters that move without a gradient, which checkpoints keep too.
     """
 
     adversary: nn.Module | None = None
+    averaged: frozenset[str] = frozenset()
 
     @abstractmethod
     def forward(self, batch: Batch, step: int) -> Outcome:

@@ -134,6 +134,7 @@ class VQPhase(Phase):
             l2_normalize=config.l2_normalize,
             window=recipe.codebook.window,
         )
+        self.quantize.gather_codes = _of_all_processes
         self.quant_conv = nn.Conv2d(config.z_channels, config.codebook_dim, 1)
         self.post_quant_conv = nn.Conv2d(config.codebook_dim, config.z_channels, 1)
         # code vectors have norm 1, or nearly: features of variance 1 come of them
@@ -142,6 +143,7 @@ class VQPhase(Phase):
         if recipe.codebook.update == "ema":
             self.quantize.embedding.weight.requires_grad_(False)
             self._average = EMACodebook(self.quantize, decay=recipe.codebook.ema_decay)
+            self.averaged = frozenset({"quantize.embedding.weight"})
         self._terms = PixelTerms(recipe.reconstruction, with_perceptual=with_perceptual)
         if recipe.adversary is not None:
             discriminator = PatchDiscriminator(
@@ -157,12 +159,13 @@ class VQPhase(Phase):
             self._start(images)
         z = self._features(images)
         if step < book.decoder_first:
-            z = (
-                z.detach() + 0.0 * z
-            )  # gradients of 0, where none at all would upset other processes
+            # gradients of 0, where none at all would upset other processes
+            z = z.detach() + 0.0 * z
         if step < book.quantize_from:
             recon = self._decoded(self.quantize.compared(z))
             loss, parts = self._terms(recon, images)
+            if self._average is None:  # likewise
+                loss = loss + 0.0 * self.quantize.embedding.weight.sum()
         else:
             quantized = self._quantized(z, step)
             recon = self._decoded(quantized.quantized)
@@ -226,11 +229,9 @@ class VQPhase(Phase):
         return quantized
 
     def _revive(self, z: Tensor, step: int) -> None:
-        from accelerate.utils import gather
-
         dead = self.quantize.dead_codes()
         # all processes see all vectors, so that all move the same codes to the same places
-        everyone = gather(self.quantize.compared(z.detach()).contiguous())
+        everyone = _of_all_processes(self.quantize.compared(z.detach()).contiguous())
         generator = torch.Generator().manual_seed(derive(self._recipe.seed, "revive", step))
         self.quantize.revive(everyone, generator=generator)
         if self._average is not None:
@@ -239,9 +240,7 @@ class VQPhase(Phase):
     @torch.no_grad()
     def _start(self, images: Tensor) -> None:
         """Start the code vectors at the pictures' principal components; see `training.start`."""
-        from accelerate.utils import gather
-
-        everyone = gather(images.contiguous())
+        everyone = _of_all_processes(images.contiguous())
         features = self.encoder(everyone).float().movedim(1, -1).flatten(0, -2)
         patch = self._recipe.encoder.downsample_factor
         components = leading_components(everyone, patch, self.quant_conv.out_channels)
@@ -260,6 +259,13 @@ class VQPhase(Phase):
         loss = generator_hinge(self.adversary.logits(recon))
         self.adversary.requires_grad_(True)
         return loss
+
+
+def _of_all_processes(tensor: Tensor) -> Tensor:
+    from accelerate.utils import gather
+
+    gathered: Tensor = gather(tensor)
+    return gathered
 
 
 def read_vq(folder: Path) -> VQPhase:
