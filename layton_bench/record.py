@@ -191,7 +191,7 @@ class Throughput(_Frozen):
     best_images_per_second: float | None = None
     """Pictures a second at that batch size."""
     peak_host_mib: float | None = None
-    """Largest resident size of the model's process until pictures drawn alone were done."""
+    """Largest resident size of the model's process while pictures were drawn alone."""
     peak_device_mib: float | None = None
     """Most memory that model and one picture held on the device; None on the CPU."""
     nfe: int | None = None
