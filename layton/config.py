@@ -96,8 +96,8 @@ class UNetConfig:
             for blocks named AttnDownBlock2D/AttnUpBlock2D diffusers reads it as the head width.
         cross_attention_dim: width of the text states (all zero here); unused without CrossAttn…
             blocks.
-        addition_time_embed_dim: width of each micro-conditioning number's embedding; None leaves
-            micro-conditioning out.
+        addition_time_embed_dim: width of each micro-conditioning number's embedding; None or 0
+            leaves micro-conditioning out.
         pooled_text_dim: width of the pooled text (all zero here) beside the micro-conditioning.
     """
 
@@ -138,7 +138,7 @@ class UNetConfig:
             "norm_num_groups": self.norm_num_groups,
             "use_linear_projection": self.use_linear_projection,
         }
-        if self.addition_time_embed_dim is not None:
+        if self.addition_time_embed_dim:
             arguments |= {
                 "addition_embed_type": "text_time",
                 "addition_time_embed_dim": self.addition_time_embed_dim,

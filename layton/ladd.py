@@ -211,7 +211,7 @@ class LADD(nn.Module):
         self, half: Any, timesteps: Tensor, size_px: tuple[int, int], dtype: torch.dtype
     ) -> Tensor:
         emb = _mlp(half.time_embedding, half.time_proj(timesteps).to(dtype))
-        if self.config.addition_time_embed_dim is None:
+        if not self.config.addition_time_embed_dim:
             return emb
         height, width = size_px
         ids = torch.tensor([height, width, 0, 0, height, width], device=timesteps.device)

@@ -103,7 +103,7 @@ class DiffusionPhase(Phase):
         config = self._recipe.unet
         text = x_t.new_zeros(len(x_t), 1, config.cross_attention_dim)
         added = None
-        if config.addition_time_embed_dim is not None:
+        if config.addition_time_embed_dim:
             side = x_t.shape[-1] * (1 << (len(self.vae.config.block_out_channels) - 1))
             ids = torch.tensor([side, side, 0, 0, side, side], device=x_t.device)
             added = {
