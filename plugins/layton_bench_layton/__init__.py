@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from layton.config import NAMED_MODELS, TokenizerConfig
+from layton.shipped import PACKAGED
 from layton_bench import ModelCard, ModelSpec, WeightsEntry, WeightsFile, hookimpl, hub_file
 from layton_bench_layton import generators, shipped_generators
 from layton_bench_layton.shipped import Shipped, find_shipped
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _PAPER = "https://arxiv.org/abs/2503.08377"
 _SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 _SDXL_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+_TINY_DATA = "800 photographs of ImageNet's training set, procedural scenes"
 _ALIASES = {"layton-t": ("layton-l",), "layton-t-star": ("layton-l-star",)}
 # of the released geometry: encoder with its projection; codebook, U-Net, copy and VAE decoder
 _ENCODER_PARAMS = 29_300_232
@@ -134,14 +136,13 @@ def _card(name: str) -> ModelCard:
 
 def _shipped_card(shipped: Shipped) -> ModelCard:
     config = shipped.config
+    ours = shipped.folder.parent == PACKAGED
+    origin = "trained by this project's recipes" if ours else "from a folder"
     return ModelCard(
         name=shipped.name,
         kind="tokenizer",
         family="layton",
-        summary=(
-            f"{config.image_px} px in {config.num_tokens} codes, trained by this project's recipes;"
-            " ships with the package"
-        ),
+        summary=f"{config.image_px} px in {config.num_tokens} codes, {origin}",
         title=shipped.name.capitalize(),
         sizes_px=(config.image_px,),
         num_tokens=config.num_tokens,
@@ -149,11 +150,13 @@ def _shipped_card(shipped: Shipped) -> ModelCard:
         bits_per_image=config.num_tokens * math.log2(config.encoder.codebook_size),
         encoder_params=shipped.encoder_params,
         decoder_params=shipped.decoder_params,
+        training_data=_TINY_DATA if ours else "",
+        licence="MIT" if ours else "",
         source=_PAPER,
         is_stochastic=True,
         num_inference_steps=config.sampler.steps,
         nfe=config.sampler.steps,
-        notes="see its model card beside the weights",
+        notes="see its model card beside the weights" if ours else str(shipped.folder),
     )
 
 

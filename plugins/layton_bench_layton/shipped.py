@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from layton.config import TokenizerConfig, config_from_json
+from layton.config import NAMED_MODELS, TokenizerConfig, config_from_json
 from layton.errors import CheckpointError, ConfigError
 from layton.shipped import model_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_log = logging.getLogger(__name__)
 
 _ENCODES = ("encoder.", "quant_conv.")
 _UNUSED = ("vae.encoder.", "vae.quant_conv.")
@@ -58,9 +61,14 @@ def _read(path: Path) -> Iterator[Shipped]:
         config = config_from_json(path.read_text(), source=str(path))
     except ConfigError:
         return  # a generator: see `shipped_generators`
-    if not weights.is_file():
+    if path.parent.name in NAMED_MODELS or not weights.is_file():
+        return  # a published name keeps its meaning
+    try:
+        sizes = tensor_sizes(weights)
+    except CheckpointError as error:
+        # one torn file must not hide the other models; loading it by name says what is wrong
+        _log.warning("%s", error)
         return
-    sizes = tensor_sizes(weights)
     encoder = sum(n for key, n in sizes.items() if key.startswith(_ENCODES))
     unused = sum(n for key, n in sizes.items() if key.startswith(_UNUSED))
     yield Shipped(

@@ -209,6 +209,17 @@ def test_shipped_models_are_found_by_their_files(tmp_path):
     assert (card.sizes_px, card.num_tokens, card.bits_per_image) == ((64,), 16, 80)
 
 
+def test_a_torn_file_hides_no_other_model_and_no_folder_takes_a_published_name(tmp_path, caplog):
+    for name in ("layton-small", "layton-torn", "layton-h"):
+        random_tokenizer().save_pretrained(tmp_path / name)
+    weights = tmp_path / "layton-torn/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    assert [found.name for found in find_shipped(tmp_path)] == ["layton-small"]
+    assert str(weights) in caplog.text
+    card = plugin._shipped_card(find_shipped(tmp_path)[0])
+    assert (card.licence, card.training_data) == ("", "")  # nothing is known of it
+
+
 def test_a_shipped_model_loads(tmp_path, monkeypatch):
     random_tokenizer().save_pretrained(tmp_path / "layton-small")
     monkeypatch.setenv("LAYTON_MODELS", str(tmp_path))
