@@ -92,8 +92,13 @@ def sizes_fit(part: str, found: Mapping[str, Any], config: TokenizerConfig) -> b
     return vae_config(found) == config.vae
 
 
-def read_part(source: str | Path, part: str) -> Any:
+def read_part(source: str | Path, part: str, *, for_sizes: bool = False) -> Any:
     """Read the `unet` or `vae` of a diffusers folder or hub id, in its own precision's files.
+
+    Args:
+        source: the folder or hub id.
+        part: which of the two.
+        for_sizes: leave its weights unread: built from its configuration, on the default device.
 
     Raises:
         MissingPartError: there is none, or it cannot be read.
@@ -106,6 +111,8 @@ def read_part(source: str | Path, part: str) -> Any:
     halved = list(folder.glob("diffusion_pytorch_model.fp16*.safetensors"))
     variant = "fp16" if halved and not plain else None
     try:
+        if for_sizes:
+            return builder.from_config(builder.load_config(str(source), subfolder=part))
         return builder.from_pretrained(
             str(source), subfolder=part, use_safetensors=True, variant=variant
         )

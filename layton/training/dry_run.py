@@ -1,20 +1,23 @@
 """What a recipe would train, without weights or memory: everything is built on the meta device.
 
 Activations are counted, not guessed: one forward pass runs on tensors without storage, and every
-tensor that autograd keeps for the backward pass is added up.
+tensor that autograd keeps for the backward pass is added up (of a tokenizer alone, not of the
+discriminator beside it).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import nn
 
@@ -100,6 +103,33 @@ def _part(name: str) -> str:
     return ".".join(names[:depth]).removeprefix("tokenizer.")
 
 
+class _Attention(torch.autograd.Function):
+    """Attention as far as memory goes: q, k, v, the result and a number a row are kept."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        out = query.new_empty(*query.shape[:-1], value.shape[-1])
+        ctx.save_for_backward(query, key, value, out, out.new_empty(query.shape[:-1]))
+        return out
+
+
+class _Fused(TorchFunctionMode):
+    """Meta tensors have no fused attention, and would count the whole matrix of weights."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = dict(kwargs or {})
+        if func is F.scaled_dot_product_attention:
+            inputs = [*args, *(named[n] for n in ("query", "key", "value") if n in named)]
+            return _Attention.apply(*inputs[:3])
+        return func(*args, **named)
+
+
 def _activation_bytes(phase: Phase, recipe: PhaseRecipe, stage: Stage) -> int:
     weights = {p.untyped_storage()._cdata for p in phase.parameters()}
     kept: dict[int, int] = {}
@@ -114,7 +144,7 @@ def _activation_bytes(phase: Phase, recipe: PhaseRecipe, stage: Stage) -> int:
     alive: list[Tensor] = []
     batch = phase.meta_batch(stage.batch_size // recipe.accumulate, stage.size_px)
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with torch.device("meta"), hooks:
+    with torch.device("meta"), hooks, _Fused():
         phase.eval()(batch, _LATE)
     # autocast knows no meta tensors; it halves most of what is kept
     return sum(kept.values()) // (1 if recipe.mixed_precision == "no" else 2)

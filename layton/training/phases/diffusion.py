@@ -38,8 +38,7 @@ class Recipe(PhaseRecipe):
 
     def build(self, *, for_sizes: bool = False) -> DiffusionPhase:
         """See `PhaseRecipe.build`."""
-        del for_sizes  # a VAE is small beside the rest, and its file is needed for its sizes
-        return DiffusionPhase(self, read_part(self.vae, "vae"))
+        return DiffusionPhase(self, read_part(self.vae, "vae", for_sizes=for_sizes))
 
 
 class DiffusionPhase(Phase):
