@@ -83,9 +83,10 @@ def describe(recipe: PhaseRecipe) -> str:
     lines += [
         "",
         f"weights, gradients, optimiser, average   {found.weight_bytes / _GIB:8.2f} GiB",
-        f"activations of {micro} images (stage {found.stage})"
-        f"{found.activation_bytes / _GIB:>{23 - len(str(micro))}.2f} GiB",
-        "one process, no sharding; kernels' workspaces and the data come on top",
+        f"{f'activations, stage {found.stage}, batch of {micro}':<41}"
+        f"{found.activation_bytes / _GIB:8.2f} GiB",
+        "one process, no sharding; kernels' workspaces, the data, and with gradient_checkpointing"
+        " what one block recomputes come on top",
     ]
     return "\n".join(lines)
 
