@@ -1,14 +1,15 @@
 """Two runs of one suite, sample by sample: is B better, worse, or is no difference shown?
 
 The differences d = B − A over the samples that both have are resampled (paired bootstrap, Efron &
-Tibshirani 1993, ch. 16): the percentile interval of mean d, and a two-sided p-value from the
-resampled means recentred at 0. P-values are corrected over the metrics by Holm's step-down method
-(Holm 1979). The effect size is mean d / sd d. Metrics of whole sets (FID …) take part by the
-influence of each sample, see pairing.py.
+Tibshirani 1993, ch. 16): the percentile interval of mean d, expanded for few samples, and a
+two-sided p-value from the resampled means recentred at 0. P-values are corrected over the metrics
+by Holm's step-down method (Holm 1979). The effect size is mean d / sd d. Metrics of whole sets
+(FID …) take part by the influence of each sample, see pairing.py.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -51,7 +52,7 @@ class Difference:
         low, high: interval of the difference at the confidence asked for.
         effect_size: mean difference / standard deviation of the differences.
         p_value: two-sided, corrected over metrics.
-        n: samples compared.
+        n: samples compared, or prompts where each has several pictures.
         verdict: at the significance asked for.
         note: why it is not comparable, or how it was compared.
     """
@@ -78,7 +79,7 @@ class Comparison:
 
     Attributes:
         baseline, now: A and B.
-        differences: one a metric, in A's order.
+        differences: one a metric of either, in A's order.
         moved: samples that moved most, worst first: columns key, baseline, now, change.
         moved_metric: the metric of ``moved``.
     """
@@ -113,8 +114,9 @@ def compare(
     paired = paired_table(baseline, now)
     raw = [
         compare_metric(name, a.metrics[name], b.metrics[name], paired, alpha=alpha, seed=seed)
-        for name in a.metrics
-        if name in b.metrics
+        if name in a.metrics and name in b.metrics
+        else _of_one(a.metrics.get(name), b.metrics.get(name), name)
+        for name in dict.fromkeys((*a.metrics, *b.metrics))
     ]
     if not any(d.difference is not None for d in raw):
         raise NotComparableError(
@@ -133,6 +135,17 @@ def compare(
     )
 
 
+def _of_one(a: MetricResult | None, b: MetricResult | None, name: str) -> Difference:
+    """The row of a metric that one run alone has."""
+    result = a or b
+    assert result is not None
+    return Difference(
+        name=name, label=result.label, direction=result.direction, digits=result.digits,
+        baseline=a.value if a else None, now=b.value if b else None,
+        note=f"only run {'A' if a else 'B'} has it",
+    )  # fmt: skip
+
+
 def compare_metric(
     name: str,
     a: MetricResult,
@@ -148,10 +161,10 @@ def compare_metric(
         baseline=a.value, now=b.value,
     )  # fmt: skip
     try:
-        first, second = paired_values(name, a, b, paired)
+        first, second, is_linear = paired_values(name, a, b, paired)
     except NotComparableError as error:
         return replace(base, note=error.reason)
-    if not has_sample_values(name, paired):
+    if is_linear:
         base = replace(base, note="of the set, by the influence of each sample")
     if base.direction == "zero":
         # what counts is the distance of the mean from 0, not of each sample
@@ -185,8 +198,9 @@ def _summarise(
     *,
     alpha: float,
 ) -> Difference:
-    low, high = np.quantile(resampled, [alpha / 2, 1 - alpha / 2])
-    extreme = np.abs(resampled - difference) >= abs(difference)
+    deviations = widening(len(differences), alpha) * (resampled - difference)
+    low, high = difference + np.quantile(deviations, [alpha / 2, 1 - alpha / 2])
+    extreme = np.abs(deviations) >= abs(difference)
     p_value = (1 + int(extreme.sum())) / (1 + len(resampled)) if difference else 1.0
     spread = float(differences.std(ddof=1))
     return replace(
@@ -198,6 +212,19 @@ def _summarise(
         p_value=p_value,
         n=len(differences),
     )
+
+
+def widening(n: int, alpha: float) -> float:
+    """By how much resampled means of n must deviate more for a percentile interval to be honest.
+
+    √(n / (n − 1)) · t / z, the expanded percentile interval of Hesterberg 2015: resamples spread by
+    the divisor n, and their quantiles take no account of the spread being estimated too. It is 1.22
+    for 10 samples and 1.003 for 500, at alpha = 0.05.
+    """
+    from scipy.stats import norm, t
+
+    level = 1 - alpha / 2
+    return float(math.sqrt(n / (n - 1)) * t.ppf(level, n - 1) / norm.ppf(level))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -298,7 +325,8 @@ def to_markdown(comparison: Comparison, *, picture: str | None = None) -> str:
         "",
         table(headings, [[escape(c) for c in row] for row in rows], texts=1),
     ]
-    lines += [f"- {d.label}: {escape(d.note)}" for d in comparison.differences if d.note]
+    notes = [f"- {d.label}: {escape(d.note)}" for d in comparison.differences if d.note]
+    lines += ["", *notes] if notes else []
     if len(comparison.moved):
         lines += ["", f"Samples whose {comparison.moved_metric} moved most:", ""]
         cells = [

@@ -49,7 +49,9 @@ class Throughput(_Strict):
     benchmark: str
     """Full name of the benchmark."""
     max_ratio: Annotated[float, Field(gt=0)] = 1.1
-    """Median of today / median of the baseline must not be above."""
+    """Allowed ratio of medians, today / baseline."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.998
+    """The gate fails where the ratio is larger than ``max_ratio`` with at least this confidence."""
 
 
 class Gate(_Strict):

@@ -3,8 +3,9 @@
 A loss against the baseline is judged by a one-sided paired test: with d_i the loss of sample i
 (signed so that positive is worse), the gate fails where the lower confidence bound
 mean d − t · sd / √n is above the allowed loss, t being Student's quantile at n − 1 degrees of
-freedom. The confidence is shared out over the gate's metrics (Bonferroni). Nothing is drawn, so a
-verdict never changes from one call to the next.
+freedom. The confidence is shared out over the gate's metrics (Bonferroni). A benchmark's time is
+judged likewise, by the logarithm of the ratio of medians and a normal quantile. Nothing is drawn,
+so a verdict never changes from one call to the next.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -154,7 +156,7 @@ def _not_worse(
         pairs = paired_values(name, before, after, table)
     except NotComparableError as error:
         raise NotComparableError(error.thing, error.reason, _NEW_BASELINE) from None
-    losses = sample_losses(*pairs, after.direction)
+    losses = sample_losses(pairs.first, pairs.second, after.direction)
     bound = lower_bound(losses, 1 - (1 - asked.confidence) / share)
     is_met = bound <= asked.by
     cells = (
@@ -174,26 +176,46 @@ def _valued(run: StoredRun, name: str) -> MetricResult:
 
 
 def _throughput(asked: Throughput, folder: Path) -> Finding:
-    now, before = (_median(folder / file, asked.benchmark) for file in (asked.now, asked.baseline))
-    ratio = now / before
-    is_met = ratio <= asked.max_ratio
+    now, before = (_timed(folder / file, asked.benchmark) for file in (asked.now, asked.baseline))
+    ratio = now.median / before.median
+    z = NormalDist().inv_cdf(asked.confidence)
+    bound = ratio * math.exp(-z * math.hypot(now.error, before.error))
+    is_met = bound <= asked.max_ratio
     cells = (
-        asked.benchmark, f"time ≤ {asked.max_ratio:g} × baseline", f"{before:.4g} s",
-        f"{now:.4g} s", f"{ratio:.3f} ×", _word(is_met),
+        asked.benchmark, f"time ≤ {asked.max_ratio:g} × baseline at {asked.confidence:g}",
+        f"{before.median:.4g} s", f"{now.median:.4g} s", f"{ratio:.3f} ×, {bound:.3f} ×",
+        _word(is_met),
     )  # fmt: skip
     return Finding(cells=cells, is_met=is_met)
 
 
-def _median(path: Path, benchmark: str) -> float:
-    """Median seconds of a benchmark in a JSON file of pytest-benchmark."""
+class _Timed(NamedTuple):
+    """A benchmark's median seconds, and the relative standard error of it."""
+
+    median: float
+    error: float
+
+    @classmethod
+    def of(cls, stats: Mapping[str, Any]) -> Self:
+        """From pytest-benchmark's statistics of the rounds.
+
+        The standard error of a median is 1.2533 σ/√n, and σ = IQR/1.349, of normal values.
+        """
+        median = float(stats["median"])
+        deviation = float(stats["iqr"]) / 1.349
+        return cls(median, 1.2533 * deviation / math.sqrt(float(stats["rounds"])) / median)
+
+
+def _timed(path: Path, benchmark: str) -> _Timed:
+    """A benchmark in a JSON file of pytest-benchmark."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
-        names = {entry["fullname"]: float(entry["stats"]["median"]) for entry in stored}
+        names = {entry["fullname"]: _Timed.of(entry["stats"]) for entry in stored}
     except FileNotFoundError:
         raise UserError(
             str(path), "there is no such file", "Make it: pytest --benchmark-json FILE."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         raise UserError(
             str(path), f"not pytest-benchmark's JSON ({error})", "Make it anew."
         ) from None

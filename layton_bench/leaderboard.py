@@ -345,11 +345,12 @@ def render(made: Sequence[Board], form: Format) -> str:
     frame = to_frame(made)
     if form == "csv":
         return str(frame.to_csv(index=False))
-    rows = [{k: _json(v) for k, v in row.items()} for row in frame.to_dict(orient="records")]
+    rows = [{k: json_value(v) for k, v in row.items()} for row in frame.to_dict(orient="records")]
     return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _json(value: object) -> object:
+def json_value(value: object) -> object:
+    """A value as JSON takes it: None for NaN, a string for an infinite one."""
     if not isinstance(value, float) or math.isfinite(value):
         return value
     if math.isnan(value):

@@ -89,4 +89,5 @@ def _row(
 def _caption(comparison: Comparison, key: str, before: float, after: float, change: float) -> str:
     metric = next(d for d in comparison.differences if d.name == comparison.moved_metric)
     digits = metric.digits
-    return f"{key}   {metric.label} {before:.{digits}f} → {after:.{digits}f} ({change:+.{digits}f})"
+    values = f"A {before:.{digits}f}, B {after:.{digits}f} ({change:+.{digits}f})"
+    return f"{key}   {metric.label}: {values}"

@@ -151,9 +151,11 @@ def time_models(
             chosen.append(_sizes(timed, batch_sizes, found.not_timed[name]))
             found.speeds[name] = _speeds(timed, chosen[-1], effort, rate, found.not_timed[name])
         _refuse_nothing(found)
-        for size in _common_sizes(*chosen, found) if len(models) == 2 else ():
-            with _told(found.not_timed[models[1].spec.card.name], size):
-                found.ratios[size] = _ratios(*models, size, effort)
+        if len(models) == 2:
+            first, second = models
+            for size in _common_sizes(chosen[0], chosen[1], found):
+                with _told(found.not_timed[second.spec.card.name], size):
+                    found.ratios[size] = _ratios(first, second, size, effort)
     return found
 
 

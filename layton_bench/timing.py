@@ -15,12 +15,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from layton_bench.clock import counted_flops, synchronize
 from layton_bench.engine import is_out_of_memory
 from layton_bench.intervals import bootstrap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _CLEAR_REFS, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"  # see proc(5)
 MAX_WARM_UPS = 10
@@ -151,10 +155,8 @@ def summarise(
     """Statistics of measured durations."""
     values = np.array(seconds)
     median = float(np.median(values))
-    (low, high), (p90_low, p90_high) = (
-        bootstrap(lambda rows, q=q: float(np.quantile(values[rows], q)), len(values), seed=0)
-        for q in (0.5, 0.9)
-    )
+    low, high = _quantile_interval(values, 0.5)
+    p90_low, p90_high = _quantile_interval(values, 0.9)
     images = batch_size / median
     share = None
     if flops_per_image and matmul_rate:
@@ -177,6 +179,12 @@ def summarise(
         peak_host_mib=peak_host_mib(),
         peak_device_mib=peak_device_mib(device),
     )
+
+
+def _quantile_interval(
+    values: NDArray[np.float64], quantile: float
+) -> tuple[float | None, float | None]:
+    return bootstrap(lambda rows: float(np.quantile(values[rows], quantile)), len(values), seed=0)
 
 
 def flops_of(call: Callable[[], object], batch_size: int) -> float | None:

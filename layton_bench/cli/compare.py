@@ -17,6 +17,7 @@ from layton_bench.cli.options import DEFAULT_RESULTS, Results
 from layton_bench.compare import Comparison, comparison_rows, to_markdown
 from layton_bench.compare import compare as compare_runs
 from layton_bench.errors import NotComparableError
+from layton_bench.leaderboard import json_value
 from layton_bench.moved_sheet import write_moved_sheet
 from layton_bench.results import StoredRun, find_run
 
@@ -55,7 +56,8 @@ def compare(
     if picture is not None:
         _draw(comparison, first, second, picture)
     if form == "json":
-        out.out(json.dumps([asdict(d) for d in comparison.differences], indent=2))
+        rows = [{k: json_value(v) for k, v in asdict(d).items()} for d in comparison.differences]
+        out.out(json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False))
     elif form == "md":
         address = None if picture is None else quote(picture.as_posix())
         out.out(to_markdown(comparison, picture=address), end="", highlight=False)

@@ -62,8 +62,8 @@ def time(
             _print_ratios(model, size, ratios)
     for name, failed in found.not_timed.items():
         for one in failed:
-            size = "auto" if one.batch_size is None else one.batch_size
-            err.print(f"{name}, batch {size}: {one.reason}", markup=False, soft_wrap=True)
+            tried = "auto" if one.batch_size is None else str(one.batch_size)
+            err.print(f"{name}, batch {tried}: {one.reason}", markup=False, soft_wrap=True)
 
 
 def _print_speeds(speeds: dict[str, list[Speed]]) -> None:

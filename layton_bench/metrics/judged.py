@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -112,7 +112,20 @@ class TaskAccuracy:
             for clusters in counts.values()
         ]
         mean, low, high = mean_of_tasks(scores)
-        return MetricValue(value=mean, low=low, high=high, n=n)
+        return MetricValue(value=mean, low=low, high=high, n=n, influence=self._influence())
+
+    def _influence(self) -> dict[str, float]:
+        """Of each picture on the mean over tasks: the fewer its task has, the more it counts."""
+        right = {key: (v.task, float(v.correct)) for key, v in self._verdicts.items()}
+        numbers = Counter(task for task, _ in right.values())
+        means = {
+            task: sum(value for t, value in right.values() if t == task) / number
+            for task, number in numbers.items()
+        }
+        return {
+            key: len(right) / len(numbers) * (value - means[task]) / numbers[task]
+            for key, (task, value) in sorted(right.items())
+        }
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """1 where right, 0 where wrong."""

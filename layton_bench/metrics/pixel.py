@@ -77,7 +77,15 @@ class PooledPSNR(PerSampleMetric):
             None if bound is None else float(psnr_from_mse(bound))
             for bound in bootstrap_mean(mse, seed=self._seed)
         )
-        return MetricValue(value=float(psnr_from_mse(mse.mean())), low=low, high=high, n=len(mse))
+        mean = float(mse.mean())
+        # d/dm of −10 log10 m is −10 / (m ln 10)
+        influence = {
+            key: -10 / math.log(10) * (one - mean) / mean if mean else 0.0
+            for key, one in sorted(self._values.items())
+        }
+        return MetricValue(
+            value=float(psnr_from_mse(mean)), low=low, high=high, n=len(mse), influence=influence
+        )
 
 
 class ColourBias:
@@ -128,7 +136,12 @@ class ColourBias:
             # one seed, hence the same resampled images for both components
             draws = [bootstrap_means(shift, seed=self._seed) for shift in shifts]
             low, high = map(float, np.quantile(np.hypot(*draws), [0.025, 0.975]))
-        return MetricValue(value=math.hypot(mean_a, mean_b), low=low, high=high, n=n)
+        length = math.hypot(mean_a, mean_b)
+        influence: dict[str, float] = {}
+        if length > 0:  # at 0 a length has no derivative
+            along = (mean_a * shifts[0] + mean_b * shifts[1]) / length - length
+            influence = dict(zip(map(str, self.state()["keys"]), along.tolist(), strict=True))
+        return MetricValue(value=length, low=low, high=high, n=n, influence=influence)
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """The signed shifts of each image."""

@@ -78,8 +78,15 @@ class RatioMetric:
 
         low, high = bootstrap(ratio, len(used), seed=self._seed)
         note = f"{self._parts} in {len(used)} of {n} images"
+        value = ratio(np.arange(len(used)))
+        mean_weight = float(used[:, 1].mean())
+        influence = {
+            key: (part - value * weight) / mean_weight
+            for key, (part, weight) in sorted(self._pairs.items())
+            if weight > 0
+        }
         return MetricValue(
-            value=ratio(np.arange(len(used))), low=low, high=high, n=len(used), note=note
+            value=value, low=low, high=high, n=len(used), note=note, influence=influence
         )
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:

@@ -1,5 +1,7 @@
 """Two runs compared: differences by hand, verdicts, and what is never compared."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,10 +15,12 @@ from layton_bench.compare import (
     comparison_rows,
     holm,
     to_markdown,
+    widening,
 )
 from layton_bench.errors import NotComparableError
 from layton_bench.metrics import frechet
 from layton_bench.metrics.base import influence_column
+from layton_bench.metrics.judged import TaskAccuracy
 from layton_bench.pairing import check_comparable, paired_values
 from layton_bench.record import RECORD, SAMPLES
 from layton_bench.results import stored_runs
@@ -45,8 +49,27 @@ def test_a_difference_is_that_of_pairs() -> None:
     assert found.effect_size == pytest.approx(1.0 / np.std([1.0, 0.5, 1.5, 1.0], ddof=1))
     assert found.low is not None
     assert found.high is not None
-    assert 0.5 <= found.low < 1.0 < found.high <= 1.5
+    # the plain percentile interval lies between the least and the greatest; t(3) widens it
+    wide = np.sqrt(4 / 3) * 3.182446 / 1.959964
+    assert 1 - 0.5 * wide <= found.low < 1.0 < found.high <= 1 + 0.5 * wide
     assert found.n == 4
+
+
+def test_intervals_of_few_samples_are_widened() -> None:
+    assert widening(10, 0.05) == pytest.approx(np.sqrt(10 / 9) * 2.262157 / 1.959964, rel=1e-6)
+    assert widening(500, 0.05) == pytest.approx(1.0035, abs=1e-4)
+
+
+@pytest.mark.parametrize("n", [10, 40])
+def test_equal_models_are_told_apart_as_often_as_alpha_says(n: int) -> None:
+    rng = np.random.default_rng(4)
+    rejected = 0
+    for number in range(300):
+        first, second = rng.normal(25, 3, n), rng.normal(25, 3, n)
+        a, b = result(first.mean()), result(second.mean())
+        found = compare_metric("psnr", a, b, paired(first, second), alpha=0.05, seed=number)
+        rejected += found.p_value <= 0.05
+    assert rejected / 300 <= 0.08  # without widening 12 % for 10 samples
 
 
 def test_equal_runs_show_no_difference_whatever_the_seed() -> None:
@@ -129,8 +152,19 @@ def test_the_exit_code_says_what_was_found(lab: Lab) -> None:
     assert partial.code == 3
     assert "data contents" in partial.err
     json_out = lab.bench("compare", better, worse, *words, "--format", "json")
-    assert '"verdict": "worse"' in json_out.out
+    assert json.loads(json_out.out)[0]["verdict"] == "worse"
     assert lab.bench("compare", better, worse, *words, "--format", "md").out.startswith("### ")
+
+
+def test_a_metric_of_one_run_alone_is_named(lab: Lab) -> None:
+    lab.run("lab-half", more="--metric psnr --metric level")
+    lab.run("lab-grey", more="--metric psnr --metric codebook-usage")
+    found = compare(*stored_runs(lab.bench.results)).differences
+    assert [(d.name, d.verdict == "not comparable", d.note) for d in found] == [
+        ("psnr", False, ""), ("level", True, "only run A has it"),
+        ("codebook-usage", True, "only run B has it"),
+    ]  # fmt: skip
+    assert (found[1].now, found[2].baseline) == (None, None)
 
 
 # metrics of sets
@@ -158,7 +192,8 @@ def distances(rng: np.random.Generator, noise: tuple[float, float], n: int, d: i
 
 def test_a_set_metrics_pairs_average_to_its_values() -> None:
     a, b, table = distances(np.random.default_rng(0), (0.5, 0.6), 80)
-    first, second = paired_values("fid", a, b, table)
+    first, second, is_linear = paired_values("fid", a, b, table)
+    assert is_linear
     assert (first.mean(), second.mean()) == pytest.approx((a.value, b.value))
     found = compare_metric("fid", a, b, table, alpha=0.05, seed=0)
     assert found.difference == pytest.approx(b.value - a.value)
@@ -233,3 +268,63 @@ def test_what_was_damaged_edited_or_written_by_another_version_is_refused(lab: L
     newer = lab.bench(*words)
     assert newer.code == 2
     assert "schema version 3; this layton-bench reads versions 1 to 2" in newer.err
+
+
+# metrics that are no plain mean over samples
+
+
+def tasks_table(rng: np.random.Generator, chance: float, prompts: int = 40) -> tuple:
+    """Verdicts of 4 pictures a prompt, all but equal within it, in two tasks of unlike size."""
+    judged = {}
+    for prompt in range(prompts):
+        is_good = rng.random() < chance
+        for image in range(4):
+            task = "rare" if prompt % 4 == 0 else "common"
+            judged[f"{prompt:02d}#{image}"] = (task, bool(is_good != (rng.random() < 0.05)))
+    metric = TaskAccuracy("geneval", "x", lambda batch: [], ("rare", "common"))
+    keys = list(judged)
+    metric.load_state({
+        "keys": np.array(keys), "correct": np.array([judged[k][1] for k in keys]),
+        "task": np.array([judged[k][0] for k in keys]),
+        **{name: np.array([""] * len(keys)) for name in ("reason", "metadata", "details")},
+    })  # fmt: skip
+    return metric.compute(), metric.per_sample()["geneval"]
+
+
+def paired_tasks(rng: np.random.Generator, n: int = 40):
+    made = [tasks_table(rng, 0.6, n) for _ in range(2)]
+    results = [result(v.value, n=v.n, signature="geneval", digits=3) for v, _ in made]
+    columns = {}
+    for side, (value, raw) in zip("ab", made, strict=True):
+        columns[f"geneval_{side}"] = [raw[key] for key in value.influence]
+        columns[f"geneval influence_{side}"] = list(value.influence.values())
+    units = [key.partition("#")[0] for key in made[0][0].influence]
+    return *results, pd.DataFrame(columns), units
+
+
+def test_a_mean_of_tasks_is_compared_as_one_and_by_prompt() -> None:
+    a, b, table, units = paired_tasks(np.random.default_rng(0))
+    pairs = paired_values("geneval", a, b, table.assign(unit=units))
+    assert len(pairs.first) == 40
+    assert pairs.is_linear
+    assert (pairs.first.mean(), pairs.second.mean()) == pytest.approx((a.value, b.value))
+    # the plain means, which weigh the tasks by their pictures, are others
+    assert abs(table["geneval_a"].mean() - a.value) > 0.005
+    raw = table.drop(columns=[c for c in table if "influence" in c])
+    with pytest.raises(NotComparableError, match="no mean over samples"):
+        paired_values("geneval", a, b, raw)
+
+
+def test_pictures_of_one_prompt_do_not_count_as_four() -> None:
+    """Told apart at p ≤ 0.05 though equal: about that often by prompt, far too often by picture."""
+    rng = np.random.default_rng(3)
+    by_prompt = by_picture = 0
+    for number in range(150):
+        a, b, table, units = paired_tasks(rng)
+        for is_unit in (True, False):
+            shown = table.assign(unit=units) if is_unit else table
+            found = compare_metric("geneval", a, b, shown, alpha=0.05, seed=number)
+            by_prompt += is_unit and found.p_value <= 0.05
+            by_picture += not is_unit and found.p_value <= 0.05
+    assert by_prompt <= 0.1 * 150
+    assert by_picture >= 0.2 * 150

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from test_compare import distances
 
 from layton_bench.errors import UserError
 from layton_bench.gate_file import Throughput, read_gates
 from layton_bench.gate_judge import _throughput, lower_bound, sample_losses
+from layton_bench.pairing import paired_values
 
 pytest_plugins = ["pytester"]
 
@@ -99,23 +101,74 @@ def test_gates_do_not_flake_and_do_see() -> None:
     assert caught >= 0.95 * 2000
 
 
-def stored(path: Path, median: float) -> Path:
-    entry = {"fullname": "benchmarks/b.py::test_x", "stats": {"median": median}}
+def test_gates_of_sets_do_not_flake_and_do_see() -> None:
+    """FID by influences, n = 500: equal decoders, and one whose noise has grown by a third."""
+    rng = np.random.default_rng(0)
+
+    def is_met(noise: tuple[float, float]) -> bool:
+        a, b, table = distances(rng, noise, 500)
+        pairs = paired_values("fid", a, b, table)
+        return lower_bound(sample_losses(pairs.first, pairs.second, "lower"), 0.998) <= 0
+
+    assert sum(is_met((0.5, 0.5)) for _ in range(400)) >= 0.995 * 400
+    assert sum(not is_met((0.5, 0.66)) for _ in range(200)) >= 0.95 * 200
+
+
+def stored(path: Path, median: float, *, iqr: float = 0.0, rounds: int = 20) -> Path:
+    stats = {"median": median, "iqr": iqr, "rounds": rounds}
+    entry = {"fullname": "benchmarks/b.py::test_x", "stats": stats}
     path.write_text(json.dumps({"benchmarks": [entry]}), encoding="utf-8")
     return path
+
+
+ASKED = Throughput(now="now.json", baseline="old.json", benchmark="benchmarks/b.py::test_x")
 
 
 def test_throughput_is_the_ratio_of_stored_medians(tmp_path: Path) -> None:
     stored(tmp_path / "now.json", 0.33)
     stored(tmp_path / "old.json", 0.30)
-    asked = Throughput(now="now.json", baseline="old.json", benchmark="benchmarks/b.py::test_x")
-    found = _throughput(asked, tmp_path)
-    assert (found.is_met, found.cells[4]) == (True, "1.100 ×")
-    assert not _throughput(asked.model_copy(update={"max_ratio": 1.05}), tmp_path).is_met
+    found = _throughput(ASKED, tmp_path)
+    assert (found.is_met, found.cells[4]) == (True, "1.100 ×, 1.100 ×")
+    assert not _throughput(ASKED.model_copy(update={"max_ratio": 1.05}), tmp_path).is_met
     with pytest.raises(UserError, match=r"benchmarks/b\.py::test_x"):
-        _throughput(asked.model_copy(update={"benchmark": "other"}), tmp_path)
+        _throughput(ASKED.model_copy(update={"benchmark": "other"}), tmp_path)
     with pytest.raises(UserError, match="there is no such file"):
-        _throughput(asked.model_copy(update={"now": "none.json"}), tmp_path)
+        _throughput(ASKED.model_copy(update={"now": "none.json"}), tmp_path)
+
+
+def test_a_noisy_benchmark_fails_only_where_it_is_shown_to_be_slower(tmp_path: Path) -> None:
+    stored(tmp_path / "old.json", 0.30, iqr=0.03)
+    stored(tmp_path / "now.json", 0.34, iqr=0.03)
+    found = _throughput(ASKED, tmp_path)
+    # ratio 1.1333; relative errors 1.2533 · 0.03/1.349/√20 / 0.30 and / 0.34; z = 2.878
+    assert found.cells[4] == "1.133 ×, 1.046 ×"
+    assert found.is_met
+    stored(tmp_path / "now.json", 0.40, iqr=0.03)
+    assert not _throughput(ASKED, tmp_path).is_met
+
+
+def test_what_pytest_benchmark_really_stores_is_read(session: pytest.Pytester) -> None:
+    session.makepyfile(test_b="def test_x(benchmark): benchmark(sum, range(2000))")
+    for name in ("old", "now"):
+        made = session.runpytest_subprocess(
+            "-p", "no:cacheprovider", "--benchmark-enable", "--benchmark-only",
+            f"--benchmark-json={name}.json", "--benchmark-max-time=0.05",
+        )  # fmt: skip
+        made.assert_outcomes(passed=1)
+    gate = """
+[[gate]]
+name = "as fast"
+throughput.now = "{now}.json"
+throughput.baseline = "old.json"
+throughput.benchmark = "test_b.py::test_x"
+throughput.max_ratio = {ratio}
+"""
+    write(session.path, gate.format(now="now", ratio=50))
+    run(session).assert_outcomes(passed=1)
+    write(session.path, gate.format(now="now", ratio=0.001))
+    failed = run(session)
+    failed.assert_outcomes(failed=1)
+    failed.stdout.fnmatch_lines(["test_b.py::test_x*time ≤ 0.001 × baseline*NOT MET"])
 
 
 @pytest.fixture
@@ -141,6 +194,16 @@ def test_a_gate_passes_fails_with_a_table_and_is_chosen_by_k(session: pytest.Pyt
     run(session, "-k", "a and not too", "--layton-bench-results", "kept").assert_outcomes(
         passed=1, deselected=1
     )
+
+
+def test_gates_run_in_several_processes(session: pytest.Pytester) -> None:
+    text = "".join(WHOLE.format(low=10).replace('"a"', f'"{name}"') for name in "abc")
+    write(session.path, text + WHOLE.format(low=60).replace('"a"', '"d"'))
+    result = run(session, "-n", "2", "--dist", "loadgroup", "--layton-bench-results", "kept")
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(["gate 'd'", "psnr*NOT MET"])
+    # gates of one model and suite went to one process and share its run
+    assert len(list((session.path / "kept").glob("photos-256/jpeg-q10/*/record.json"))) == 1
 
 
 def test_a_baseline_is_made_shown_and_held_against(session: pytest.Pytester) -> None:
@@ -196,3 +259,12 @@ def test_the_plugin_alone_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_example_of_the_docs_is_a_file_of_gates(tmp_path: Path) -> None:
+    docs = Path(__file__).parents[2] / "docs" / "gates.md"
+    example = docs.read_text("utf-8").split("```toml\n")[1].split("```")[0]
+    quality, speed = read_gates(write(tmp_path, example))
+    assert quality.not_worse["lpips-alex"].by == 0.01
+    assert speed.throughput is not None
+    assert speed.throughput.max_ratio == 1.1

@@ -13,8 +13,11 @@ from layton_bench.features import FeatureChunk
 from layton_bench.metrics import frechet, inception_score, kernel, manifold
 from layton_bench.metrics.feature_sets import FeatureSets
 from layton_bench.metrics.gram import Gram
+from layton_bench.metrics.regions import RatioMetric
+from layton_bench.plugin_manager import Plugins
 from layton_bench.types import MetricValue
 
+METRICS = Plugins()
 Value = Callable[[FeatureSets], MetricValue]
 KID = partial(kernel._kid, draw=kernel.draw_as_torch_fidelity)
 # how near the spread is to that of leaving out, which has terms of 1/n² that influences lack
@@ -156,3 +159,37 @@ def test_a_resamples_value_is_that_of_its_influences() -> None:
         linear.append(influence(found)[rows].mean())
     assert np.corrcoef(exact, linear)[0, 1] > 0.98
     assert np.std(linear) == pytest.approx(np.std(exact), rel=0.08)
+
+
+def test_a_ratio_a_length_and_a_logarithm_have_their_derivatives() -> None:
+    rng = np.random.default_rng(5)
+    keys = np.array([f"{i:02}" for i in range(40)])
+    parts, weights = rng.uniform(0, 5, 40), rng.integers(1, 9, 40).astype(float)
+    pairs = np.stack([parts, weights], axis=1)
+    ratio = RatioMetric("text", lambda batch: [], parts="lines")
+    pixels = {
+        name: METRICS.metric(name).make(cases.context()) for name in ("colour-bias", "psnr-pooled")
+    }
+    shifts = rng.normal(1, 2, (40, 2))
+    states = {
+        ratio: {"keys": keys, "pairs": pairs},
+        pixels["colour-bias"]: {"keys": keys, "a": shifts[:, 0], "b": shifts[:, 1]},
+        pixels["psnr-pooled"]: {"keys": keys, "values": parts},
+    }
+    for metric, state in states.items():
+        metric.load_state(state)
+        found = metric.compute()
+        assert list(found.influence) == list(keys)
+        left = []
+        for i in range(40):
+            metric.load_state({name: np.delete(array, i, 0) for name, array in state.items()})
+            left.append(metric.compute().value)
+        wanted = 39 * (np.mean(left) - np.array(left))
+        assert np.corrcoef(influence(found), wanted)[0, 1] > 0.999
+        assert influence(found).std() == pytest.approx(wanted.std(), rel=0.03)
+
+
+def test_without_a_direction_a_length_has_no_derivative() -> None:
+    bias = METRICS.metric("colour-bias").make(cases.context())
+    bias.load_state({"keys": np.array(["a", "b"]), "a": np.zeros(2), "b": np.zeros(2)})
+    assert (bias.compute().value, bias.compute().influence) == (0.0, {})
