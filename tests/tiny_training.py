@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
 
 from layton.training.phases import recipe_kind
 from layton.training.phases.base import PhaseRecipe
@@ -98,6 +100,15 @@ def losses(output: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in line.items() if k != "samples_per_second"} for line in lines]
 
 
+def checkpoint(output: Path, step: int) -> dict[str, Tensor]:
+    """Everything trained that a run's checkpoint after `step` steps holds."""
+    folder = output / f"checkpoints/step-{step:08d}"
+    state: dict[str, Tensor] = {}
+    for path in sorted(folder.glob("trained-*.safetensors")):
+        state |= {f"{path.stem}.{key}": tensor for key, tensor in load_file(path).items()}
+    return state
+
+
 def _training(name: str, root: Path) -> dict[str, Any]:
     return {
         "phase": name,
@@ -181,3 +192,17 @@ _OF_PHASE = {
         "tokenizer": str(root / "consistency/model"),
     },
 }
+
+
+def write_toml(path: Path, found: dict[str, Any]) -> Path:
+    """A recipe's tables as a TOML file."""
+    path.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in found.items()))
+    return path
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
