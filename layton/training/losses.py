@@ -132,7 +132,8 @@ def _blur(x: Tensor) -> Tensor:
     window = (window / window.sum()).to(x.dtype)
     planes = x.flatten(0, 1)[:, None]
     across = F.conv2d(planes, window.view(1, 1, 1, -1))
-    return F.conv2d(across, window.view(1, 1, -1, 1)).unflatten(0, x.shape[:2])[:, :, 0]
+    blurred: Tensor = F.conv2d(across, window.view(1, 1, -1, 1)).unflatten(0, x.shape[:2])
+    return blurred[:, :, 0]
 
 
 def load_lpips(net: Literal["alex", "vgg", "squeeze"], backbone: Path | None) -> nn.Module:

@@ -33,8 +33,9 @@ def leading_components(images: Tensor, patch: int, count: int) -> Tensor:
     patches = patches - patches.mean(0)
     variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
     # ascending: the last ones vary most
-    scores = patches @ directions[:, -count:]
-    return scores * variances[-count:].clamp_min(_LEAST_VARIANCE).rsqrt()
+    whitening = directions[:, -count:] * variances[-count:].clamp_min(_LEAST_VARIANCE).rsqrt()
+    components: Tensor = patches @ whitening
+    return components
 
 
 def fit_components(features: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
