@@ -128,7 +128,7 @@ class EvaluationRecipe(StrictModel):
     every: PositiveInt
     """Steps between runs."""
     suite: str
-    """A suite of layton-bench, or a suite file."""
+    """A suite of layton-bench, of the exported model's image size."""
     data_root: Path | None = None
     """Where the suite's data lies, if it needs any."""
     limit: PositiveInt | None = None
