@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from layton.errors import MissingPartError
+
 __all__ = ["extract", "train"]
 
 Overrides = Annotated[
@@ -38,8 +40,12 @@ def train(
 
         typer.echo(describe(chosen))
         return
-    from accelerate import PartialState
-
+    try:
+        from accelerate import PartialState
+    except ImportError:
+        raise MissingPartError(
+            "accelerate", "is not installed", "pip install 'layton-bench[train]'"
+        ) from None
     from layton.training.engine import train as run
 
     folder = run(chosen)

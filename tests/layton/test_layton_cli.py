@@ -136,3 +136,18 @@ def test_names_in_a_codes_file_stay_inside_the_folder(layton, model, tmp_path):
         "image.png",
     ]
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["out"]
+
+
+def test_training_without_its_extra_names_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / "image.png").write_bytes(b"")
+    recipe = tmp_path / "vq.toml"
+    recipe.write_text(
+        f'phase = "vq"\noutput = "{tmp_path}/out"\nstages = [{{steps = 1, batch_size = 1,'
+        f' size_px = 16}}]\ndata.sources = [{{path = "{tmp_path}"}}]\n'
+    )
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    monkeypatch.setattr(sys, "argv", ["layton", "train", str(recipe)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "layton-bench[train]" in capsys.readouterr().err
