@@ -2,13 +2,15 @@
 
     FOLDER/part-000000.safetensors   codes int32 (n, V, N), latents float16 (n, V, C, h, w),
     FOLDER/part-000000.json          text_features float16 (n, 1, T, D), text_lengths; the captions
+    FOLDER/made-by.json              the recipe, and digests of the models' weights
 
 V crops of each image are kept, of which training draws one. Parts are whole or absent: an
-extraction that was stopped goes on where it was.
+extraction that was stopped goes on where it was, unless the recipe or a model is another.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from bisect import bisect_right
 from functools import partial
@@ -23,6 +25,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from layton.errors import ConfigError
 from layton.training.data import crop
 from layton.training.errors import DataError
 from layton.training.recipe import DataRecipe, StrictModel
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExtractRecipe", "Extracted", "extract"]
 
+_NOTE = "made-by.json"
 _PART_SIZE = 512  # samples a file
 _FLOATS = torch.float16
 
@@ -122,10 +126,11 @@ def extract(recipe: ExtractRecipe, *, on_progress: Callable[[int, int], None]) -
 
     Raises:
         LaytonError: a model or the data is missing or does not fit.
+        ConfigError: the folder holds parts that another recipe or other models made.
     """
     samples = [s for source in recipe.data.sources for s in _all(open_source(source))]
     compute = _computations(recipe)
-    recipe.output.mkdir(parents=True, exist_ok=True)
+    _claim(recipe)
     for start in range(0, len(samples), _PART_SIZE):
         path = recipe.output / f"part-{start // _PART_SIZE:06d}.safetensors"
         numbers = range(start, min(start + _PART_SIZE, len(samples)))
@@ -133,6 +138,30 @@ def extract(recipe: ExtractRecipe, *, on_progress: Callable[[int, int], None]) -
             _write_part(path, [(i, samples[i]) for i in numbers], recipe, compute)
         on_progress(numbers.stop, len(samples))
     return recipe.output
+
+
+def _claim(recipe: ExtractRecipe) -> None:
+    """Note in the folder what makes its parts, or refuse one whose parts something else made."""
+    models = (recipe.vq, recipe.tokenizer, recipe.vae)
+    weights = sorted(w for model in models if model for w in model.rglob("*.safetensors"))
+    digests = {str(path): _sha256(path) for path in weights}
+    made_by = json.dumps(recipe.model_dump(mode="json", exclude={"batch_size"}) | digests, indent=2)
+    note = recipe.output / _NOTE
+    if any(recipe.output.glob("part-*.safetensors")):
+        if not note.is_file() or note.read_text() != made_by:
+            raise ConfigError(
+                str(recipe.output),
+                "holds parts of another recipe, or of models that have changed since",
+                "Remove the folder, or set another output.",
+            )
+        return
+    recipe.output.mkdir(parents=True, exist_ok=True)
+    note.write_text(made_by)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _all(source: Any) -> Iterator[Callable[[], Sample]]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 
 import numpy as np
@@ -13,7 +14,7 @@ from tiny_training import CHAIN, COLOURS, SIZE_PX, checkpoint, draw_images, loss
 
 from layton import LaytonDecoder, TextToImage, Tokenizer, load_gpt
 from layton.cli import main
-from layton.errors import CheckpointError
+from layton.errors import CheckpointError, ConfigError
 from layton.files import read_image
 from layton.lora import read_lora
 from layton.training import engine as engine_module
@@ -197,6 +198,21 @@ def test_extraction_goes_on_where_it_stopped(chain, monkeypatch):
     run_extract("pairs", chain, output=str(chain / "parts"))
     assert parts[0].stat().st_mtime_ns == kept
     assert parts[1].read_bytes() == whole
+
+
+def test_extraction_does_not_mix_parts_of_other_recipes_or_models(chain, tmp_path):
+    fields = {"output": str(tmp_path / "parts"), "vae": None, "variants": 1}
+    run_extract("pairs", chain, **fields)
+    run_extract("pairs", chain, **fields, batch_size=3)  # makes no difference to a sample
+    for other in ({"size_px": 16}, {"vq": None, "tokenizer": str(chain / "consistency/model")}):
+        with pytest.raises(ConfigError, match="parts of another recipe"):
+            run_extract("pairs", chain, **{**fields, **other})
+    shutil.copytree(chain / "vq/model", tmp_path / "vq")
+    moved = {**fields, "output": str(tmp_path / "moved"), "vq": str(tmp_path / "vq")}
+    run_extract("pairs", chain, **moved)
+    recipe("vq", chain, seed=5).build().export(tmp_path / "vq")  # trained anew, say
+    with pytest.raises(ConfigError, match="models that have changed"):
+        run_extract("pairs", chain, **moved)
 
 
 def test_the_export_is_the_moving_average_of_the_weights(chain, tmp_path):
@@ -383,8 +399,6 @@ def test_the_command_trains_from_a_file(chain, tmp_path, monkeypatch, capsys):
 
 
 def test_batches_without_even_shares_are_refused(chain, monkeypatch):
-    from layton.errors import ConfigError
-
     monkeypatch.setattr(engine_module.Accelerator, "num_processes", 4)
     with pytest.raises(ConfigError, match=r"stages\.0\.batch_size: 2 has no even shares for 4"):
         Trainer(recipe("vae", chain))
