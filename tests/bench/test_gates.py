@@ -147,7 +147,11 @@ def test_a_noisy_benchmark_fails_only_where_it_is_shown_to_be_slower(tmp_path: P
     assert not _throughput(ASKED, tmp_path).is_met
 
 
-def test_what_pytest_benchmark_really_stores_is_read(session: pytest.Pytester) -> None:
+def test_what_pytest_benchmark_really_stores_is_read(
+    session: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a worker of pytest -n tells its children so, and pytest-benchmark then measures nothing
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     session.makepyfile(test_b="def test_x(benchmark): benchmark(sum, range(2000))")
     for name in ("old", "now"):
         made = session.runpytest_subprocess(
@@ -155,6 +159,7 @@ def test_what_pytest_benchmark_really_stores_is_read(session: pytest.Pytester) -
             f"--benchmark-json={name}.json", "--benchmark-max-time=0.05",
         )  # fmt: skip
         made.assert_outcomes(passed=1)
+    (session.path / "test_b.py").unlink()  # measured; the gates alone are run from here on
     gate = """
 [[gate]]
 name = "as fast"
@@ -227,6 +232,12 @@ def test_a_baseline_is_made_shown_and_held_against(session: pytest.Pytester) -> 
     updated = run(session, "--layton-bench-results", "kept", "--layton-bench-update-baselines")
     updated.assert_outcomes(passed=1)
     updated.stdout.fnmatch_lines(["*jpeg-q2*against*jpeg-q10*"])
+    # half a table is no baseline
+    table = session.path / "base" / "samples.parquet"
+    table.write_bytes(table.read_bytes()[:-50])
+    cut = run(session, "--layton-bench-results", "kept")
+    cut.assert_outcomes(failed=1)
+    cut.stdout.fnmatch_lines(["*samples.parquet: it is not what was written*"])
 
 
 def test_a_wrong_file_is_a_collection_error_and_an_unknown_model_a_failure(

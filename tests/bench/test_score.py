@@ -191,4 +191,4 @@ def test_a_sheet_whose_pictures_are_gone_says_so(bench: Bench, folders: tuple[Pa
     gone.unlink()
     outcome = bench("show", "folder-restored", "--out", bench.results)
     assert outcome.code == 2
-    assert f"picture {gone}: it cannot be read" in outcome.err
+    assert f"picture {gone}: it is not there or cannot be read" in outcome.err

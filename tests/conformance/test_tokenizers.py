@@ -18,7 +18,10 @@ from layton_bench.types import Codes
 def _specs() -> list[ModelSpec]:
     plugins = Plugins()
     patterns = plugins.model_patterns.entries.values()
-    names = [*plugins.models.entries, *(name for p in patterns for name in p.examples)]
+    names = [
+        *plugins.models.entries,
+        *(name for p in patterns if p.kind == "tokenizer" for name in p.examples),
+    ]
     specs = {(spec := plugins.model(name)).card.name: spec for name in names}
     kept = (spec for spec in specs.values() if spec.card.kind == "tokenizer")
     return [spec for spec in kept if not spec.card.weights]
