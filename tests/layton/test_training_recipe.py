@@ -1,6 +1,9 @@
 """Recipe files: what they may say, how the command line changes them, how mistakes are named."""
 
+import re
 import sys
+import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -56,6 +59,19 @@ def test_every_shipped_recipe_is_valid(path):
     else:
         chosen = validate(recipe_kind(found, source=str(path)), found, source=path)
         assert chosen.num_steps == sum(stage.steps for stage in chosen.stages)
+
+
+def test_the_guides_examples_are_valid():
+    guide = (Path(layton.__file__).parents[1] / "docs/training.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    whole, evaluation = (tomllib.loads(textwrap.dedent(block)) for block in blocks)
+    found = validate(recipe_kind(whole, source=""), whole | evaluation, source=Path("guide"))
+    assert found.accumulate == 2
+    assert found.evaluation.suite == "photos-256"
+    # every file that the guide links or names
+    names = re.findall(r"RECIPES/([\w/.-]+\.toml)", guide)
+    assert names
+    assert all((RECIPES[0].parents[1] / name).is_file() for name in names)
 
 
 def test_full_size_alignment_grows_from_512_to_1024_and_freezes_all_but_the_copy():
