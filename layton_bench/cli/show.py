@@ -11,6 +11,7 @@ from rich.text import Text
 from layton_bench.cli.console import err, out
 from layton_bench.cli.options import DEFAULT_RESULTS, AsJson, Results
 from layton_bench.describe import describe, extremes
+from layton_bench.kept_pictures import picture_path
 from layton_bench.record import read_samples
 from layton_bench.results import find_run
 from layton_bench.sheet import write_contact_sheet
@@ -37,6 +38,9 @@ def show(
         for row in chosen.itertuples(index=False, name=None):
             table.add_row(*(Text(f"{v:.3f}" if isinstance(v, float) else str(v)) for v in row))
         out.print(table)
-    if stored.record.images:
+    saved = [image.candidate for image in stored.record.images]
+    if any(picture_path(stored, name) for name in saved):
         path = write_contact_sheet(stored)
         err.print(f"Contact sheet: {path}", markup=False, soft_wrap=True)
+    elif saved:  # as in results that were committed without pictures
+        err.print("Its pictures do not lie beside the record: no contact sheet.", soft_wrap=True)

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -274,6 +275,15 @@ def test_a_narrow_terminal_has_a_row_for_each_metric(
     assert re.search(rf"│ lab-half │ +[\d,]+ │ +{value} ", wide)
     assert re.search(rf"│ PSNR \(dB\) ↑ +│ +{value} │ +{value} │", narrow)
     assert max(map(len, narrow.splitlines())) <= 40
+
+
+def test_a_run_without_its_pictures_is_shown_without_a_sheet(lab: Lab) -> None:
+    (record,) = lab.run("lab-half").records
+    shutil.rmtree(lab.bench.results / "lab-64" / "lab-half" / record.run_id / "images")
+    shown = lab.bench("show", "lab-half", "--out", lab.bench.results)
+    assert shown.code == 0
+    assert "PSNR" in shown.out
+    assert "Its pictures do not lie beside the record: no contact sheet." in shown.err
 
 
 def test_numbers_are_shown_however_narrow_the_terminal(
