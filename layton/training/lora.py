@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PositiveInt
 
 from layton.errors import MissingPartError
+from layton.lora import TARGETS
 from layton.training.recipe import StrictModel
 
 if TYPE_CHECKING:
@@ -30,22 +31,7 @@ class LoRARecipe(StrictModel):
     """r."""
     alpha: PositiveInt = 64
     """The product is added times alpha / rank."""
-    targets: tuple[str, ...] = (
-        "to_q",
-        "to_k",
-        "to_v",
-        "to_out.0",
-        "proj_in",
-        "proj_out",
-        "ff.net.0.proj",
-        "ff.net.2",
-        "conv1",
-        "conv2",
-        "conv_shortcut",
-        "downsamplers.0.conv",
-        "upsamplers.0.conv",
-        "time_emb_proj",
-    )
+    targets: tuple[str, ...] = TARGETS
     """Ends of the names of the layers that get one."""
 
 
