@@ -250,7 +250,7 @@ def test_without_an_average_the_weights_are_exported(chain, tmp_path):
 
 
 def test_two_passes_are_one_step_of_the_whole_batch(chain, tmp_path):
-    stages = [{"steps": 3, "batch_size": 4, "size_px": SIZE_PX}]
+    stages = [{"steps": 2, "batch_size": 4, "size_px": SIZE_PX}]
     runs = {}
     for passes in (1, 2):
         output = tmp_path / str(passes)
@@ -291,10 +291,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_batch(
     assert [p.name for p in (output / "checkpoints").iterdir()] == ["step-00000003"]
 
 
-@pytest.mark.parametrize("name", PHASES)
+@pytest.mark.parametrize("name", ["vq", "vae", "consistency", "gpt"])
 def test_a_stopped_run_goes_on_with_the_losses_it_would_have_had(chain, tmp_path, name):
-    """Also across stages, with the moving averages, the adversary and its optimiser."""
-    sizes = (SIZE_PX, SIZE_PX) if name in ("gpt", "distillation") else (SIZE_PX // 2, SIZE_PX)
+    """Across stages, with moving averages, an adversary and its optimiser, a LoRA, dropout."""
+    sizes = (SIZE_PX, SIZE_PX) if name == "gpt" else (SIZE_PX // 2, SIZE_PX)
     stages = [{"steps": 2, "batch_size": 2, "size_px": size} for size in sizes]
     fields = {"stages": stages, "sample_every": None}
     straight = recipe(name, chain, output=str(tmp_path / "straight"), **fields)
