@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from lab import Lab
 from scipy import stats
 from test_compare import distances
 
@@ -17,6 +17,9 @@ from layton_bench.gate_file import Gate, NotWorse, Throughput, read_gates
 from layton_bench.gate_judge import _throughput, judge, lower_bound, sample_losses
 from layton_bench.pairing import paired_values
 from layton_bench.results import stored_runs
+
+if TYPE_CHECKING:
+    from lab import Lab
 
 pytest_plugins = ["pytester"]
 
