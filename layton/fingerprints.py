@@ -3,6 +3,8 @@
 `fingerprints.json` holds one digest a state-dict layout, and the names of the models that have it
 (LlamaGen's class- and text-conditional tokenizers, say, share theirs). It answers one question
 only: what a file that does not fit the model asked for would have fitted.
+
+`codebook_digest` answers another: whether the codes of two models mean the same.
 """
 
 import hashlib
@@ -10,9 +12,10 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
+import torch
 from torch import Tensor
 
-__all__ = ["fingerprint", "recognise"]
+__all__ = ["codebook_digest", "fingerprint", "recognise"]
 
 _NOT_COUNTED = ("codebook_used",)  # last parts of keys: statistics that a file may lack
 _LOSSES = "loss."  # Lightning checkpoints carry the discriminator under this prefix
@@ -26,6 +29,12 @@ def fingerprint(shapes: Mapping[str, Sequence[int]]) -> str:
         if not key.startswith(_LOSSES) and key.rpartition(".")[2] not in _NOT_COUNTED
     )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def codebook_digest(codebook: Tensor) -> str:
+    """16 hex digits: SHA-256 over code vectors (K, D) in float16, in which they may be kept."""
+    vectors = codebook.detach().to("cpu", torch.float16).contiguous().numpy()
+    return hashlib.sha256(vectors.astype("<f2").tobytes()).hexdigest()[:16]
 
 
 def recognise(state: Mapping[str, Tensor]) -> tuple[str, ...]:

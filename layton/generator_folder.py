@@ -38,6 +38,8 @@ class GeneratorSettings:
         tokenizer: name of the tokenizer whose codes the transformer was trained on.
         cfg_scale: guidance w, 1 is off; see `Guidance`.
         temperature, top_k, top_p: see `Sampling`.
+        codebook: digest of the tokenizer's code vectors (`fingerprints.codebook_digest`); training
+            fills it in.
     """
 
     tokenizer: str
@@ -45,6 +47,7 @@ class GeneratorSettings:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    codebook: str = ""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -83,6 +86,7 @@ def read_generator(folder: Path) -> GeneratorConfig:
         tokenizer=settings.tokenizer,
         guidance=settings.guidance,
         sampling=settings.sampling,
+        codebook=settings.codebook,
     )
 
 

@@ -170,12 +170,15 @@ class GeneratorConfig:
         gpt: the transformer.
         tokenizer: name of the tokenizer whose decoder draws the codes.
         guidance, sampling: the settings unless a user says otherwise.
+        codebook: digest of that tokenizer's code vectors (`fingerprints.codebook_digest`), where
+            known: another of the same sizes would draw nonsense.
     """
 
     gpt: GPTConfig
     tokenizer: str
     guidance: Guidance
     sampling: Sampling
+    codebook: str = ""
 
     @property
     def settings(self) -> dict[str, float | int]:

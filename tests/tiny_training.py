@@ -190,6 +190,7 @@ _OF_PHASE = {
         "words": {"depth": 1, "num_heads": 2, "max_words": 8},
         "data": _extracted(root / "codes"),
         "tokenizer": str(root / "consistency/model"),
+        "generator": {"tokenizer": "layton-small"},
     },
 }
 

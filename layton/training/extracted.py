@@ -2,7 +2,7 @@
 
     FOLDER/part-000000.safetensors   codes int32 (n, V, N), latents float16 (n, V, C, h, w),
     FOLDER/part-000000.json          text_features float16 (n, 1, T, D), text_lengths; the captions
-    FOLDER/made-by.json              the recipe, and digests of the models' weights
+    FOLDER/made-by.json              the recipe, and digests of the models' weights and codebook
 
 V crops of each image are kept, of which training draws one. Parts are whole or absent: an
 extraction that was stopped goes on where it was, unless the recipe or a model is another.
@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from layton.errors import ConfigError
+from layton.fingerprints import codebook_digest
 from layton.training.data import crop
 from layton.training.errors import DataError
 from layton.training.recipe import DataRecipe, StrictModel
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["ExtractRecipe", "Extracted", "extract"]
 
 _NOTE = "made-by.json"
+_CODEBOOK = "codebook"
 _PART_SIZE = 512  # samples a file
 _FLOATS = torch.float16
 
@@ -89,6 +91,8 @@ class Extracted:
         self._captions = [json.loads(f.with_suffix(".json").read_text()) for f in self._files]
         self._ends = list(accumulate(len(captions) for captions in self._captions))
         self._open: dict[int, Any] = {}
+        self.codebook = _codebook_of(folder)
+        """Digest of the codebook that the codes are of; empty where it is not known."""
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -113,6 +117,14 @@ class Extracted:
         return self.__dict__ | {"_open": {}}
 
 
+def _codebook_of(folder: Path) -> str:
+    try:
+        said = json.loads((folder / _NOTE).read_text())
+    except (OSError, ValueError):
+        return ""
+    return str(said.get(_CODEBOOK, "")) if isinstance(said, dict) else ""
+
+
 def _widened(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor.long()
 
@@ -129,8 +141,8 @@ def extract(recipe: ExtractRecipe, *, on_progress: Callable[[int, int], None]) -
         ConfigError: the folder holds parts that another recipe or other models made.
     """
     samples = [s for source in recipe.data.sources for s in _all(open_source(source))]
-    compute = _computations(recipe)
-    _claim(recipe)
+    codebook, compute = _computations(recipe)
+    _claim(recipe, codebook)
     for start in range(0, len(samples), _PART_SIZE):
         path = recipe.output / f"part-{start // _PART_SIZE:06d}.safetensors"
         numbers = range(start, min(start + _PART_SIZE, len(samples)))
@@ -140,12 +152,13 @@ def extract(recipe: ExtractRecipe, *, on_progress: Callable[[int, int], None]) -
     return recipe.output
 
 
-def _claim(recipe: ExtractRecipe) -> None:
+def _claim(recipe: ExtractRecipe, codebook: str) -> None:
     """Note in the folder what makes its parts, or refuse one whose parts something else made."""
     models = (recipe.vq, recipe.tokenizer, recipe.vae)
     weights = sorted(w for model in models if model for w in model.rglob("*.safetensors"))
     digests = {str(path): _sha256(path) for path in weights}
-    made_by = json.dumps(recipe.model_dump(mode="json", exclude={"batch_size"}) | digests, indent=2)
+    said = recipe.model_dump(mode="json", exclude={"batch_size"}) | digests
+    made_by = json.dumps(said | {_CODEBOOK: codebook}, indent=2)
     note = recipe.output / _NOTE
     if any(recipe.output.glob("part-*.safetensors")):
         if not note.is_file() or note.read_text() != made_by:
@@ -204,8 +217,9 @@ def _cut(sample: Sample, recipe: ExtractRecipe, number: int, variant: int) -> Te
 
 def _computations(
     recipe: ExtractRecipe,
-) -> Callable[[Tensor, Sequence[str]], dict[str, Tensor]]:
-    encode = _encoder(recipe)
+) -> tuple[str, Callable[[Tensor, Sequence[str]], dict[str, Tensor]]]:
+    """Digest of the codebook that codes are of, and what works a batch out."""
+    codebook, encode = _encoder(recipe)
     vae = None
     if recipe.vae is not None:
         from layton.diffusers_parts import read_part
@@ -229,21 +243,23 @@ def _computations(
             found |= _text_tensors(text.encode(captions), recipe.max_text_tokens)
         return found
 
-    return compute
+    return codebook, compute
 
 
-def _encoder(recipe: ExtractRecipe) -> Callable[[Tensor], Tensor] | None:
-    """Images → codes (B, N)."""
+def _encoder(recipe: ExtractRecipe) -> tuple[str, Callable[[Tensor], Tensor] | None]:
+    """Digest of the codebook, and images → codes (B, N)."""
     if recipe.tokenizer is not None:
         from layton.tokenizer import Tokenizer
 
-        return Tokenizer.from_pretrained(recipe.tokenizer).encode
+        tokenizer = Tokenizer.from_pretrained(recipe.tokenizer)
+        return codebook_digest(tokenizer.quantize.embedding.weight), tokenizer.encode
     if recipe.vq is None:
-        return None
+        return "", None
     from layton.training.phases.vq import read_vq
 
     model = read_vq(recipe.vq)
-    return lambda images: model.encode(images).flatten(1)
+    digest = codebook_digest(model.quantize.embedding.weight)
+    return digest, lambda images: model.encode(images).flatten(1)
 
 
 def _text_tensors(features: Sequence[Tensor], limit: int) -> dict[str, Tensor]:

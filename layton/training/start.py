@@ -6,6 +6,11 @@ One least-squares fit on the first batch spares that: the bottleneck starts as t
 guess, from the encoder's random features, of the leading principal components of the patch under
 each position, all at equal variance. The decoder then learns from all of them at once.
 
+Random features of a deep stack of activations say little about a patch. With its residual branches
+closed, a convolutional autoencoder starts as a linear map of nearly constant scale, whose features
+say much more, and which hands gradients to every layer (the closed branches are those of Goyal et
+al., arXiv 1706.02677, and of most diffusion models).
+
 Axes: B batch, M = B·h·w positions, D features, K components, p patch side.
 """
 
@@ -13,12 +18,32 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
+from torch import Tensor, nn
 
-__all__ = ["fit_components", "leading_components"]
+__all__ = ["close_branches", "fit_components", "leading_components"]
 
 _RIDGE = 1e-3  # of the features' mean variance
 _LEAST_VARIANCE = 1e-8
+
+
+@torch.no_grad()
+def close_branches(autoencoder: nn.Module) -> None:
+    """Start a diffusers autoencoder as a linear map.
+
+    Residual branches put out 0; convolutions keep the variance of what they get, and are drawn from
+    torch's generator.
+    """
+    for module in autoencoder.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+            _zero(module.bias)
+    for module in autoencoder.modules():
+        if isinstance(module, ResnetBlock2D):
+            _zero(module.conv2.weight, module.conv2.bias)
+        elif isinstance(module, Attention):
+            _zero(module.to_out[0].weight, module.to_out[0].bias)
 
 
 def leading_components(images: Tensor, patch: int, count: int) -> Tensor:
@@ -49,3 +74,9 @@ def fit_components(features: Tensor, components: Tensor) -> tuple[Tensor, Tensor
     weight = torch.linalg.solve(covariance, centred.T @ components.double() / len(centred)).T
     bias = components.double().mean(0) - weight @ mean
     return weight.float(), bias.float()
+
+
+def _zero(*tensors: Tensor | None) -> None:
+    for tensor in tensors:
+        if tensor is not None:
+            tensor.zero_()

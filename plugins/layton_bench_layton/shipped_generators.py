@@ -8,7 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from layton.errors import ConfigError, LaytonError
+from safetensors import SafetensorError, safe_open
+
+from layton.errors import CheckpointError, ConfigError, LaytonError
+from layton.fingerprints import codebook_digest
 from layton.generator_folder import GENERATOR_FILE, read_generator
 from layton.shipped import PACKAGED, model_folders
 from layton_bench import Generator, LoadContext, ModelCard, ModelSpec, as_user_error, torch_dtype
@@ -72,13 +75,29 @@ def _read(folder: Path, tokenizers: dict[str, Shipped]) -> ShippedGenerator:
             f"its tokenizer {config.tokenizer!r} is not there",
             "Put that tokenizer's folder beside the generator's, or in LAYTON_MODELS.",
         )
+    tokenizer = tokenizers[config.tokenizer]
+    if config.codebook and config.codebook != _codebook(tokenizer):
+        raise ConfigError(
+            str(folder / GENERATOR_FILE),
+            f"was trained on codes of another {config.tokenizer!r}: the code vectors differ",
+            "Put the tokenizer that its codes are of into LAYTON_MODELS, or train it again.",
+        )
     return ShippedGenerator(
         folder=folder,
         config=config,
-        tokenizer=tokenizers[config.tokenizer],
+        tokenizer=tokenizer,
         text_params=sum(tensor_sizes(folder / "text/model.safetensors").values()),
         gpt_params=sum(tensor_sizes(folder / "model.safetensors").values()),
     )
+
+
+def _codebook(tokenizer: Shipped) -> str:
+    path = tokenizer.folder / "model.safetensors"
+    try:
+        with safe_open(path, "pt") as file:
+            return codebook_digest(file.get_tensor("quantize.embedding.weight"))
+    except SafetensorError as error:
+        raise CheckpointError(str(path), f"its codebook cannot be read ({error})") from None
 
 
 def _spec(shipped: ShippedGenerator) -> ModelSpec:

@@ -11,7 +11,7 @@ from layton import fingerprints
 from layton.checkpoint import load_strict
 from layton.config import VQ_8, VQ_16, named_model
 from layton.errors import CheckpointError
-from layton.fingerprints import fingerprint, recognise
+from layton.fingerprints import codebook_digest, fingerprint, recognise
 from layton.official import official_layout
 from layton.tokenizer import Tokenizer
 from layton.vq import VQModel
@@ -28,6 +28,14 @@ def test_the_digest_is_of_sorted_names_and_shapes():
     assert fingerprint({"b": (), "a": (2, 3)}) == expected
     assert fingerprint({"a": [2, 3], "b": [], "loss.d": [1], "q.codebook_used": [4]}) == expected
     assert fingerprint({"a": (3, 2), "b": ()}) != expected
+
+
+def test_the_digest_of_a_codebook_is_of_its_float16_values():
+    # of 1, -2, 0.5, 0 in float16 (00 3c 00 c0 00 38 00 00), worked out with sha256sum
+    codebook = torch.tensor([[1.0, -2.0], [0.5, 0.0]])
+    assert codebook_digest(codebook) == "2e1d6038edb9c7c8"
+    assert codebook_digest(codebook.half()) == codebook_digest(codebook * 1.0001)
+    assert codebook_digest(codebook.flip(0)) != codebook_digest(codebook)
 
 
 def test_published_tokenizers_are_recognised_from_their_state():

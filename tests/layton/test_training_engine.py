@@ -16,6 +16,8 @@ from layton import LaytonDecoder, TextToImage, Tokenizer, load_gpt
 from layton.cli import main
 from layton.errors import CheckpointError, ConfigError
 from layton.files import read_image
+from layton.fingerprints import codebook_digest
+from layton.generator_folder import read_generator
 from layton.lora import read_lora
 from layton.training import engine as engine_module
 from layton.training.data import Stream
@@ -125,6 +127,20 @@ def test_a_drawn_image_comes_from_words_to_pixels(chain):
     model = TextToImage(words, load_gpt(chain / "gpt/model"), decoder)
     drawn = model.generate(["a red disc on blue", "a blue disc on red"], seeds=[1, 2])
     assert drawn.shape == (2, 3, SIZE_PX, SIZE_PX)
+
+
+def test_a_generator_knows_the_codebook_of_its_codes(chain, tmp_path):
+    tokenizer = Tokenizer.from_pretrained(chain / "consistency/model")
+    expected = codebook_digest(tokenizer.quantize.embedding.weight)
+    found = read_generator(chain / "gpt/model")
+    assert (found.tokenizer, found.codebook) == ("layton-small", expected)
+    other = tmp_path / "codes"
+    shutil.copytree(chain / "codes", other)
+    note = json.loads((other / "made-by.json").read_text())
+    (other / "made-by.json").write_text(json.dumps(note | {"codebook": "0123456789abcdef"}))
+    sources = [{"path": str(f), "kind": "extracted"} for f in (chain / "codes", other)]
+    with pytest.raises(DataError, match="codes of different codebooks"):
+        recipe("gpt", chain, data={"sources": sources}).build()
 
 
 def test_what_a_phase_does_not_train_stays_bit_for_bit(chain):

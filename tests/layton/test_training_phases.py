@@ -305,6 +305,40 @@ def test_the_components_of_patches_are_uncorrelated_and_found_by_the_fit():
     assert float((found - components).square().mean()) < 1e-3
 
 
+def test_an_autoencoder_starts_linear_so_that_its_features_tell_more_of_the_patches(root):
+    generator = torch.Generator().manual_seed(0)
+    small = torch.rand(16, 3, 10, 10, generator=generator) * 2 - 1
+    images = F.interpolate(small, (64, 64), mode="bicubic").clamp(-1, 1)
+
+    @torch.no_grad()
+    def features(vae, x):
+        seen = []
+        hook = vae.encoder.conv_norm_out.register_forward_pre_hook(lambda _, i: seen.append(i[0]))
+        vae.encoder(x)
+        hook.remove()
+        return seen[0]
+
+    @torch.no_grad()
+    def explained(vae):
+        f = F.silu(vae.encoder.conv_norm_out(features(vae, images))).movedim(1, -1).flatten(0, -2)
+        patch = images.shape[-1] // features(vae, images).shape[-1]
+        components = leading_components(images, patch, 4)
+        weight, bias = fit_components(f.detach(), components)
+        return 1 - float((f @ weight.T + bias - components).square().mean())
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        vae = recipe("vae", root).build().vae
+        assert torch.allclose(
+            features(vae, images[:2] * 2 - 0.5 * images[2:4]),
+            features(vae, images[:2]) * 2 - 0.5 * features(vae, images[2:4]),
+            atol=1e-4,
+        )
+        torch.manual_seed(0)
+        usual = type(vae).from_config(vae.config)
+        assert explained(vae) > explained(usual) + 0.1
+
+
 def test_unused_codes_are_moved_onto_encoder_outputs(root):
     book = {"update": "gradient", "revive_every": 2, "window": 128}  # one batch's codes
     phase = recipe("vq", root, codebook=book, adversary=None).build().train()

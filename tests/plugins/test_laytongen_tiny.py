@@ -14,6 +14,7 @@ from tiny_layton import CONFIG, random_tokenizer
 
 import layton_bench_layton as plugin
 from layton import LaytonDecoder, TextToImage
+from layton.fingerprints import codebook_digest
 from layton.generator_folder import GeneratorSettings, write_generator
 from layton.gpt_config import Guidance, Sampling
 from layton.gpt_loading import load_gpt, save_gpt
@@ -38,11 +39,13 @@ TEXTS = ["a red circle left of a blue square", "two stars"]
 PROMPTS = [Prompt(key=str(i), text=text) for i, text in enumerate(TEXTS)]
 
 
-def save_generator(folder, gpt=GPT, tokenizer=TOKENIZER):
+def save_generator(folder, gpt=GPT, tokenizer=TOKENIZER, codebook=""):
     torch.manual_seed(0)
     save_gpt(random_gpt(gpt), folder)
     save_words(WordEncoder(WordsConfig(words=WORDS, width=16, max_words=14)), folder / "text")
-    settings = GeneratorSettings(tokenizer=tokenizer, cfg_scale=2.0, temperature=0.9, top_k=20)
+    settings = GeneratorSettings(
+        tokenizer=tokenizer, cfg_scale=2.0, temperature=0.9, top_k=20, codebook=codebook
+    )
     write_generator(settings, folder)
 
 
@@ -50,8 +53,9 @@ def save_generator(folder, gpt=GPT, tokenizer=TOKENIZER):
 def made(tmp_path_factory):
     """A tokenizer and a generator of its codes."""
     folder = tmp_path_factory.mktemp("models")
-    random_tokenizer(replace(CONFIG, image_px=256)).save_pretrained(folder / TOKENIZER)
-    save_generator(folder / NAME)
+    tokenizer = random_tokenizer(replace(CONFIG, image_px=256))
+    tokenizer.save_pretrained(folder / TOKENIZER)
+    save_generator(folder / NAME, codebook=codebook_digest(tokenizer.quantize.embedding.weight))
     return folder
 
 
@@ -225,6 +229,10 @@ def of_another_codebook(folder):
     save_generator(folder, replace(GPT, codebook_size=40))
 
 
+def of_other_code_vectors(folder):
+    save_generator(folder, codebook="0123456789abcdef")
+
+
 def of_another_grid(folder):
     save_generator(folder, replace(GPT, num_tokens=25))
 
@@ -242,6 +250,7 @@ def of_other_sizes(folder):
         (without_weights, r"laytongen-small: has no model\.safetensors"),
         (with_a_pointer, "is no safetensors file"),
         (of_another_codebook, "16 tokens of 32 codes, the transformer makes 16 of 40"),
+        (of_other_code_vectors, "codes of another 'layton-small': the code vectors differ"),
         (of_another_grid, "16 tokens of 32 codes, the transformer makes 25 of 32"),
         (of_other_sizes, r"(?s)does not fit.*layers\.2"),
     ],

@@ -9,6 +9,7 @@ learns along.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -75,26 +76,25 @@ class Recipe(PhaseRecipe):
         else:
             gpt = GPT(self.gpt)
         encoder = None
+        extracted = [Extracted(s.path) for s in self.data.sources if s.kind == "extracted"]
         if self.words is not None:
-            captions = (
-                caption
-                for source in self.data.sources
-                if source.kind == "extracted"
-                for caption in Extracted(source.path).captions
-            )
+            captions = (caption for source in extracted for caption in source.captions)
             encoder = WordEncoder(
                 WordsConfig(
                     words=vocabulary(captions), width=self.gpt.text_dim, **self.words.model_dump()
                 )
             )
-        return GPTPhase(self, gpt, encoder)
+        return GPTPhase(self, gpt, encoder, codebook=_common_codebook(extracted))
 
 
 class GPTPhase(Phase):
     """The transformer, its text encoder if it has one, and the cross-entropy."""
 
-    def __init__(self, recipe: Recipe, gpt: GPT, words: WordEncoder | None) -> None:
+    def __init__(
+        self, recipe: Recipe, gpt: GPT, words: WordEncoder | None, *, codebook: str = ""
+    ) -> None:
         super().__init__()
+        self._codebook = codebook
         self._recipe = recipe
         self.gpt = gpt.requires_grad_(True)
         self.words = words
@@ -151,7 +151,8 @@ class GPTPhase(Phase):
         if self.words is not None:
             save_words(self.words, folder / "text")
         if self._recipe.generator is not None:
-            write_generator(self._recipe.generator, folder)
+            settings = self._recipe.generator
+            write_generator(replace(settings, codebook=settings.codebook or self._codebook), folder)
 
     def _codes(self, batch: Batch) -> Tensor:
         if "codes" not in batch:
@@ -191,3 +192,12 @@ class GPTPhase(Phase):
             tokenizer = Tokenizer.from_pretrained(self._recipe.tokenizer)
             self._decoder = LaytonDecoder(tokenizer, cond_scale=None)
         return self._decoder
+
+
+def _common_codebook(sources: list[Extracted]) -> str:
+    codebooks = {source.codebook for source in sources if source.codebook}
+    if len(codebooks) > 1:
+        raise DataError(
+            "data.sources", "hold codes of different codebooks", "Extract all with one tokenizer."
+        )
+    return codebooks.pop() if codebooks else ""

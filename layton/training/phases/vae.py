@@ -17,7 +17,7 @@ from layton.training.losses import kl_divergence
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
 from layton.training.seeds import sample_noise
-from layton.training.start import fit_components, leading_components
+from layton.training.start import close_branches, fit_components, leading_components
 
 if TYPE_CHECKING:
     from layton.training.data import Batch
@@ -62,6 +62,7 @@ class VAEPhase(Phase):
         size_px = max(stage.size_px for stage in recipe.stages)
         build = cast(Any, AutoencoderKL)
         self.vae = build(**recipe.vae.to_diffusers(), sample_size=size_px)
+        close_branches(self.vae)
         # a posterior nearly without noise: at variance 1 the decoder would first learn to ignore it
         with torch.no_grad():
             self.vae.quant_conv.bias[recipe.vae.latent_channels :] = _START_LOGVAR
