@@ -18,7 +18,7 @@ from layton_bench.errors import UserError
 from layton_bench.generate import draw, file_name, grid, plan_pictures
 from layton_bench.geneval_layout import plan_layout
 from layton_bench.models import Generator
-from layton_bench.resolve import parse_options
+from layton_bench.resolve import find_model, parse_options
 from layton_bench.run import load_model
 from layton_bench.types import Prompt
 
@@ -79,7 +79,7 @@ def generate(
             lambda number, prompt, index: folder / file_name(number, prompt, index),
             images_per_prompt=images_per_prompt or 1, seed=seed,
         )  # fmt: skip
-    spec = state.plugins.model(model)
+    spec = find_model(state.plugins, model)
     if spec.card.kind != "generator":
         raise UserError(f"model '{model}'", "it is a tokenizer", "Name a generator.")
     options = parse_options(spec, setting or [])

@@ -152,6 +152,10 @@ def test_the_command_draws_the_oracles_scenes(
         refused = bench("generate", *words, *words_given)
         assert (refused.code, told in refused.err) == (2, True), refused.err
     assert "it is a tokenizer" in bench("generate", "--model", "identity", "x").err
+    sized = bench("generate", "--model", "scenes-oracle@256", "--out", "sized", "a circle")
+    assert (sized.code, sized.out.split()) == (0, ["sized/00000-a-circle-00.png"])
+    refused = bench("generate", "--model", "scenes-oracle@100", "a circle")
+    assert (refused.code, "Use one of scenes-oracle@256" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize(("text", "told"), [("never", "not this one"), ("broken", "no idea")])
