@@ -5,13 +5,14 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_training import GPT, draw_images, recipe
+from tiny_training import ENCODER, GPT, draw_images, recipe
 
 from layton.config import NoiseConfig
 from layton.consistency import NoiseSchedule, boundary_scalings
 from layton.quantizer import Quantizer
 from layton.training.codebook import EMACodebook
 from layton.training.phases.base import images_of
+from layton.training.phases.vq import read_vq
 from layton.training.seeds import derive, sample_mask, sample_noise, sample_timesteps
 from layton.training.start import fit_components, leading_components
 
@@ -337,6 +338,23 @@ def test_an_autoencoder_starts_linear_so_that_its_features_tell_more_of_the_patc
         torch.manual_seed(0)
         usual = type(vae).from_config(vae.config)
         assert explained(vae) > explained(usual) + 0.1
+
+
+def test_exported_code_vectors_have_unit_scale_and_mean_the_same(root, tmp_path):
+    phase = recipe("vq", root, encoder=ENCODER | {"l2_normalize": False}).build().eval()
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        phase.quant_conv.weight *= 37.0
+        phase.quantize.embedding.weight.normal_(0, 21.0)
+        phase.export(tmp_path)
+        found = read_vq(tmp_path)
+        codes = phase.encode(images)
+        assert torch.equal(found.encode(images), codes)
+        assert torch.equal(
+            found._decoded(found.quantize.lookup(codes)),
+            phase._decoded(phase.quantize.lookup(codes)),
+        )
+    assert 0.7 < float(found.quantize.embedding.weight.detach().std()) < 1.5
 
 
 def test_unused_codes_are_moved_onto_encoder_outputs(root):

@@ -7,6 +7,7 @@ and codebook; with the convolutional decoder the whole is a LlamaGen-style token
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -48,6 +49,8 @@ __all__ = [
     "read_vq",
     "read_vq_config",
 ]
+
+_LEAST_STD = 1e-6
 
 _CONFIG: TypeAdapter[VQConfig | ViTConfig] = TypeAdapter(
     Annotated[VQConfig | ViTConfig, Field(discriminator="kind")]
@@ -194,13 +197,18 @@ class VQPhase(Phase):
         return torch.stack((images, recon.float().clamp(-1, 1)))
 
     def export(self, folder: Path) -> None:
-        """Write config.json and model.safetensors, which `from_parts(vq=folder)` reads."""
+        """Write config.json and model.safetensors, which `from_parts(vq=folder)` reads.
+
+        Code vectors of free length come out at about unit variance, as what reads them expects.
+        """
         import json
 
         from layton.loading import write_folder
 
         mine = ("_average.", "quantize.codebook_used")  # of no use outside training
         state = {k: v for k, v in self.state_dict().items() if not k.startswith(mine)}
+        if not self._recipe.encoder.l2_normalize:
+            _scale_codes(state)
         write_folder(folder, state, json.dumps(asdict(self._recipe.encoder), indent=2), dtype=None)
 
     @torch.no_grad()
@@ -259,6 +267,19 @@ class VQPhase(Phase):
         loss = generator_hinge(self.adversary.logits(recon))
         self.adversary.requires_grad_(True)
         return loss
+
+
+def _scale_codes(state: dict[str, Tensor]) -> None:
+    """Bring code vectors near unit variance by a power of two, which changes no code and no pixel.
+
+    Training leaves their scale to chance (a standard deviation of 20, say), and layers that read
+    them would start far out.
+    """
+    codebook = state["quantize.embedding.weight"]
+    factor = 2.0 ** -round(math.log2(max(float(codebook.std()), _LEAST_STD)))
+    for key in ("quantize.embedding.weight", "quant_conv.weight", "quant_conv.bias"):
+        state[key] = state[key] * factor
+    state["post_quant_conv.weight"] = state["post_quant_conv.weight"] / factor
 
 
 def _of_all_processes(tensor: Tensor) -> Tensor:

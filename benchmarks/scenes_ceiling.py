@@ -1,0 +1,63 @@
+"""What a tokenizer leaves of the scenes: the oracle's pictures through it, judged.
+
+    python benchmarks/scenes_ceiling.py [MODEL …] [--per-task 50]
+
+A generator over a tokenizer's codes cannot be expected to score higher than the oracle's pictures
+do after that tokenizer. Without a model named: `layton-tiny`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+
+import numpy as np
+import torch
+
+from layton_bench.images import to_signed, to_uint8
+from layton_bench.metrics.geneval import TASKS
+from layton_bench.plugin_manager import Plugins
+from layton_bench.resolve import find_model, parse_options
+from layton_bench.run import load_model
+from layton_bench.scenes.draw import render
+from layton_bench.scenes.judge import judge_image
+from layton_bench.scenes.layout import compose
+from layton_bench.scenes.prompt_set import suite_prompts
+
+SIZE_PX = 256
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("models", nargs="*", default=["layton-tiny"])
+    parser.add_argument("--per-task", type=int, default=50)
+    args = parser.parse_args()
+    chosen = defaultdict(list)
+    for task, prompt in suite_prompts().values():
+        if task in TASKS and len(chosen[task]) < args.per_task:
+            chosen[task].append(prompt)
+    print("| tokenizer | Scenes | " + " | ".join(t.replace("_", " ") for t in TASKS) + " |")
+    print("|---|" + "---:|" * (len(TASKS) + 1))
+    plugins = Plugins()
+    for name in args.models:
+        spec = find_model(plugins, name)
+        tokenizer = load_model(plugins, spec, "cpu", "float32", parse_options(spec, []))
+        shares = [
+            np.mean([survives(tokenizer, p, i) for i, p in enumerate(chosen[t])]) for t in TASKS
+        ]
+        cells = " | ".join(f"{share:.3f}" for share in (np.mean(shares), *shares))
+        print(f"| {name} | {cells} |", flush=True)
+
+
+def survives(tokenizer, prompt, number):
+    """Whether the oracle's picture, after the tokenizer, is still judged right."""
+    rng = np.random.default_rng(number)
+    image = torch.from_numpy(render(compose(prompt, rng), size_px=SIZE_PX))
+    codes = tokenizer.encode(to_signed(image.permute(2, 0, 1)[None]))
+    (decoded,) = to_uint8(tokenizer.decode(codes, [number]), "round")
+    return judge_image(decoded.permute(1, 2, 0).contiguous().numpy(), prompt).correct
+
+
+if __name__ == "__main__":
+    main()
