@@ -182,11 +182,33 @@ class Tokenizer(nn.Module):
             cond_scale: as for `decode`.
             size_px: as for `decode`.
         """
+        return self.sample_latents(
+            self.quantized(codes),
+            draw_noise=draw_noise,
+            steps=steps,
+            cond_scale=cond_scale,
+            size_px=size_px,
+        )
+
+    @torch.no_grad()
+    def sample_latents(
+        self,
+        quantized: Tensor,
+        *,
+        draw_noise: Callable[[], Tensor],
+        steps: int | None = None,
+        cond_scale: float | None = None,
+        size_px: int | None = None,
+    ) -> Tensor:
+        """Code vectors (B, codebook_dim, h', w') of any grid → latents as `decode_latents`.
+
+        The rest is as there.
+        """
         sampler = self.config.sampler
         pixels = size_px or self.config.image_px
         side = self._latent_side(size_px)
         scale = sampler.cond_scale if cond_scale is None else cond_scale
-        embedding = self.decoder.embed(self.quantized(codes), (side, side))
+        embedding = self.decoder.embed(quantized, (side, side))
 
         def predict(x_t: Tensor, timestep: int) -> Tensor:
             output: Tensor = self.decoder(

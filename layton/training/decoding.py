@@ -5,6 +5,7 @@ Axes: B batch, C latent channels, h w latent sides, S image side.
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -96,8 +97,13 @@ class DecoderPhase(Phase):
     def previews(self, batch: Batch) -> Tensor:
         """The images, what the VAE makes of their latents, and what the sampler decodes."""
         tokenizer, latents = self.tokenizer, self.latents(batch)
-        codes = batch["codes"] if "codes" in batch else self._codes(images_of(batch))
-        decoded = tokenizer.decode(codes, generator=list(range(len(codes))))
+        noises = itertools.count()
+        sampled = tokenizer.sample_latents(
+            self.quantized(batch),
+            draw_noise=lambda: self.noise(batch, latents.shape, purpose=f"preview {next(noises)}"),
+            size_px=self.size_px(latents),
+        )
+        decoded = tokenizer.latents_to_images(sampled)
         ceiling = tokenizer.latents_to_images(latents)
         first = batch.get("images", ceiling)
         return torch.stack((first, ceiling, decoded.to(ceiling)))

@@ -91,6 +91,20 @@ def test_a_phase_logs_draws_saves_and_exports(chain, name):
     assert (output / "model").is_dir()
 
 
+def test_crops_of_another_size_than_the_tokenizers_are_drawn(chain, tmp_path):
+    side = 2 * SIZE_PX
+    run_extract("pairs", chain, output=str(tmp_path / "pairs"), size_px=side, variants=1)
+    train(
+        recipe(
+            "alignment", chain, output=str(tmp_path / "out"), sample_every=1,
+            stages=[{"steps": 1, "batch_size": 2, "size_px": side}],
+            data={"sources": [{"path": str(tmp_path / "pairs"), "kind": "extracted"}]},
+        )
+    )  # fmt: skip
+    with Image.open(tmp_path / "out/samples/step-00000001.png") as picture:
+        assert picture.size == (2 * side, 3 * side)
+
+
 def test_losses_and_grids_reach_tensorboard(chain):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
