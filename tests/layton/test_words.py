@@ -94,6 +94,15 @@ def test_the_order_of_the_words_counts(encoder):
     assert (first - second.flip(0)).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("other", ["a blue circle", "circle red a"])
+def test_a_fresh_encoder_tells_texts_apart(other):
+    """Small embeddings drowned in what the blocks add: a transformer then never learned to read."""
+    torch.manual_seed(0)
+    fresh = WordEncoder(WordsConfig(words=WORDS, width=128, depth=3)).eval()
+    one, two = fresh.encode(["a red circle", other])
+    assert float((one - two).norm() / one.norm()) > 0.3
+
+
 def test_a_text_has_the_same_bits_in_any_batch(encoder):
     texts = ["a", "a red circle", "a star of a circle", "a red circle"]
     together = encoder.encode(texts)
