@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from layton.generate import CodeGenerator
@@ -48,6 +48,8 @@ class WordsRecipe(StrictModel):
     """Attention heads."""
     max_words: PositiveInt = 32
     """Longest caption."""
+    registers: NonNegativeInt = 0
+    """Vectors behind every caption that give a short one weight; see `WordsConfig`."""
 
 
 class Recipe(PhaseRecipe):
@@ -163,7 +165,8 @@ class GPTPhase(Phase):
     def _condition(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Features (B, T, text_dim) and their mask (B, T)."""
         if self.words is not None and batch["seeds"].is_meta:
-            shape = (len(batch["seeds"]), self.words.config.max_words)
+            words = self.words.config
+            shape = (len(batch["seeds"]), words.max_words + words.registers)
             numbers = torch.empty(shape, dtype=torch.int64, device="meta")
             mask = torch.ones(shape, dtype=torch.bool, device="meta")
             return self.words(numbers, mask), mask
