@@ -38,12 +38,13 @@ def close_branches(autoencoder: nn.Module) -> None:
     for module in autoencoder.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-            _zero(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     for module in autoencoder.modules():
         if isinstance(module, ResnetBlock2D):
-            _zero(module.conv2.weight, module.conv2.bias)
+            _zero(module.conv2)
         elif isinstance(module, Attention):
-            _zero(module.to_out[0].weight, module.to_out[0].bias)
+            _zero(module.to_out[0])
 
 
 def leading_components(images: Tensor, patch: int, count: int) -> Tensor:
@@ -76,7 +77,6 @@ def fit_components(features: Tensor, components: Tensor) -> tuple[Tensor, Tensor
     return weight.float(), bias.float()
 
 
-def _zero(*tensors: Tensor | None) -> None:
-    for tensor in tensors:
-        if tensor is not None:
-            tensor.zero_()
+def _zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
