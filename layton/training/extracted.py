@@ -36,7 +36,7 @@ from layton.training.sources import Sample, open_source
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["ExtractRecipe", "Extracted", "extract"]
+__all__ = ["ExtractRecipe", "Extracted", "codebook_of", "extract"]
 
 _NOTE = "made-by.json"
 _CODEBOOK = "codebook"
@@ -91,8 +91,6 @@ class Extracted:
         self._captions = [json.loads(f.with_suffix(".json").read_text()) for f in self._files]
         self._ends = list(accumulate(len(captions) for captions in self._captions))
         self._open: dict[int, Any] = {}
-        self.codebook = _codebook_of(folder)
-        """Digest of the codebook that the codes are of; empty where it is not known."""
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -117,7 +115,8 @@ class Extracted:
         return self.__dict__ | {"_open": {}}
 
 
-def _codebook_of(folder: Path) -> str:
+def codebook_of(folder: Path) -> str:
+    """Digest of the codebook that a folder's codes are of; empty where it is not known."""
     try:
         said = json.loads((folder / _NOTE).read_text())
     except (OSError, ValueError):

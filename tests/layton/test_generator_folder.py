@@ -23,6 +23,7 @@ SETTINGS = {
     "temperature": 0.9,
     "top_k": 30,
     "top_p": 0.95,
+    "codebook": "0123456789abcdef",
 }
 
 
@@ -37,7 +38,7 @@ def test_there_and_back(folder):
     assert json.loads((folder / "generator.json").read_text()) == SETTINGS
     found = read_generator(folder)
     assert found.gpt == read_gpt_config(folder) == TEXT
-    assert found.tokenizer == "layton-small"
+    assert (found.tokenizer, found.codebook) == ("layton-small", "0123456789abcdef")
     assert found.guidance == Guidance(scale=2.5)
     assert found.sampling == Sampling(temperature=0.9, top_k=30, top_p=0.95)
     assert sorted(path.name for path in folder.iterdir()) == [

@@ -24,7 +24,7 @@ from layton.gpt import GPT
 from layton.gpt_config import GPTConfig, Guidance
 from layton.gpt_loading import load_gpt, save_gpt
 from layton.training.errors import DataError
-from layton.training.extracted import Extracted
+from layton.training.extracted import Extracted, codebook_of
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe
 from layton.training.recipe import StrictModel
 from layton.training.seeds import sample_mask
@@ -78,9 +78,9 @@ class Recipe(PhaseRecipe):
         else:
             gpt = GPT(self.gpt)
         encoder = None
-        extracted = [Extracted(s.path) for s in self.data.sources if s.kind == "extracted"]
+        extracted = [source.path for source in self.data.sources if source.kind == "extracted"]
         if self.words is not None:
-            captions = (caption for source in extracted for caption in source.captions)
+            captions = (caption for path in extracted for caption in Extracted(path).captions)
             encoder = WordEncoder(
                 WordsConfig(
                     words=vocabulary(captions), width=self.gpt.text_dim, **self.words.model_dump()
@@ -197,8 +197,8 @@ class GPTPhase(Phase):
         return self._decoder
 
 
-def _common_codebook(sources: list[Extracted]) -> str:
-    codebooks = {source.codebook for source in sources if source.codebook}
+def _common_codebook(folders: list[Path]) -> str:
+    codebooks = {codebook for folder in folders if (codebook := codebook_of(folder))}
     if len(codebooks) > 1:
         raise DataError(
             "data.sources", "hold codes of different codebooks", "Extract all with one tokenizer."
