@@ -12,19 +12,18 @@ import argparse
 from collections import defaultdict
 
 import numpy as np
-import torch
 
-from layton_bench.images import to_signed, to_uint8
+from layton_bench.images import to_uint8
 from layton_bench.metrics.geneval import TASKS
 from layton_bench.plugin_manager import Plugins
 from layton_bench.resolve import find_model, parse_options
 from layton_bench.run import load_model
-from layton_bench.scenes.draw import render
+from layton_bench.scenes.generators import SIZE_PX, SceneGenerator, as_asked
 from layton_bench.scenes.judge import judge_image
-from layton_bench.scenes.layout import compose
 from layton_bench.scenes.prompt_set import suite_prompts
+from layton_bench.types import Prompt
 
-SIZE_PX = 256
+ORACLE = SceneGenerator(as_asked, SIZE_PX)
 
 
 def main() -> None:
@@ -52,10 +51,8 @@ def main() -> None:
 
 def survives(tokenizer, prompt, number):
     """Whether the oracle's picture, after the tokenizer, is still judged right."""
-    rng = np.random.default_rng(number)
-    image = torch.from_numpy(render(compose(prompt, rng), size_px=SIZE_PX))
-    codes = tokenizer.encode(to_signed(image.permute(2, 0, 1)[None]))
-    (decoded,) = to_uint8(tokenizer.decode(codes, [number]), "round")
+    drawn = ORACLE.generate([Prompt(key=str(number), text=prompt.prompt)], [number])
+    (decoded,) = to_uint8(tokenizer.decode(tokenizer.encode(drawn), [number]), "round")
     return judge_image(decoded.permute(1, 2, 0).contiguous().numpy(), prompt).correct
 
 

@@ -28,7 +28,6 @@ _RIDGE = 1e-3  # of the features' mean variance
 _LEAST_VARIANCE = 1e-8
 
 
-@torch.no_grad()
 def close_branches(autoencoder: nn.Module) -> None:
     """Start a diffusers autoencoder as a linear map.
 
