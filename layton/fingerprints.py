@@ -7,13 +7,18 @@ only: what a file that does not fit the model asked for would have fitted.
 `codebook_digest` answers another: whether the codes of two models mean the same.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
 
 __all__ = ["codebook_digest", "fingerprint", "recognise"]
 
@@ -31,10 +36,9 @@ def fingerprint(shapes: Mapping[str, Sequence[int]]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def codebook_digest(codebook: Tensor) -> str:
+def codebook_digest(codebook: NDArray[Any]) -> str:
     """16 hex digits: SHA-256 over code vectors (K, D) in float16, in which they may be kept."""
-    vectors = codebook.detach().to("cpu", torch.float16).contiguous().numpy()
-    return hashlib.sha256(vectors.astype("<f2").tobytes()).hexdigest()[:16]
+    return hashlib.sha256(codebook.astype("<f2").tobytes()).hexdigest()[:16]
 
 
 def recognise(state: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -36,6 +36,10 @@ from layton.training.sources import Sample, open_source
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
+    from layton.quantizer import Quantizer
+
 __all__ = ["ExtractRecipe", "Extracted", "codebook_of", "extract"]
 
 _NOTE = "made-by.json"
@@ -251,14 +255,19 @@ def _encoder(recipe: ExtractRecipe) -> tuple[str, Callable[[Tensor], Tensor] | N
         from layton.tokenizer import Tokenizer
 
         tokenizer = Tokenizer.from_pretrained(recipe.tokenizer)
-        return codebook_digest(tokenizer.quantize.embedding.weight), tokenizer.encode
+        return codebook_digest(_vectors(tokenizer.quantize)), tokenizer.encode
     if recipe.vq is None:
         return "", None
     from layton.training.phases.vq import read_vq
 
     model = read_vq(recipe.vq)
-    digest = codebook_digest(model.quantize.embedding.weight)
+    digest = codebook_digest(_vectors(model.quantize))
     return digest, lambda images: model.encode(images).flatten(1)
+
+
+def _vectors(quantizer: Quantizer) -> NDArray[Any]:
+    vectors: NDArray[Any] = quantizer.embedding.weight.detach().cpu().numpy()
+    return vectors
 
 
 def _text_tensors(features: Sequence[Tensor], limit: int) -> dict[str, Tensor]:

@@ -94,7 +94,7 @@ def _read(folder: Path, tokenizers: dict[str, Shipped]) -> ShippedGenerator:
 def _codebook(tokenizer: Shipped) -> str:
     path = tokenizer.folder / "model.safetensors"
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "np") as file:
             return codebook_digest(file.get_tensor("quantize.embedding.weight"))
     except SafetensorError as error:
         raise CheckpointError(str(path), f"its codebook cannot be read ({error})") from None

@@ -145,7 +145,7 @@ def test_a_drawn_image_comes_from_words_to_pixels(chain):
 
 def test_a_generator_knows_the_codebook_of_its_codes(chain, tmp_path):
     tokenizer = Tokenizer.from_pretrained(chain / "consistency/model")
-    expected = codebook_digest(tokenizer.quantize.embedding.weight)
+    expected = codebook_digest(tokenizer.quantize.embedding.weight.detach().numpy())
     found = read_generator(chain / "gpt/model")
     assert (found.tokenizer, found.codebook) == ("layton-small", expected)
     other = tmp_path / "codes"

@@ -55,7 +55,10 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     tokenizer = random_tokenizer(replace(CONFIG, image_px=256))
     tokenizer.save_pretrained(folder / TOKENIZER)
-    save_generator(folder / NAME, codebook=codebook_digest(tokenizer.quantize.embedding.weight))
+    save_generator(
+        folder / NAME,
+        codebook=codebook_digest(tokenizer.quantize.embedding.weight.detach().numpy()),
+    )
     return folder
 
 
