@@ -55,6 +55,8 @@ class Trainer:
     def __init__(self, recipe: PhaseRecipe) -> None:
         self.recipe = recipe
         self.accelerator = Accelerator(
+            # without it, processes that torchrun starts on CPUs would not know of each other
+            cpu=not torch.accelerator.is_available(),
             mixed_precision=recipe.mixed_precision,
             gradient_accumulation_steps=recipe.accumulate,
             dataloader_config=DataLoaderConfiguration(split_batches=True),
@@ -67,7 +69,9 @@ class Trainer:
             phase = recipe.build()
         if recipe.channels_last:
             phase.to(memory_format=torch.channels_last)
-        optimizer = make_optimizer(phase.trained_parameters(), recipe.optimizer)
+        optimizer = make_optimizer(
+            phase.trained_parameters(), recipe.optimizer, lr_scales=phase.lr_scales()
+        )
         self.adversary, self.adversary_optimizer = self._prepare_adversary(phase)
         self.module, self.optimizer = self.accelerator.prepare(phase, optimizer)
         self.phase: Phase = self.accelerator.unwrap_model(self.module)
@@ -148,8 +152,9 @@ class Trainer:
             limit = recipe.clip_norm or math.inf
             trained = [p for p in module.parameters() if p.requires_grad]
             norm = torch.as_tensor(self.accelerator.clip_grad_norm_(trained, limit))
+            rate = learning_rate(step, self.recipe.num_steps, recipe)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, self.recipe.num_steps, recipe)
+                group["lr"] = rate * group["lr_scale"]
         optimizer.step()
         optimizer.zero_grad()
         return norm.detach()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from torch import nn
 
@@ -18,16 +19,31 @@ __all__ = ["learning_rate", "make_optimizer"]
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter], recipe: OptimizerRecipe
+    parameters: Iterable[nn.Parameter],
+    recipe: OptimizerRecipe,
+    *,
+    lr_scales: Mapping[nn.Parameter, float] = MappingProxyType({}),
 ) -> torch.optim.AdamW:
-    """Fused AdamW; weight decay acts on matrices and convolutions, not on norms and biases."""
-    trained = list(parameters)
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    """Fused AdamW; weight decay acts on matrices and convolutions, not on norms and biases.
+
+    Args:
+        parameters: those to move.
+        recipe: its settings.
+        lr_scales: what some parameters' learning rates are multiplied with; 1 for the others. Kept
+            in each group as `lr_scale`.
+    """
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for p in parameters:
+        groups.setdefault((p.ndim >= 2, lr_scales.get(p, 1.0)), []).append(p)
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        [
+            {
+                "params": members,
+                "weight_decay": recipe.weight_decay if decays else 0.0,
+                "lr_scale": scale,
+            }
+            for (decays, scale), members in sorted(groups.items(), reverse=True)
+        ],
         lr=recipe.lr,
         betas=recipe.betas,
         eps=recipe.eps,

@@ -1,17 +1,22 @@
-"""Where an autoencoder's bottleneck starts: at the picture's own principal components.
+"""Where training starts, where chance would be a slow place to start from.
 
-A fresh encoder puts out nearly one vector whatever it sees, and gradient descent then finds the
-directions of the bottleneck one after the other, brightness first, colours hundreds of steps later.
-One least-squares fit on the first batch spares that: the bottleneck starts as the best linear
-guess, from the encoder's random features, of the leading principal components of the patch under
-each position, all at equal variance. The decoder then learns from all of them at once.
+**An autoencoder's bottleneck** starts at the picture's own principal components. A fresh encoder
+puts out nearly one vector whatever it sees, and gradient descent then finds the directions of the
+bottleneck one after the other, brightness first, colours hundreds of steps later. One least-squares
+fit on the first batch spares that: the bottleneck starts as the best linear guess, from the
+encoder's random features, of the leading principal components of the patch under each position, all
+at equal variance. The decoder then learns from all of them at once.
 
 Random features of a deep stack of activations say little about a patch. With its residual branches
 closed, a convolutional autoencoder starts as a linear map of nearly constant scale, whose features
 say much more, and which hands gradients to every layer (the closed branches are those of Goyal et
 al., arXiv 1706.02677, and of most diffusion models).
 
-Axes: B batch, M = B·h·w positions, D features, K components, p patch side.
+**A transformer over a tokenizer's codes** starts by knowing which of them are alike: its embeddings
+and its output are two random projections of the code vectors. From chance it must see each code
+often before it learns the same.
+
+Axes: B batch, M = B·h·w positions, D features, K components, p patch side, V codes.
 """
 
 from __future__ import annotations
@@ -22,10 +27,13 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-__all__ = ["close_branches", "fit_components", "leading_components"]
+from layton.gpt import GPT
+
+__all__ = ["close_branches", "fit_components", "leading_components", "project_codes"]
 
 _RIDGE = 1e-3  # of the features' mean variance
 _LEAST_VARIANCE = 1e-8
+_EMBEDDING_STD = 0.3  # far above what a few steps of Adam add
 
 
 def close_branches(autoencoder: nn.Module) -> None:
@@ -74,6 +82,27 @@ def fit_components(features: Tensor, components: Tensor) -> tuple[Tensor, Tensor
     weight = torch.linalg.solve(covariance, centred.T @ components.double() / len(centred)).T
     bias = components.double().mean(0) - weight @ mean
     return weight.float(), bias.float()
+
+
+def project_codes(gpt: GPT, vectors: Tensor) -> None:
+    """Start a transformer's embeddings and output at projections of the code vectors.
+
+    Embeddings get a standard deviation of 0.3, logits one of about 1; the projections are drawn
+    from torch's generator.
+
+    Args:
+        gpt: over V codes.
+        vectors: of those codes, (V, K).
+    """
+    vectors = vectors - vectors.mean(0)
+    vectors = vectors / vectors.std(0).clamp_min(_LEAST_VARIANCE**0.5)
+    count = vectors.shape[1]
+    for weight, std in (
+        (gpt.tok_embeddings.weight, _EMBEDDING_STD),
+        (gpt.output.weight, gpt.config.dim**-0.5),
+    ):
+        projection = torch.randn(count, gpt.config.dim) * (std / count**0.5)
+        weight.data.copy_(vectors @ projection)
 
 
 def _zero(layer: nn.Module) -> None:

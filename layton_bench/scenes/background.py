@@ -6,7 +6,7 @@ A background is drawn from a few numbers, so it looks the same at every size.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -50,10 +50,15 @@ class Background:
     seed: int = 0
 
 
-def sample_background(rng: Generator) -> Background:
-    """A background of any kind in muted colours, far from those of things."""
+def sample_background(rng: Generator, *, kinds: Sequence[Kind] = KINDS) -> Background:
+    """A background in muted colours, far from those of things.
+
+    Args:
+        rng: draws everything.
+        kinds: each is as likely as the others; one named twice is drawn twice as often.
+    """
     return Background(
-        kind=pick(KINDS, rng),
+        kind=pick(kinds, rng),
         colors=(_muted(rng), _muted(rng)),
         repeats=float(rng.uniform(3, 12)),
         angle=float(rng.uniform(0, np.pi)),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from layton_bench.errors import UserError
+from layton_bench.scenes.background import KINDS, Kind
 from layton_bench.scenes.clutter import draw_clutter
 from layton_bench.scenes.draw import render
 from layton_bench.scenes.grammar import TRAIN_PAIRS, Pair, sample_caption
@@ -50,6 +51,7 @@ class _Recipe:
     size_px: int
     content: Content
     pairs: frozenset[Pair]
+    backgrounds: tuple[Kind, ...]
 
 
 def write_folder(
@@ -60,6 +62,7 @@ def write_folder(
     size_px: int,
     content: Content = "captioned",
     pairs: Collection[Pair] = TRAIN_PAIRS,
+    backgrounds: Sequence[Kind] = KINDS,
     workers: int = 0,
 ) -> Path:
     """Render images 0 … count − 1 as PNG files; returns the path of their metadata.jsonl.
@@ -71,6 +74,7 @@ def write_folder(
         size_px: side of the pictures.
         content: scenes with captions from the grammar, or clutter without.
         pairs: pairs of shape and colour that scenes may show.
+        backgrounds: kinds that scenes draw from; see `sample_background`.
         workers: processes that draw; 0 draws in this one.
 
     Raises:
@@ -79,7 +83,13 @@ def write_folder(
     metadata = root / METADATA
     if metadata.exists():
         raise UserError(str(metadata), "it is there already", "Give an empty folder.")
-    recipe = _Recipe(seed=seed, size_px=size_px, content=content, pairs=frozenset(pairs))
+    recipe = _Recipe(
+        seed=seed,
+        size_px=size_px,
+        content=content,
+        pairs=frozenset(pairs),
+        backgrounds=tuple(backgrounds),
+    )
     lines = []
     for index, (data, prompt) in enumerate(_draw_all(recipe, range(count), workers)):
         name = f"{index // _IMAGES_PER_FOLDER:02d}/{index:06d}.png"
@@ -100,6 +110,7 @@ def write_shards(
     size_px: int,
     content: Content = "captioned",
     pairs: Collection[Pair] = TRAIN_PAIRS,
+    backgrounds: Sequence[Kind] = KINDS,
     images_per_shard: int = 1000,
     workers: int = 0,
 ) -> tuple[Path, ...]:
@@ -108,7 +119,13 @@ def write_shards(
     A shard that exists already is whole and is kept: an interrupted call goes on where it was.
     """
     root.mkdir(parents=True, exist_ok=True)
-    recipe = _Recipe(seed=seed, size_px=size_px, content=content, pairs=frozenset(pairs))
+    recipe = _Recipe(
+        seed=seed,
+        size_px=size_px,
+        content=content,
+        pairs=frozenset(pairs),
+        backgrounds=tuple(backgrounds),
+    )
     paths = []
     for number, start in enumerate(range(0, count, images_per_shard)):
         path = root / f"scenes-{number:06d}.tar"
@@ -161,6 +178,7 @@ def _draw(recipe: _Recipe, index: int) -> tuple[bytes, ScenePrompt | None]:
         size_px=recipe.size_px,
         content=recipe.content,
         pairs=recipe.pairs,
+        backgrounds=recipe.backgrounds,
     )
     return encode(image), prompt
 
@@ -178,9 +196,11 @@ def draw_sample(
     size_px: int,
     content: Content = "captioned",
     pairs: Collection[Pair] = TRAIN_PAIRS,
+    backgrounds: Sequence[Kind] = KINDS,
 ) -> tuple[NDArray[np.uint8], ScenePrompt | None]:
     """One training image, uint8 RGB (H, W, 3), and the prompt it shows; None for clutter."""
     if content == "clutter":
         return draw_clutter(rng, size_px=size_px), None
     prompt = sample_caption(rng, pairs=pairs)
-    return render(compose(prompt, rng, pairs=pairs), size_px=size_px), prompt
+    scene = compose(prompt, rng, pairs=pairs, backgrounds=backgrounds)
+    return render(scene, size_px=size_px), prompt

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from layton_bench.metrics.geneval import Clause, Color, ScenePrompt, relations
-from layton_bench.scenes.background import Background, sample_background
+from layton_bench.scenes.background import KINDS, Background, Kind, sample_background
 from layton_bench.scenes.chance import pick
 from layton_bench.scenes.grammar import TRAIN_PAIRS, Pair
 from layton_bench.scenes.shapes import SHAPES, Shape, outline
@@ -77,13 +77,20 @@ class Scene:
     background: Background
 
 
-def compose(prompt: ScenePrompt, rng: Generator, *, pairs: Collection[Pair] = TRAIN_PAIRS) -> Scene:
+def compose(
+    prompt: ScenePrompt,
+    rng: Generator,
+    *,
+    pairs: Collection[Pair] = TRAIN_PAIRS,
+    backgrounds: Sequence[Kind] = KINDS,
+) -> Scene:
     """A scene that shows what a prompt asks, and nothing else.
 
     Args:
         prompt: of the grammar's shapes.
         rng: draws sizes, places, turns, backgrounds, and the colours that the prompt leaves open.
         pairs: pairs of shape and colour from which open colours are drawn.
+        backgrounds: kinds to draw from; see `sample_background`.
     """
     shapes = [clause.class_name for clause in prompt.include for _ in range(clause.count)]
     unknown = sorted(set(shapes) - set(SHAPES))
@@ -97,7 +104,7 @@ def compose(prompt: ScenePrompt, rng: Generator, *, pairs: Collection[Pair] = TR
             _styled(shape, color, place, rng)  # type: ignore[arg-type]
             for shape, color, place in zip(shapes, colors, things, strict=True)
         ),
-        background=sample_background(rng),
+        background=sample_background(rng, kinds=backgrounds),
     )
 
 

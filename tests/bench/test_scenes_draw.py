@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from layton_bench.metrics.geneval import Clause, ScenePrompt, relations
-from layton_bench.scenes.background import KINDS, Background, paint
+from layton_bench.scenes.background import KINDS, Background, paint, sample_background
 from layton_bench.scenes.clutter import draw_clutter
 from layton_bench.scenes.draw import coverage, render
 from layton_bench.scenes.grammar import HELD_OUT_PAIRS, SCENE_TASKS, TRAIN_PAIRS, sample_prompts
@@ -165,3 +165,11 @@ def test_clutter():
     assert np.array_equal(images[0], images[1])
     assert not np.array_equal(images[0], images[2])
     assert images[0].std() > 10
+
+
+def test_a_background_named_thrice_is_drawn_thrice_as_often():
+    kinds = ("plain", "plain", "plain", "stripes")
+    rng = np.random.default_rng(0)
+    drawn = [sample_background(rng, kinds=kinds).kind for _ in range(400)]
+    assert set(drawn) == set(kinds)
+    assert 260 < drawn.count("plain") < 340

@@ -59,6 +59,13 @@ def test_captions_name_only_the_pairs_given(tmp_path, pairs):
     assert named <= pairs
 
 
+def test_backgrounds_are_of_the_kinds_given(tmp_path):
+    metadata = write_folder(tmp_path, count=12, seed=5, size_px=32, backgrounds=("plain",))
+    for row in rows(metadata):
+        image = np.asarray(Image.open(metadata.parent / row["file_name"]))
+        assert len(np.unique(image[[0, 0, -1, -1], [0, -1, 0, -1]], axis=0)) == 1
+
+
 def test_clutter_has_no_captions(tmp_path):
     metadata = write_folder(tmp_path, count=3, seed=0, size_px=32, content="clutter")
     assert rows(metadata) == [{"file_name": f"00/00000{i}.png", "text": ""} for i in range(3)]

@@ -3,8 +3,8 @@
 import json
 from importlib.resources import files
 
-import pytest
 import numpy as np
+import pytest
 import torch
 from torch import nn
 

@@ -10,7 +10,17 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_training import CHAIN, COLOURS, SIZE_PX, checkpoint, draw_images, losses, recipe, tables
+from tiny_training import (
+    CHAIN,
+    COLOURS,
+    ENCODER,
+    SIZE_PX,
+    checkpoint,
+    draw_images,
+    losses,
+    recipe,
+    tables,
+)
 
 from layton import LaytonDecoder, TextToImage, Tokenizer, load_gpt
 from layton.cli import main
@@ -155,6 +165,57 @@ def test_a_generator_knows_the_codebook_of_its_codes(chain, tmp_path):
     sources = [{"path": str(f), "kind": "extracted"} for f in (chain / "codes", other)]
     with pytest.raises(DataError, match="codes of different codebooks"):
         recipe("gpt", chain, data={"sources": sources}).build()
+
+
+def test_a_text_encoder_learns_at_a_rate_of_its_own(chain, tmp_path):
+    words = {"depth": 1, "num_heads": 2, "max_words": 8, "lr_scale": 0.01}
+    trainer = Trainer(
+        recipe(
+            "gpt",
+            chain,
+            output=str(tmp_path),
+            words=words,
+            optimizer={"lr": 1e-3, "weight_decay": 0.0},
+            stages=[{"steps": 1, "batch_size": 4, "size_px": SIZE_PX}],
+            ema_decay=None,
+        )
+    )
+    before = {name: p.detach().clone() for name, p in trainer.phase.named_parameters()}
+    with torch.no_grad():  # a fresh output layer is 0 and hands no gradient on
+        torch.nn.init.normal_(trainer.phase.gpt.output.weight)
+        before["gpt.output.weight"] = trainer.phase.gpt.output.weight.clone()
+    trainer.run()
+    moved = {
+        n: float((p.detach() - before[n]).abs().max()) for n, p in trainer.phase.named_parameters()
+    }
+    slow = {n for n in moved if n.startswith(("words.", "gpt.cls_embedding."))}
+    # Adam's first step is the learning rate wherever there is a gradient
+    assert {"words.embedding.weight", "gpt.cls_embedding.cap_proj.fc2.weight"} <= slow
+    assert all(moved[n] == pytest.approx(1e-5, rel=0.02) for n in slow), moved
+    assert all(moved[n] == pytest.approx(1e-3, rel=0.02) for n in moved.keys() - slow), moved
+
+
+def test_a_transformer_starts_where_its_codes_lie(chain):
+    vq = chain / "vq/model"
+    vectors = weights(vq)["quantize.embedding.weight"]
+    # extracted codes know their codebook: here that of the tokenizer, whose VQ is this one
+    gpt = recipe("gpt", chain, codebook=str(vq)).build().gpt
+    centred = vectors - vectors.mean(0)
+    for weight, std in ((gpt.tok_embeddings.weight, 0.3), (gpt.output.weight, 0.25)):
+        assert torch.linalg.matrix_rank(weight.detach()) == vectors.shape[1]
+        fit = torch.linalg.lstsq(centred, weight.detach()).solution
+        assert torch.allclose(centred @ fit, weight, atol=1e-4)
+        assert float(weight.std()) == pytest.approx(std, rel=0.4)
+
+
+def test_a_codebook_that_is_not_the_codes_own_is_refused(chain, tmp_path):
+    small = recipe("vq", chain, encoder=ENCODER | {"codebook_size": 8}, output=str(tmp_path))
+    small.build().export(tmp_path / "vq")
+    with pytest.raises(DataError, match="has other codes than the sources"):
+        recipe("gpt", chain, codebook=str(tmp_path / "vq")).build()
+    unknown = {"sources": [{"path": str(chain / "images")}]}  # whose codes nobody has noted
+    with pytest.raises(DataError, match="has 8 codes"):
+        recipe("gpt", chain, codebook=str(tmp_path / "vq"), data=unknown, words=None).build()
 
 
 def test_what_a_phase_does_not_train_stays_bit_for_bit(chain):

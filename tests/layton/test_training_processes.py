@@ -13,10 +13,9 @@ from safetensors.torch import load_file
 from tiny_training import SIZE_PX, checkpoint, draw_images, losses, recipe, tables, write_toml
 
 SCRIPT = """
-import os, signal, sys
+import os, signal, socket, sys
 
 import layton.training.phases.alignment, layton.training.phases.vae, layton.training.phases.vq
-from accelerate import debug_launcher
 from layton.cli import main
 from layton.training.reporter import Reporter
 
@@ -39,9 +38,18 @@ def fork(path, kill_after=None):
         os._exit(train(path))
     print(path, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
-def train_all(paths):
-    for path in paths:
-        assert train(path) == 0
+def fork_two(paths):
+    # told of each other as torchrun tells its processes
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    os.environ |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    children = []
+    for rank in ("0", "1"):
+        children.append(os.fork())
+        if children[-1] == 0:
+            os.environ |= {"RANK": rank, "LOCAL_RANK": rank}
+            os._exit(any([train(path) for path in paths]))
+    assert not any([os.waitpid(child, 0)[1] for child in children])
 
 if __name__ == "__main__":
     straight, killed, *pairs = sys.argv[1:]
@@ -51,7 +59,7 @@ if __name__ == "__main__":
     half = len(pairs) // 2
     for path in pairs[:half]:
         fork(path)
-    debug_launcher(train_all, (pairs[half:],), num_processes=2)
+    fork_two(pairs[half:])
 """
 
 SHARED = ("vq", "vae", "alignment")

@@ -74,6 +74,10 @@ class Phase(nn.Module, ABC):
         """The parameters that the optimiser moves."""
         return (p for p in self.parameters() if p.requires_grad)
 
+    def lr_scales(self) -> dict[nn.Parameter, float]:
+        """What some parameters' learning rates are multiplied with; 1 for those left out."""
+        return {}
+
 
 class PhaseRecipe(RunRecipe, ABC):
     """A recipe that can build its phase."""

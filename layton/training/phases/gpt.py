@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
+from layton.fingerprints import codebook_digest
 from layton.generate import CodeGenerator
 from layton.generator_folder import GeneratorSettings, write_generator
 from layton.gpt import GPT
@@ -26,8 +27,10 @@ from layton.gpt_loading import load_gpt, save_gpt
 from layton.training.errors import DataError
 from layton.training.extracted import Extracted, codebook_of
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe
+from layton.training.phases.vq import read_vq
 from layton.training.recipe import StrictModel
 from layton.training.seeds import sample_mask
+from layton.training.start import project_codes
 from layton.words import WordEncoder, WordsConfig, save_words, vocabulary
 
 if TYPE_CHECKING:
@@ -50,6 +53,9 @@ class WordsRecipe(StrictModel):
     """Longest caption."""
     registers: NonNegativeInt = 0
     """Vectors behind every caption that give a short one weight; see `WordsConfig`."""
+    lr_scale: float = Field(default=0.1, gt=0.0)
+    """What the learning rate of this encoder and its projection is multiplied with. At the full
+    rate they first learn what all captions have in common, and then tell none apart."""
 
 
 class Recipe(PhaseRecipe):
@@ -65,6 +71,9 @@ class Recipe(PhaseRecipe):
     """Share of samples whose caption is replaced by the null condition."""
     init: Path | None = None
     """A transformer to start from: a folder or a published file."""
+    codebook: Path | None = None
+    """A tokenizer of phase `vq`, whose codes these are: a new transformer starts by knowing which
+    of them are alike; see `layton.training.start`."""
     tokenizer: Path | None = None
     """A Layton tokenizer folder whose decoder draws the previews."""
     generator: GeneratorSettings | None = None
@@ -73,20 +82,39 @@ class Recipe(PhaseRecipe):
 
     def build(self, *, for_sizes: bool = False) -> GPTPhase:
         """See `PhaseRecipe.build`."""
+        extracted = [source.path for source in self.data.sources if source.kind == "extracted"]
+        codebook = _common_codebook(extracted)
         if self.init is not None and not for_sizes:
             gpt = load_gpt(self.init, config=self.gpt)
         else:
             gpt = GPT(self.gpt)
+            if self.codebook is not None and not for_sizes:
+                project_codes(gpt, self._code_vectors(self.codebook, codebook))
         encoder = None
-        extracted = [source.path for source in self.data.sources if source.kind == "extracted"]
         if self.words is not None:
             captions = (caption for path in extracted for caption in Extracted(path).captions)
             encoder = WordEncoder(
                 WordsConfig(
-                    words=vocabulary(captions), width=self.gpt.text_dim, **self.words.model_dump()
+                    words=vocabulary(captions),
+                    width=self.gpt.text_dim,
+                    **self.words.model_dump(exclude={"lr_scale"}),
                 )
             )
-        return GPTPhase(self, gpt, encoder, codebook=_common_codebook(extracted))
+        return GPTPhase(self, gpt, encoder, codebook=codebook)
+
+    def _code_vectors(self, folder: Path, digest: str) -> Tensor:
+        vectors = read_vq(folder).quantize.embedding.weight.detach()
+        if digest and codebook_digest(vectors.numpy()) != digest:
+            raise DataError(
+                "codebook", f"{folder} has other codes than the sources", "Name theirs."
+            )
+        if len(vectors) != self.gpt.codebook_size:
+            raise DataError(
+                "codebook",
+                f"{folder} has {len(vectors)} codes",
+                f"The transformer has gpt.codebook_size = {self.gpt.codebook_size}.",
+            )
+        return vectors
 
 
 class GPTPhase(Phase):
@@ -129,6 +157,13 @@ class GPTPhase(Phase):
             sampling=said.sampling if said else None,
         )
         return torch.stack([decoder.decode(each.clone(), seeds) for each in (codes, drawn)])
+
+    def lr_scales(self) -> dict[nn.Parameter, float]:
+        """See `Phase.lr_scales`."""
+        if self.words is None or self._recipe.words is None:
+            return {}
+        slow = [*self.words.parameters(), *self.gpt.cls_embedding.parameters()]
+        return dict.fromkeys(slow, self._recipe.words.lr_scale)
 
     def meta_batch(self, batch_size: int, size_px: int) -> Batch:
         """See `Phase.meta_batch`."""
