@@ -31,12 +31,12 @@ class Prefix:
 
     Attributes:
         values: mean value of each layer, (L, B, K·E).
-        counts: number of valid positions, float32 (B,).
+        weights: of all positions together against one image token of score 0, float32 (B,).
         logits: of the first image token, float32 (B, V).
     """
 
     values: Tensor
-    counts: Tensor
+    weights: Tensor
     logits: Tensor
 
     def select(self, rows: Sequence[int]) -> "Prefix":
@@ -44,7 +44,7 @@ class Prefix:
         index = torch.tensor(rows, device=self.logits.device)
         return Prefix(
             values=self.values.index_select(1, index),
-            counts=self.counts.index_select(0, index),
+            weights=self.weights.index_select(0, index),
             logits=self.logits.index_select(0, index),
         )
 
@@ -85,7 +85,7 @@ class KVCache:
         self.keys[:, :, :, :PREFIX_SLOTS] = 0
         self.values[:, :, :, :PREFIX_SLOTS] = by_head[:, :, :, None]
         self.bias.fill_(-torch.inf)
-        self.bias[:, 0, 0, :PREFIX_SLOTS] = prefix_bias(prefix.counts)
+        self.bias[:, 0, 0, :PREFIX_SLOTS] = prefix_bias(prefix.weights)
 
 
 class GPT(nn.Module):
@@ -155,19 +155,22 @@ class GPT(nn.Module):
         hidden, values = self._run(embedded, valid)
         return Prefix(
             values=torch.stack(values),
-            counts=valid.sum((1, 2)),
+            weights=self._weights(valid),
             logits=self.output(self.norm(hidden[:, -1])).float(),
         )
 
     def _run(self, x: Tensor, valid: Tensor) -> tuple[Tensor, list[Tensor]]:
         count = x.shape[1] - valid.shape[1]
         angles = rotary_table(self.config)[:count, None].to(x.device)
-        bias = _causal_bias(valid, count)
+        bias = _causal_bias(self._weights(valid), count)
         values = []
         for layer in self.layers:
             x, value = layer(x, valid, angles, bias)
             values.append(value)
         return x, values
+
+    def _weights(self, valid: Tensor) -> Tensor:
+        return valid.sum((1, 2)) * self.config.prefix_weight
 
     def new_cache(self, num_rows: int) -> KVCache:
         """Memory for `num_rows` sequences, in the dtype and on the device of the weights."""
@@ -212,9 +215,9 @@ def _valid(embedded: Tensor, mask: Tensor | None) -> Tensor:
     return mask[..., None].float()
 
 
-def _causal_bias(valid: Tensor, count: int) -> Tensor:
+def _causal_bias(weights: Tensor, count: int) -> Tensor:
     """Scores' bias of `count` image tokens over the prefix and themselves."""
-    shape = (valid.shape[0], 1, count, PREFIX_SLOTS + count)
-    bias = torch.full(shape, -torch.inf, device=valid.device).triu(PREFIX_SLOTS + 1)
-    bias[..., :PREFIX_SLOTS] = prefix_bias(valid.sum((1, 2)))[:, None, None]
+    shape = (len(weights), 1, count, PREFIX_SLOTS + count)
+    bias = torch.full(shape, -torch.inf, device=weights.device).triu(PREFIX_SLOTS + 1)
+    bias[..., :PREFIX_SLOTS] = prefix_bias(weights)[:, None, None]
     return bias

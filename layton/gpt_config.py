@@ -28,6 +28,9 @@ class GPTConfig:
         codebook_size: image codes to choose from.
         num_tokens: image tokens an image, a square number.
         num_prefix_tokens: positions before the image: 1 for a class, at most so many for a text.
+        prefix_weight: as so many equal positions each of the prefix counts when an image token
+            attends; 1 in the published models, whose prefixes are 20 times as long as a short text
+            of a small vocabulary.
         num_classes: classes of a class-conditional model (its null class is the one after them).
         text_dim: width of the text features of a text-conditional model.
         hidden_multiple: the feed-forward width is rounded up to a multiple of this.
@@ -43,6 +46,7 @@ class GPTConfig:
     codebook_size: PositiveInt = 16384
     num_tokens: PositiveInt = 256
     num_prefix_tokens: PositiveInt = 1
+    prefix_weight: PositiveInt = 1
     num_classes: PositiveInt = 1000
     text_dim: PositiveInt = 2048
     hidden_multiple: PositiveInt = 256

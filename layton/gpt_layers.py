@@ -36,20 +36,20 @@ __all__ = [
 PREFIX_SLOTS = 2  # keys that stand for the whole prefix
 
 
-def prefix_bias(counts: Tensor) -> Tensor:
-    """Scores of the two prefix keys, whose weights add up to the number of positions.
+def prefix_bias(weights: Tensor) -> Tensor:
+    """Scores of the two prefix keys, whose weights add up to those of all prefix positions.
 
     bfloat16 would round log n by up to 1.6 % of the weight. So the first score is a little below
     log n and exact in bfloat16; the second makes up the small rest, of which 1.6 % is nothing.
 
     Args:
-        counts: float32 (B,), each at least 1.
+        weights: float32 (B,), n for n positions, each at least 1.
 
     Returns:
         float32 (B, 2); the second is −∞ where nothing is left.
     """
-    first = (counts.log() * 0.996).bfloat16().float()
-    return torch.stack((first, (counts - first.exp()).log()), -1)
+    first = (weights.log() * 0.996).bfloat16().float()
+    return torch.stack((first, (weights - first.exp()).log()), -1)
 
 
 def rotary_table(config: GPTConfig) -> Tensor:

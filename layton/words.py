@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from pydantic import ConfigDict, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -36,9 +36,6 @@ class WordsConfig:
         width: of the features; the transformer's text_dim.
         depth, num_heads: of the encoder's blocks.
         max_words: a longer text is refused.
-        registers: learned vectors behind every text that read it and are read like words. All
-            prefix positions score the same to an image token (`gpt_layers`), so that more of them
-            give a short text more weight.
     """
 
     words: tuple[str, ...]
@@ -46,11 +43,10 @@ class WordsConfig:
     depth: PositiveInt = 2
     num_heads: PositiveInt = 4
     max_words: PositiveInt = 32
-    registers: NonNegativeInt = 0
 
 
 class WordEncoder(nn.Module):
-    """Texts of known words → one feature vector a word, and one a register.
+    """Texts of known words → one feature vector a word.
 
     Case and punctuation do not matter. In evaluation mode each text is run by itself, so that its
     features are the same bits in any batch.
@@ -60,11 +56,9 @@ class WordEncoder(nn.Module):
         super().__init__()
         self.config = config
         self._numbers = {word: i for i, word in enumerate(config.words)}
-        # registers are numbered like words, behind them
-        self.embedding = nn.Embedding(len(config.words) + config.registers, config.width)
-        longest = config.max_words + config.registers
+        self.embedding = nn.Embedding(len(config.words), config.width)
         # at the variance of what the blocks add: smaller ones drown in it, and all texts look alike
-        self.positions = nn.Parameter(torch.randn(longest, config.width) * 0.5)
+        self.positions = nn.Parameter(torch.randn(config.max_words, config.width) * 0.5)
         self.blocks = nn.ModuleList(_block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         nn.init.normal_(self.embedding.weight)
@@ -108,10 +102,8 @@ class WordEncoder(nn.Module):
         return out
 
     def pad(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Texts → numbers int64 (P, T) of words and registers, left-padded, and their bool mask."""
-        words, count = len(self.config.words), self.config.registers
-        registers = torch.arange(words, words + count)
-        rows = [torch.cat((self.numbers(text), registers)) for text in texts]
+        """Texts → word numbers int64 (P, T), left-padded with 0, and their bool mask."""
+        rows = [self.numbers(text) for text in texts]
         longest = max(len(row) for row in rows)
         numbers = torch.zeros(len(rows), longest, dtype=torch.int64)
         mask = torch.zeros(len(rows), longest, dtype=torch.bool)
@@ -128,7 +120,7 @@ class WordEncoder(nn.Module):
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> list[Tensor]:
-        """Features of each text, (n + registers, D), as `layton.text.TextEncoder` has it."""
+        """Features of each text, (n, D), as `layton.text.TextEncoder` has it."""
         padded = [self.pad([text]) for text in texts]  # all are checked before any is run
         return [self(numbers, mask)[0] for numbers, mask in padded]
 

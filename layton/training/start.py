@@ -14,7 +14,9 @@ al., arXiv 1706.02677, and of most diffusion models).
 
 **A transformer over a tokenizer's codes** starts by knowing which of them are alike: its embeddings
 and its output are two random projections of the code vectors. From chance it must see each code
-often before it learns the same.
+often before it learns the same. Where a text encoder learns along, the projection of its features
+starts at their scale: from small weights the first steps, which learn what all texts have in
+common, leave nothing of what tells them apart.
 
 Axes: B batch, M = B·h·w positions, D features, K components, p patch side, V codes.
 """
@@ -29,7 +31,13 @@ from torch import Tensor, nn
 
 from layton.gpt import GPT
 
-__all__ = ["close_branches", "fit_components", "leading_components", "project_codes"]
+__all__ = [
+    "close_branches",
+    "fit_components",
+    "keep_variance",
+    "leading_components",
+    "project_codes",
+]
 
 _RIDGE = 1e-3  # of the features' mean variance
 _LEAST_VARIANCE = 1e-8
@@ -103,6 +111,13 @@ def project_codes(gpt: GPT, vectors: Tensor) -> None:
     ):
         projection = torch.randn(count, gpt.config.dim) * (std / count**0.5)
         weight.data.copy_(vectors @ projection)
+
+
+def keep_variance(module: nn.Module) -> None:
+    """Start its linear layers with weights that keep the variance of what they get."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
 
 
 def _zero(layer: nn.Module) -> None:

@@ -1,7 +1,6 @@
 """The word encoder: numbers of words, padding, features, prompts it cannot take, files."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -88,21 +87,6 @@ def test_features_do_not_depend_on_the_padding(encoder, padding, training):
     assert padded.shape == (1, padding + 3, 16)
     assert (padded[:, padding:] - plain).abs().max() < 1e-5
     assert not padded[:, :padding].any()
-
-
-def test_registers_stand_behind_every_text_and_read_it():
-    torch.manual_seed(0)
-    encoder = WordEncoder(replace(CONFIG, registers=2)).eval()
-    numbers, mask = encoder.pad(["red circle", "a"])
-    assert numbers.tolist() == [[4, 2, 6, 7], [0, 0, 6, 7]]
-    assert mask.int().tolist() == [[1, 1, 1, 1], [0, 1, 1, 1]]
-    red, star = encoder.encode(["a red circle", "a star"])
-    assert (red.shape, star.shape) == ((5, 16), (4, 16))
-    assert (red[-1] - star[-1]).abs().max() > 0.01
-    longest = encoder.encode(["a star of a circle"])[0]
-    assert longest.shape == (7, 16)
-    (row,), (valid,) = encoder.pad(["a red circle"])
-    assert torch.allclose(encoder(row[None], valid[None])[0], red, atol=1e-5)
 
 
 def test_the_order_of_the_words_counts(encoder):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from layton.fingerprints import codebook_digest
@@ -30,8 +30,8 @@ from layton.training.phases.base import Outcome, Phase, PhaseRecipe
 from layton.training.phases.vq import read_vq
 from layton.training.recipe import StrictModel
 from layton.training.seeds import sample_mask
-from layton.training.start import project_codes
-from layton.words import WordEncoder, WordsConfig, save_words, vocabulary
+from layton.training.start import keep_variance, project_codes
+from layton.words import WordEncoder, WordsConfig, load_words, save_words, vocabulary
 
 if TYPE_CHECKING:
     from layton.text_to_image import CodeDecoder
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GPTPhase", "Recipe", "WordsRecipe"]
 
+_TEXT = "text"  # the text encoder's folder in a transformer's
 _PREVIEW_SCALE = 3.0  # CFG scale of the previews where the recipe names none
 
 
@@ -51,8 +52,6 @@ class WordsRecipe(StrictModel):
     """Attention heads."""
     max_words: PositiveInt = 32
     """Longest caption."""
-    registers: NonNegativeInt = 0
-    """Vectors behind every caption that give a short one weight; see `WordsConfig`."""
     lr_scale: float = Field(default=0.1, gt=0.0)
     """What the learning rate of this encoder and its projection is multiplied with. At the full
     rate they first learn what all captions have in common, and then tell none apart."""
@@ -70,7 +69,8 @@ class Recipe(PhaseRecipe):
     condition_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of samples whose caption is replaced by the null condition."""
     init: Path | None = None
-    """A transformer to start from: a folder or a published file."""
+    """A transformer to start from: a folder (with its text encoder, if it holds one) or a published
+    file."""
     codebook: Path | None = None
     """A tokenizer of phase `vq`, whose codes these are: a new transformer starts by knowing which
     of them are alike; see `layton.training.start`."""
@@ -93,14 +93,27 @@ class Recipe(PhaseRecipe):
         encoder = None
         if self.words is not None:
             captions = (caption for path in extracted for caption in Extracted(path).captions)
-            encoder = WordEncoder(
-                WordsConfig(
-                    words=vocabulary(captions),
-                    width=self.gpt.text_dim,
-                    **self.words.model_dump(exclude={"lr_scale"}),
-                )
+            config = WordsConfig(
+                words=vocabulary(captions),
+                width=self.gpt.text_dim,
+                **self.words.model_dump(exclude={"lr_scale"}),
             )
+            if self.init is not None and (self.init / _TEXT).is_dir() and not for_sizes:
+                encoder = self._trained_words(self.init / _TEXT, config)
+            else:
+                encoder = WordEncoder(config)
+                keep_variance(gpt.cls_embedding)
         return GPTPhase(self, gpt, encoder, codebook=codebook)
+
+    def _trained_words(self, folder: Path, config: WordsConfig) -> WordEncoder:
+        encoder = load_words(folder)
+        if encoder.config != config:
+            raise DataError(
+                "init",
+                f"the text encoder in {folder} has other words or sizes",
+                "Take the captions' words and the table [words] that it was trained with.",
+            )
+        return encoder
 
     def _code_vectors(self, folder: Path, digest: str) -> Tensor:
         vectors = read_vq(folder).quantize.embedding.weight.detach()
@@ -186,7 +199,7 @@ class GPTPhase(Phase):
         """Write the transformer's folder; in it the text encoder's as `text`, generator.json."""
         save_gpt(self.gpt, folder)
         if self.words is not None:
-            save_words(self.words, folder / "text")
+            save_words(self.words, folder / _TEXT)
         if self._recipe.generator is not None:
             settings = self._recipe.generator
             write_generator(replace(settings, codebook=settings.codebook or self._codebook), folder)
@@ -200,8 +213,7 @@ class GPTPhase(Phase):
     def _condition(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Features (B, T, text_dim) and their mask (B, T)."""
         if self.words is not None and batch["seeds"].is_meta:
-            words = self.words.config
-            shape = (len(batch["seeds"]), words.max_words + words.registers)
+            shape = (len(batch["seeds"]), self.words.config.max_words)
             numbers = torch.empty(shape, dtype=torch.int64, device="meta")
             mask = torch.ones(shape, dtype=torch.bool, device="meta")
             return self.words(numbers, mask), mask
