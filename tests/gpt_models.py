@@ -1,6 +1,7 @@
 """Tiny transformers for the tests: sizes, random weights, and those of the golden files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -32,6 +33,7 @@ TEXT = GPTConfig(
     text_dim=20,
     hidden_multiple=32,
 )
+HEAVY = replace(TEXT, prefix_weight=5)
 
 
 def random_gpt(config: GPTConfig, *, seed: int = 0) -> GPT:

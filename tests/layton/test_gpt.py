@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from gpt_models import CLASS, TEXT, golden_gpt, official_config, random_gpt, random_texts
+from gpt_models import CLASS, HEAVY, TEXT, golden_gpt, official_config, random_gpt, random_texts
 
 from layton.errors import ConfigError
 from layton.generate import CodeGenerator
@@ -77,7 +77,7 @@ def textbook_logits(model, prefix, codes):
     """One sequence the plain way: every score, every position, weights by their names.
 
     prefix (T, D), codes (M,) → logits (M + 1, V). The prefix takes part with an all-zero rotary
-    table, as in the published models.
+    table, as in the published models; to an image token each of its positions counts as so many.
     """
     config, state = model.config, model.state_dict()
     length, width = len(prefix), config.head_dim
@@ -107,6 +107,7 @@ def textbook_logits(model, prefix, codes):
         q, k, v = (t.unflatten(-1, (-1, width)).transpose(0, 1) for t in qkv.split(sizes, -1))
         k, v = (t.repeat_interleave(config.num_heads // config.kv_heads, 0) for t in (k, v))
         scores = turned(q) @ turned(k).mT / math.sqrt(width)
+        scores[:, length:, :length] += math.log(config.prefix_weight)
         out = scores.masked_fill(~causal, -math.inf).softmax(-1) @ v
         x = x + out.transpose(0, 1).flatten(1) @ state[f"{at}attention.wo.weight"].T
         y = norm(x, f"{at}ffn_norm.weight")
@@ -116,7 +117,7 @@ def textbook_logits(model, prefix, codes):
     return norm(x, "norm.weight")[length - 1 :] @ state["output.weight"].T
 
 
-@pytest.mark.parametrize("config", [CLASS, TEXT], ids=["class-gqa", "text"])
+@pytest.mark.parametrize("config", [CLASS, TEXT, HEAVY], ids=["class-gqa", "text", "heavy text"])
 @torch.no_grad()
 def test_forward_equals_a_textbook_transformer(config):
     model = random_gpt(config)

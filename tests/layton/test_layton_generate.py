@@ -4,7 +4,7 @@ import functools
 
 import pytest
 import torch
-from gpt_models import CLASS, TEXT, golden_gpt, random_gpt, random_texts
+from gpt_models import CLASS, HEAVY, TEXT, golden_gpt, random_gpt, random_texts
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from layton.errors import PromptError
@@ -63,7 +63,7 @@ def slow_codes(model, condition, seed, guidance, sampling):
     ],
     ids=["off", "constant", "interval", "power-cosine"],
 )
-@pytest.mark.parametrize("config", [CLASS, TEXT], ids=["class-gqa", "text"])
+@pytest.mark.parametrize("config", [CLASS, TEXT, HEAVY], ids=["class-gqa", "text", "heavy text"])
 @torch.no_grad()
 def test_codes_equal_the_definition(config, guidance):
     model = random_gpt(config)

@@ -14,6 +14,7 @@ from tiny_training import (
     CHAIN,
     COLOURS,
     ENCODER,
+    GPT,
     SIZE_PX,
     checkpoint,
     draw_images,
@@ -193,6 +194,22 @@ def test_a_text_encoder_learns_at_a_rate_of_its_own(chain, tmp_path):
     assert {"words.embedding.weight", "gpt.cls_embedding.cap_proj.fc2.weight"} <= slow
     assert all(moved[n] == pytest.approx(1e-5, rel=0.02) for n in slow), moved
     assert all(moved[n] == pytest.approx(1e-3, rel=0.02) for n in moved.keys() - slow), moved
+
+
+def test_a_generator_goes_on_with_its_text_encoder(chain, tmp_path):
+    trained = chain / "gpt/model"
+    phase = recipe("gpt", chain, init=str(trained), output=str(tmp_path)).build()
+    assert_equal(phase.words.state_dict(), weights(trained / "text"))
+    assert_equal(phase.gpt.state_dict(), weights(trained))
+    deeper = {"depth": 2, "num_heads": 2, "max_words": 8}
+    with pytest.raises(DataError, match="other words or sizes"):
+        recipe("gpt", chain, init=str(trained), words=deeper).build()
+    shutil.copytree(trained, tmp_path / "alone", ignore=shutil.ignore_patterns("text"))
+    fresh = recipe("gpt", chain, init=str(tmp_path / "alone"), words=deeper).build()
+    assert fresh.words.config.depth == 2
+    # whose projection starts anew, at the scale of its features
+    std = float(fresh.gpt.cls_embedding.cap_proj.fc1.weight.detach().std())
+    assert std == pytest.approx(GPT["text_dim"] ** -0.5, rel=0.3)
 
 
 def test_a_transformer_starts_where_its_codes_lie(chain):
