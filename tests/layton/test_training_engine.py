@@ -218,9 +218,10 @@ def test_a_transformer_starts_where_its_codes_lie(chain):
     # extracted codes know their codebook: here that of the tokenizer, whose VQ is this one
     gpt = recipe("gpt", chain, codebook=str(vq)).build().gpt
     centred = vectors - vectors.mean(0)
-    for weight, std in ((gpt.tok_embeddings.weight, 0.3), (gpt.output.weight, 0.25)):
-        assert torch.linalg.matrix_rank(weight.detach()) == vectors.shape[1]
-        fit = torch.linalg.lstsq(centred, weight.detach()).solution
+    starts = (gpt.tok_embeddings.weight.detach(), 0.3), (gpt.output.weight.detach(), 0.25)
+    for weight, std in starts:
+        assert torch.linalg.matrix_rank(weight) == vectors.shape[1]
+        fit = torch.linalg.lstsq(centred, weight).solution
         assert torch.allclose(centred @ fit, weight, atol=1e-4)
         assert float(weight.std()) == pytest.approx(std, rel=0.4)
 
