@@ -18,6 +18,7 @@ from layton.gpt_config import GeneratorConfig, GPTConfig, Guidance, Sampling
 
 __all__ = [
     "GENERATOR_FILE",
+    "TEXT_FOLDER",
     "GeneratorSettings",
     "read_generator",
     "read_gpt_config",
@@ -26,6 +27,8 @@ __all__ = [
 
 GENERATOR_FILE = "generator.json"
 """What marks a folder as a generator's."""
+TEXT_FOLDER = "text"
+"""Where its text encoder lies."""
 
 T = TypeVar("T")
 

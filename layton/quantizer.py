@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layton.errors import CodesError, ConfigError
+from layton.fingerprints import codebook_digest
 
 __all__ = ["Quantized", "Quantizer", "nearest_codes"]
 
@@ -103,6 +104,11 @@ class Quantizer(nn.Module):
         """(K, C) float32 rows as compared and looked up: l2-normalised if the quantiser is."""
         weight = self.embedding.weight.float()
         return F.normalize(weight, dim=-1, eps=_EPS) if self.l2_normalize else weight
+
+    @property
+    def digest(self) -> str:
+        """Of the stored rows; see `fingerprints.codebook_digest`."""
+        return codebook_digest(self.embedding.weight.detach().cpu().numpy())
 
     def compared(self, z: Tensor) -> Tensor:
         """The encoder output as compared with the codebook, same shape, float32 at least."""

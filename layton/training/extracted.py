@@ -26,7 +26,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from layton.errors import ConfigError
-from layton.fingerprints import codebook_digest
 from layton.training.data import crop
 from layton.training.errors import DataError
 from layton.training.recipe import DataRecipe, StrictModel
@@ -35,10 +34,6 @@ from layton.training.sources import Sample, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from layton.quantizer import Quantizer
 
 __all__ = ["ExtractRecipe", "Extracted", "codebook_of", "extract"]
 
@@ -255,19 +250,13 @@ def _encoder(recipe: ExtractRecipe) -> tuple[str, Callable[[Tensor], Tensor] | N
         from layton.tokenizer import Tokenizer
 
         tokenizer = Tokenizer.from_pretrained(recipe.tokenizer)
-        return codebook_digest(_vectors(tokenizer.quantize)), tokenizer.encode
+        return tokenizer.quantize.digest, tokenizer.encode
     if recipe.vq is None:
         return "", None
     from layton.training.phases.vq import read_vq
 
     model = read_vq(recipe.vq)
-    digest = codebook_digest(_vectors(model.quantize))
-    return digest, lambda images: model.encode(images).flatten(1)
-
-
-def _vectors(quantizer: Quantizer) -> NDArray[Any]:
-    vectors: NDArray[Any] = quantizer.embedding.weight.detach().cpu().numpy()
-    return vectors
+    return model.quantize.digest, lambda images: model.encode(images).flatten(1)
 
 
 def _text_tensors(features: Sequence[Tensor], limit: int) -> dict[str, Tensor]:

@@ -117,7 +117,7 @@ def keep_variance(module: nn.Module) -> None:
     """Start its linear layers with weights that keep the variance of what they get."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
 
 
 def _zero(layer: nn.Module) -> None:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from layton.errors import CheckpointError, ConfigError, LaytonError
 from layton.fingerprints import codebook_digest
-from layton.generator_folder import GENERATOR_FILE, read_generator
+from layton.generator_folder import GENERATOR_FILE, TEXT_FOLDER, read_generator
 from layton.shipped import PACKAGED, model_folders
 from layton_bench import Generator, LoadContext, ModelCard, ModelSpec, as_user_error, torch_dtype
 from layton_bench_layton.generators import assemble, decoder_options
@@ -39,8 +39,9 @@ class ShippedGenerator:
 
     def files(self) -> tuple[Path, ...]:
         """All that its pictures depend on."""
-        own = (GENERATOR_FILE, *(f"{p}{f}" for p in ("", "text/") for f in _FILES))
-        return (*(self.folder / name for name in own), *self.tokenizer.files())
+        parts = (self.folder, self.folder / TEXT_FOLDER)
+        own = (self.folder / GENERATOR_FILE, *(part / name for part in parts for name in _FILES))
+        return (*own, *self.tokenizer.files())
 
 
 def specs(tokenizers: Sequence[Shipped]) -> Iterator[ModelSpec]:
@@ -65,7 +66,7 @@ def specs(tokenizers: Sequence[Shipped]) -> Iterator[ModelSpec]:
 
 def _read(folder: Path, tokenizers: dict[str, Shipped]) -> ShippedGenerator:
     config = read_generator(folder)
-    for part in (folder, folder / "text"):
+    for part in (folder, folder / TEXT_FOLDER):
         for file in _FILES:
             if not (part / file).is_file():
                 raise ConfigError(str(part), f"has no {file}", "Export the generator again.")
@@ -86,7 +87,7 @@ def _read(folder: Path, tokenizers: dict[str, Shipped]) -> ShippedGenerator:
         folder=folder,
         config=config,
         tokenizer=tokenizer,
-        text_params=sum(tensor_sizes(folder / "text/model.safetensors").values()),
+        text_params=sum(tensor_sizes(folder / TEXT_FOLDER / "model.safetensors").values()),
         gpt_params=sum(tensor_sizes(folder / "model.safetensors").values()),
     )
 
@@ -170,7 +171,7 @@ def _load(shipped: ShippedGenerator, context: LoadContext) -> Generator:
     with as_user_error(LaytonError):
         config = shipped.config.with_settings(context.options)
         of_decoder = decoder_options(context.options, tokenizer.config)
-        encoder = load_words(folder / "text", device=context.device)
+        encoder = load_words(folder / TEXT_FOLDER, device=context.device)
         gpt = load_gpt(folder, dtype=torch_dtype(context.dtype), device=context.device)
         decoder = load_shipped(tokenizer.name, replace(context, options=of_decoder))
     return assemble(folder.name, config, encoder, gpt, decoder, context)

@@ -18,9 +18,8 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from layton.fingerprints import codebook_digest
 from layton.generate import CodeGenerator
-from layton.generator_folder import GeneratorSettings, write_generator
+from layton.generator_folder import TEXT_FOLDER, GeneratorSettings, write_generator
 from layton.gpt import GPT
 from layton.gpt_config import GPTConfig, Guidance
 from layton.gpt_loading import load_gpt, save_gpt
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GPTPhase", "Recipe", "WordsRecipe"]
 
-_TEXT = "text"  # the text encoder's folder in a transformer's
 _PREVIEW_SCALE = 3.0  # CFG scale of the previews where the recipe names none
 
 
@@ -98,8 +96,8 @@ class Recipe(PhaseRecipe):
                 width=self.gpt.text_dim,
                 **self.words.model_dump(exclude={"lr_scale"}),
             )
-            if self.init is not None and (self.init / _TEXT).is_dir() and not for_sizes:
-                encoder = self._trained_words(self.init / _TEXT, config)
+            if self.init is not None and (self.init / TEXT_FOLDER).is_dir() and not for_sizes:
+                encoder = self._trained_words(self.init / TEXT_FOLDER, config)
             else:
                 encoder = WordEncoder(config)
                 keep_variance(gpt.cls_embedding)
@@ -116,18 +114,18 @@ class Recipe(PhaseRecipe):
         return encoder
 
     def _code_vectors(self, folder: Path, digest: str) -> Tensor:
-        vectors = read_vq(folder).quantize.embedding.weight.detach()
-        if digest and codebook_digest(vectors.numpy()) != digest:
+        quantizer = read_vq(folder).quantize
+        if digest and quantizer.digest != digest:
             raise DataError(
                 "codebook", f"{folder} has other codes than the sources", "Name theirs."
             )
-        if len(vectors) != self.gpt.codebook_size:
+        if quantizer.codebook_size != self.gpt.codebook_size:
             raise DataError(
                 "codebook",
-                f"{folder} has {len(vectors)} codes",
+                f"{folder} has {quantizer.codebook_size} codes",
                 f"The transformer has gpt.codebook_size = {self.gpt.codebook_size}.",
             )
-        return vectors
+        return quantizer.embedding.weight.detach()
 
 
 class GPTPhase(Phase):
@@ -199,7 +197,7 @@ class GPTPhase(Phase):
         """Write the transformer's folder; in it the text encoder's as `text`, generator.json."""
         save_gpt(self.gpt, folder)
         if self.words is not None:
-            save_words(self.words, folder / _TEXT)
+            save_words(self.words, folder / TEXT_FOLDER)
         if self._recipe.generator is not None:
             settings = self._recipe.generator
             write_generator(replace(settings, codebook=settings.codebook or self._codebook), folder)
