@@ -18,13 +18,16 @@ from layton_bench.scenes.grammar import (
     sample_caption,
     sample_prompts,
 )
-from layton_bench.scenes.layout import Scene, Thing, compose
+from layton_bench.scenes.layout import REGULAR, VARIED, Scene, SceneStyle, Thing, compose
 
 __all__ = [
     "HELD_OUT_PAIRS",
+    "REGULAR",
     "SCENE_TASKS",
     "TRAIN_PAIRS",
+    "VARIED",
     "Scene",
+    "SceneStyle",
     "Thing",
     "compose",
     "draw_clutter",

@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 
 Kind = Literal["plain", "gradient", "stripes", "checks", "dots", "clouds"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+# what may be asked for: a kind, or a plain ground in one of a few colours
+Ground = Kind | Literal["swatch"]
+
+# In Oklab: three greys, a rose, a green, a blue.
+SWATCHES: Final = (
+    (0.62, 0.0, 0.0),
+    (0.72, 0.0, 0.0),
+    (0.80, 0.0, 0.0),
+    (0.70, 0.035, 0.0),
+    (0.70, -0.03, 0.02),
+    (0.70, -0.01, -0.04),
+)
 
 # Cells of the coarsest noise grid; three further octaves each have twice as many.
 _NOISE_CELLS: Final = 4
@@ -50,15 +62,20 @@ class Background:
     seed: int = 0
 
 
-def sample_background(rng: Generator, *, kinds: Sequence[Kind] = KINDS) -> Background:
+def sample_background(rng: Generator, *, kinds: Sequence[Ground] = KINDS) -> Background:
     """A background in muted colours, far from those of things.
 
     Args:
         rng: draws everything.
-        kinds: each is as likely as the others; one named twice is drawn twice as often.
+        kinds: each is as likely as the others; one named twice is drawn twice as often. "swatch"
+            is a plain ground in one of ``SWATCHES``.
     """
+    kind = pick(kinds, rng)
+    if kind == "swatch":
+        color = pick(SWATCHES, rng)
+        return Background(kind="plain", colors=(color, color))
     return Background(
-        kind=pick(kinds, rng),
+        kind=kind,
         colors=(_muted(rng), _muted(rng)),
         repeats=float(rng.uniform(3, 12)),
         angle=float(rng.uniform(0, np.pi)),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,11 +23,10 @@ import numpy as np
 from PIL import Image
 
 from layton_bench.errors import UserError
-from layton_bench.scenes.background import KINDS, Kind
 from layton_bench.scenes.clutter import draw_clutter
 from layton_bench.scenes.draw import render
 from layton_bench.scenes.grammar import TRAIN_PAIRS, Pair, sample_caption
-from layton_bench.scenes.layout import compose
+from layton_bench.scenes.layout import VARIED, SceneStyle, compose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +50,7 @@ class _Recipe:
     size_px: int
     content: Content
     pairs: frozenset[Pair]
-    backgrounds: tuple[Kind, ...]
+    style: SceneStyle
 
 
 def write_folder(
@@ -62,7 +61,7 @@ def write_folder(
     size_px: int,
     content: Content = "captioned",
     pairs: Collection[Pair] = TRAIN_PAIRS,
-    backgrounds: Sequence[Kind] = KINDS,
+    style: SceneStyle = VARIED,
     workers: int = 0,
 ) -> Path:
     """Render images 0 … count − 1 as PNG files; returns the path of their metadata.jsonl.
@@ -74,7 +73,7 @@ def write_folder(
         size_px: side of the pictures.
         content: scenes with captions from the grammar, or clutter without.
         pairs: pairs of shape and colour that scenes may show.
-        backgrounds: kinds that scenes draw from; see `sample_background`.
+        style: of the scenes.
         workers: processes that draw; 0 draws in this one.
 
     Raises:
@@ -88,7 +87,7 @@ def write_folder(
         size_px=size_px,
         content=content,
         pairs=frozenset(pairs),
-        backgrounds=tuple(backgrounds),
+        style=style,
     )
     lines = []
     for index, (data, prompt) in enumerate(_draw_all(recipe, range(count), workers)):
@@ -110,7 +109,7 @@ def write_shards(
     size_px: int,
     content: Content = "captioned",
     pairs: Collection[Pair] = TRAIN_PAIRS,
-    backgrounds: Sequence[Kind] = KINDS,
+    style: SceneStyle = VARIED,
     images_per_shard: int = 1000,
     workers: int = 0,
 ) -> tuple[Path, ...]:
@@ -124,7 +123,7 @@ def write_shards(
         size_px=size_px,
         content=content,
         pairs=frozenset(pairs),
-        backgrounds=tuple(backgrounds),
+        style=style,
     )
     paths = []
     for number, start in enumerate(range(0, count, images_per_shard)):
@@ -178,7 +177,7 @@ def _draw(recipe: _Recipe, index: int) -> tuple[bytes, ScenePrompt | None]:
         size_px=recipe.size_px,
         content=recipe.content,
         pairs=recipe.pairs,
-        backgrounds=recipe.backgrounds,
+        style=recipe.style,
     )
     return encode(image), prompt
 
@@ -196,11 +195,11 @@ def draw_sample(
     size_px: int,
     content: Content = "captioned",
     pairs: Collection[Pair] = TRAIN_PAIRS,
-    backgrounds: Sequence[Kind] = KINDS,
+    style: SceneStyle = VARIED,
 ) -> tuple[NDArray[np.uint8], ScenePrompt | None]:
     """One training image, uint8 RGB (H, W, 3), and the prompt it shows; None for clutter."""
     if content == "clutter":
         return draw_clutter(rng, size_px=size_px), None
     prompt = sample_caption(rng, pairs=pairs)
-    scene = compose(prompt, rng, pairs=pairs, backgrounds=backgrounds)
+    scene = compose(prompt, rng, pairs=pairs, style=style)
     return render(scene, size_px=size_px), prompt

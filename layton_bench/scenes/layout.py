@@ -6,14 +6,14 @@ A scene says all there is to draw; rendering it at 64 or at 1024 px gives the sa
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from layton_bench.metrics.geneval import Clause, Color, ScenePrompt, relations
-from layton_bench.scenes.background import KINDS, Background, Kind, sample_background
+from layton_bench.scenes.background import KINDS, Background, Ground, sample_background
 from layton_bench.scenes.chance import pick
 from layton_bench.scenes.grammar import TRAIN_PAIRS, Pair
 from layton_bench.scenes.shapes import SHAPES, Shape, outline
@@ -31,6 +31,12 @@ _GAP: Final = 0.04
 # Things are placed so that relations hold, and only they, at 0.1 and still at this threshold.
 _SAFE_THRESHOLD: Final = 0.14
 _MAX_TILT: Final = np.radians(30)
+# On the grid, centres are whole eighths of the side: with patches of a sixteenth, a thing of one
+# shape and size is the same patches wherever it stands.
+_GRID_CELLS: Final = 8
+# Radii there, by the largest that so many things may have; and of more things, or crowded ones.
+_GRID_RADII: Final = {0.36: (0.25, 0.3125), 0.24: (0.1875,), 0.19: (0.15625,)}
+_GRID_RADIUS_OF_MANY: Final = 0.140625
 # Layouts tried at one size before sizes shrink by a twentieth.
 _TRIES: Final = 100
 
@@ -70,6 +76,25 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SceneStyle:
+    """What scenes look like, beside what their prompts ask.
+
+    Attributes:
+        layout: "free" draws sizes, places, turns, tints and shades; on the "grid" things stand
+            upright in one to two sizes, centred on whole eighths of the side, in pure colours. A
+            picture then holds little beside what its prompt says.
+        backgrounds: kinds to draw from; see `sample_background`.
+    """
+
+    layout: Literal["free", "grid"] = "free"
+    backgrounds: Sequence[Ground] = KINDS
+
+
+VARIED: Final = SceneStyle()
+REGULAR: Final = SceneStyle(layout="grid", backgrounds=("swatch",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """Things that do not overlap before a background."""
 
@@ -82,7 +107,7 @@ def compose(
     rng: Generator,
     *,
     pairs: Collection[Pair] = TRAIN_PAIRS,
-    backgrounds: Sequence[Kind] = KINDS,
+    style: SceneStyle = VARIED,
 ) -> Scene:
     """A scene that shows what a prompt asks, and nothing else.
 
@@ -90,21 +115,22 @@ def compose(
         prompt: of the grammar's shapes.
         rng: draws sizes, places, turns, backgrounds, and the colours that the prompt leaves open.
         pairs: pairs of shape and colour from which open colours are drawn.
-        backgrounds: kinds to draw from; see `sample_background`.
+        style: of the scene.
     """
     shapes = [clause.class_name for clause in prompt.include for _ in range(clause.count)]
     unknown = sorted(set(shapes) - set(SHAPES))
     if unknown:
         raise ValueError(f"no such shapes: {', '.join(unknown)}")
-    things = _place(prompt.include, rng)
+    is_on_grid = style.layout == "grid"
+    places = _place(prompt.include, rng, is_on_grid=is_on_grid)
     allowed = sorted(pairs)
     colors = [color for clause in prompt.include for color in _colors(clause, rng, allowed)]
     return Scene(
         things=tuple(
-            _styled(shape, color, place, rng)  # type: ignore[arg-type]
-            for shape, color, place in zip(shapes, colors, things, strict=True)
+            _pure(shape, color, place) if is_on_grid else _shaded(shape, color, place, rng)  # type: ignore[arg-type]
+            for shape, color, place in zip(shapes, colors, places, strict=True)
         ),
-        background=sample_background(rng, kinds=backgrounds),
+        background=sample_background(rng, kinds=style.backgrounds),
     )
 
 
@@ -124,19 +150,15 @@ class _Place:
     radius: float
     angle: float
 
-    def thing(self, shape: Shape) -> Thing:
-        return Thing(
-            shape=shape, color="red", x=self.x, y=self.y, radius=self.radius, angle=self.angle
-        )
 
-
-def _place(clauses: Sequence[Clause], rng: Generator) -> list[_Place]:
+def _place(clauses: Sequence[Clause], rng: Generator, *, is_on_grid: bool) -> list[_Place]:
     """Places for every thing, drawn again until nothing overlaps and relations hold."""
     shapes: list[Shape] = [c.class_name for c in clauses for _ in range(c.count)]  # type: ignore[misc]
     largest = _MAX_RADIUS.get(len(shapes), _MAX_RADIUS_OF_MANY)
+    draw = _draw_on_grid if is_on_grid else _draw_place
     while True:
         for _ in range(_TRIES):
-            places = [_draw_place(shape, largest, rng) for shape in shapes]
+            places = [draw(shape, largest, rng) for shape in shapes]
             if _are_apart(places) and _are_related(clauses, shapes, places):
                 return places
         largest *= 0.95
@@ -148,6 +170,13 @@ def _draw_place(shape: Shape, largest: float, rng: Generator) -> _Place:
     # an arrow may point anywhere; the others stand upright, more or less
     angle = rng.uniform(-np.pi, np.pi) if shape == "arrow" else rng.uniform(-_MAX_TILT, _MAX_TILT)
     return _Place(float(x), float(y), float(radius), float(angle))
+
+
+def _draw_on_grid(_shape: Shape, largest: float, rng: Generator) -> _Place:
+    radius = pick(_GRID_RADII.get(largest, (min(_GRID_RADIUS_OF_MANY, largest),)), rng)
+    first = int(np.ceil((radius + _MARGIN) * _GRID_CELLS))
+    x, y = rng.integers(first, _GRID_CELLS - first + 1, size=2) / _GRID_CELLS
+    return _Place(float(x), float(y), radius, 0.0)
 
 
 def _are_apart(places: Sequence[_Place]) -> bool:
@@ -164,7 +193,7 @@ def _are_related(
     """Whether each thing stands to each of its target's things as asked, and only so."""
     if all(clause.position is None for clause in clauses):
         return True
-    boxes = [place.thing(shape).box() for shape, place in zip(shapes, places, strict=True)]
+    boxes = [_pure(shape, "red", place).box() for shape, place in zip(shapes, places, strict=True)]
     starts = np.cumsum([0, *(clause.count for clause in clauses)])
     groups = [boxes[a:b] for a, b in pairwise(starts)]
     return all(
@@ -177,15 +206,16 @@ def _are_related(
     )
 
 
-def _styled(shape: Shape, color: Color, place: _Place, rng: Generator) -> Thing:
-    tint = rng.uniform([-0.03, -0.012, -0.012], [0.03, 0.012, 0.012])
+def _pure(shape: Shape, color: Color, place: _Place) -> Thing:
     return Thing(
-        shape=shape,
-        color=color,
-        x=place.x,
-        y=place.y,
-        radius=place.radius,
-        angle=place.angle,
+        shape=shape, color=color, x=place.x, y=place.y, radius=place.radius, angle=place.angle
+    )
+
+
+def _shaded(shape: Shape, color: Color, place: _Place, rng: Generator) -> Thing:
+    tint = rng.uniform([-0.03, -0.012, -0.012], [0.03, 0.012, 0.012])
+    return replace(
+        _pure(shape, color, place),
         tint=(float(tint[0]), float(tint[1]), float(tint[2])),
         shade=(float(rng.uniform(0, 0.06)), float(rng.uniform(-np.pi, np.pi))),
     )

@@ -5,20 +5,34 @@ import pytest
 from PIL import Image
 
 from layton_bench.metrics.geneval import Clause, ScenePrompt, relations
-from layton_bench.scenes.background import KINDS, Background, paint, sample_background
+from layton_bench.scenes.background import (
+    KINDS,
+    SWATCHES,
+    Background,
+    paint,
+    sample_background,
+)
 from layton_bench.scenes.clutter import draw_clutter
 from layton_bench.scenes.draw import coverage, render
-from layton_bench.scenes.grammar import HELD_OUT_PAIRS, SCENE_TASKS, TRAIN_PAIRS, sample_prompts
-from layton_bench.scenes.layout import Scene, Thing, compose
+from layton_bench.scenes.grammar import (
+    HELD_OUT_PAIRS,
+    SCENE_TASKS,
+    TRAIN_PAIRS,
+    parse,
+    sample_prompts,
+)
+from layton_bench.scenes.judge import judge_image
+from layton_bench.scenes.layout import REGULAR, VARIED, Scene, Thing, compose
 from layton_bench.scenes.palette import ANCHORS, color_map, oklab, srgb
 from layton_bench.scenes.shapes import SHAPES, outline
 
 GREY = Background(kind="plain", colors=((0.7, 0.0, 0.0), (0.7, 0.0, 0.0)))
 
 
-def scenes(task, count=12, **kwargs):
-    for index, prompt in enumerate(sample_prompts(task, count, seed=1, **kwargs)):
-        yield prompt, compose(prompt, np.random.default_rng([1, index]), **kwargs)
+def scenes(task, count=12, *, pairs=TRAIN_PAIRS, style=VARIED):
+    for index, prompt in enumerate(sample_prompts(task, count, seed=1, pairs=pairs)):
+        rng = np.random.default_rng([1, index])
+        yield prompt, compose(prompt, rng, pairs=pairs, style=style)
 
 
 @pytest.mark.parametrize("task", SCENE_TASKS)
@@ -173,3 +187,29 @@ def test_a_background_named_thrice_is_drawn_thrice_as_often():
     drawn = [sample_background(rng, kinds=kinds).kind for _ in range(400)]
     assert set(drawn) == set(kinds)
     assert 260 < drawn.count("plain") < 340
+
+
+@pytest.mark.parametrize("task", SCENE_TASKS)
+def test_regular_scenes_stand_on_the_grid_and_show_what_is_asked(task):
+    for prompt, scene in scenes(task, style=REGULAR):
+        assert scene.background.kind == "plain"
+        assert set(scene.background.colors) <= set(SWATCHES)
+        for thing in scene.things:
+            assert thing.x * 8 % 1 == thing.y * 8 % 1 == 0
+            assert thing.angle == 0
+            assert thing.tint == (0, 0, 0)
+            assert thing.shade == (0, 0)
+        assert judge_image(render(scene, size_px=256), prompt).correct
+
+
+def test_patches_of_a_regular_thing_are_the_same_wherever_it_stands():
+    patches = set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        scene = compose(parse("a red heart"), rng, style=REGULAR)
+        image = render(scene, size_px=256)
+        x, y = (round(16 * centre) for centre in (scene.things[0].x, scene.things[0].y))
+        middle = image[16 * y - 16 : 16 * y + 16, 16 * x - 16 : 16 * x + 16]
+        patches.add((scene.background.colors[0], scene.things[0].radius, middle.tobytes()))
+    styles = {(color, radius) for color, radius, _ in patches}
+    assert len(patches) == len(styles) > 6

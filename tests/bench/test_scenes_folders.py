@@ -10,7 +10,7 @@ from PIL import Image
 
 from layton_bench.errors import UserError
 from layton_bench.metrics.geneval import ScenePrompt
-from layton_bench.scenes import HELD_OUT_PAIRS, TRAIN_PAIRS, write_folder, write_shards
+from layton_bench.scenes import HELD_OUT_PAIRS, TRAIN_PAIRS, SceneStyle, write_folder, write_shards
 from layton_bench.scenes.judge import judge_image
 
 
@@ -60,7 +60,8 @@ def test_captions_name_only_the_pairs_given(tmp_path, pairs):
 
 
 def test_backgrounds_are_of_the_kinds_given(tmp_path):
-    metadata = write_folder(tmp_path, count=12, seed=5, size_px=32, backgrounds=("plain",))
+    style = SceneStyle(backgrounds=("plain",))
+    metadata = write_folder(tmp_path, count=12, seed=5, size_px=32, style=style)
     for row in rows(metadata):
         image = np.asarray(Image.open(metadata.parent / row["file_name"]))
         assert len(np.unique(image[[0, 0, -1, -1], [0, -1, 0, -1]], axis=0)) == 1
