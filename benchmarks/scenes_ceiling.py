@@ -1,9 +1,10 @@
 """What a tokenizer leaves of the scenes: the oracle's pictures through it, judged.
 
-    python benchmarks/scenes_ceiling.py [MODEL …] [--per-task 50]
+    python benchmarks/scenes_ceiling.py [MODEL …] [--per-task 50] [--plain-grid]
 
 A generator over a tokenizer's codes cannot be expected to score higher than the oracle's pictures
-do after that tokenizer. Without a model named: `layton-tiny`.
+do after that tokenizer. Without a model named: `layton-tiny`. With --plain-grid the pictures are of
+the style that laytongen-tiny learned to draw.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from layton_bench.resolve import find_model, parse_options
 from layton_bench.run import load_model
 from layton_bench.scenes.generators import SIZE_PX, SceneGenerator, as_asked
 from layton_bench.scenes.judge import judge_image
+from layton_bench.scenes.layout import VARIED, SceneStyle
 from layton_bench.scenes.prompt_set import suite_prompts
 from layton_bench.types import Prompt
 
-ORACLE = SceneGenerator(as_asked, SIZE_PX)
+PLAIN_GRID = SceneStyle(layout="grid", backgrounds=("plain",))
 
 
 def main() -> None:
@@ -31,7 +33,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", default=["layton-tiny"])
     parser.add_argument("--per-task", type=int, default=50)
+    parser.add_argument("--plain-grid", action="store_true")
     args = parser.parse_args()
+    style = PLAIN_GRID if args.plain_grid else VARIED
+    oracle = SceneGenerator(as_asked, SIZE_PX, style)
     chosen = defaultdict(list)
     for task, prompt in suite_prompts().values():
         if task in TASKS and len(chosen[task]) < args.per_task:
@@ -43,15 +48,16 @@ def main() -> None:
         spec = find_model(plugins, name)
         tokenizer = load_model(plugins, spec, "cpu", "float32", parse_options(spec, []))
         shares = [
-            np.mean([survives(tokenizer, p, i) for i, p in enumerate(chosen[t])]) for t in TASKS
+            np.mean([survives(oracle, tokenizer, p, i) for i, p in enumerate(chosen[t])])
+            for t in TASKS
         ]
         cells = " | ".join(f"{share:.3f}" for share in (np.mean(shares), *shares))
         print(f"| {name} | {cells} |", flush=True)
 
 
-def survives(tokenizer, prompt, number):
+def survives(oracle, tokenizer, prompt, number):
     """Whether the oracle's picture, after the tokenizer, is still judged right."""
-    drawn = ORACLE.generate([Prompt(key=str(number), text=prompt.prompt)], [number])
+    drawn = oracle.generate([Prompt(key=str(number), text=prompt.prompt)], [number])
     (decoded,) = to_uint8(tokenizer.decode(tokenizer.encode(drawn), [number]), "round")
     return judge_image(decoded.permute(1, 2, 0).contiguous().numpy(), prompt).correct
 

@@ -12,7 +12,7 @@ from layton_bench.errors import UserError
 from layton_bench.models import LoadContext, ModelCard, ModelSpec
 from layton_bench.scenes.draw import render
 from layton_bench.scenes.grammar import parse, sample_caption
-from layton_bench.scenes.layout import compose
+from layton_bench.scenes.layout import VARIED, SceneStyle, compose
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,10 +31,12 @@ class SceneGenerator:
     Attributes:
         choose: prompt and generator → what to draw.
         size_px: side of the pictures.
+        style: of the scenes.
     """
 
     choose: Choice
     size_px: int
+    style: SceneStyle = VARIED
 
     def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
         """Draw float32 images in [-1, 1], (B, 3, H, W)."""
@@ -47,7 +49,8 @@ class SceneGenerator:
 
     def _draw(self, prompt: Prompt, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         rng = np.random.default_rng(seed)
-        return render(compose(self.choose(prompt, rng), rng), size_px=self.size_px)
+        scene = compose(self.choose(prompt, rng), rng, style=self.style)
+        return render(scene, size_px=self.size_px)
 
 
 def as_asked(prompt: Prompt, _: np.random.Generator) -> ScenePrompt:
