@@ -1,9 +1,9 @@
 """What a tokenizer leaves of the scenes: the oracle's pictures through it, judged.
 
-    python benchmarks/scenes_ceiling.py [MODEL …] [--per-task 50] [--plain-grid]
+    python benchmarks/scenes_ceiling.py [MODEL …] [--per-task 50] [--regular]
 
 A generator over a tokenizer's codes cannot be expected to score higher than the oracle's pictures
-do after that tokenizer. Without a model named: `layton-tiny`. With --plain-grid the pictures are of
+do after that tokenizer. Without a model named: `layton-tiny`. With --regular the pictures are of
 the style that laytongen-tiny learned to draw.
 """
 
@@ -21,11 +21,9 @@ from layton_bench.resolve import find_model, parse_options
 from layton_bench.run import load_model
 from layton_bench.scenes.generators import SIZE_PX, SceneGenerator, as_asked
 from layton_bench.scenes.judge import judge_image
-from layton_bench.scenes.layout import VARIED, SceneStyle
+from layton_bench.scenes.layout import REGULAR, VARIED
 from layton_bench.scenes.prompt_set import suite_prompts
 from layton_bench.types import Prompt
-
-PLAIN_GRID = SceneStyle(layout="grid", backgrounds=("plain",))
 
 
 def main() -> None:
@@ -33,10 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", default=["layton-tiny"])
     parser.add_argument("--per-task", type=int, default=50)
-    parser.add_argument("--plain-grid", action="store_true")
+    parser.add_argument("--regular", action="store_true")
     args = parser.parse_args()
-    style = PLAIN_GRID if args.plain_grid else VARIED
-    oracle = SceneGenerator(as_asked, SIZE_PX, style)
+    oracle = SceneGenerator(as_asked, SIZE_PX, REGULAR if args.regular else VARIED)
     chosen = defaultdict(list)
     for task, prompt in suite_prompts().values():
         if task in TASKS and len(chosen[task]) < args.per_task:

@@ -15,9 +15,10 @@ from tiny_layton import CONFIG, random_tokenizer
 import layton_bench_layton as plugin
 from layton import LaytonDecoder, TextToImage
 from layton.fingerprints import codebook_digest
-from layton.generator_folder import GeneratorSettings, write_generator
+from layton.generator_folder import TEXT_FOLDER, GeneratorSettings, write_generator
 from layton.gpt_config import Guidance, Sampling
 from layton.gpt_loading import load_gpt, save_gpt
+from layton.shipped import PACKAGED
 from layton.words import (
     WordEncoder,
     WordsConfig,
@@ -27,8 +28,10 @@ from layton.words import (
     vocabulary,
 )
 from layton_bench import LoadContext, Prompt, UserError
+from layton_bench.images import to_uint8
 from layton_bench.plugin_manager import Plugins
-from layton_bench.scenes import prompt_set, sample_caption
+from layton_bench.scenes import prompt_set, sample_caption, sample_prompts
+from layton_bench.scenes.judge import judge_image
 from layton_bench.scenes.prompt_set import suite_prompts
 from layton_bench_layton import shipped_generators
 
@@ -336,3 +339,42 @@ def test_training_captions_hold_every_word_of_the_suite():
     assert set(vocabulary(captions)) >= set(WORDS)
     # the recipe's max_words
     assert max(len(split_words(caption)) for caption in captions) <= 32
+
+
+SHIPPED = "laytongen-tiny"
+
+
+@pytest.fixture
+def as_installed(monkeypatch, offline):
+    monkeypatch.delenv("LAYTON_MODELS", raising=False)
+
+
+def test_the_shipped_one_heeds_its_prompts(as_installed):
+    """It draws what it is told far more often than what another prompt of the task tells it."""
+    prompts = [p for task in ("single_object", "colors") for p in sample_prompts(task, 12, seed=9)]
+    asked = [Prompt(key=str(i), text=prompt.prompt) for i, prompt in enumerate(prompts)]
+    images = to_uint8(load(SHIPPED).generate(asked, list(range(len(asked)))), "round")
+    pictures = images.permute(0, 2, 3, 1).numpy()
+    own = sum(judge_image(i, p).correct for i, p in zip(pictures, prompts, strict=True))
+    others = prompts[6:] + prompts[:6]
+    exchanged = sum(judge_image(i, p).correct for i, p in zip(pictures, others, strict=True))
+    assert own >= 14
+    assert exchanged <= 6
+
+
+def test_the_shipped_one_from_the_command_line(bench, as_installed):
+    done = bench("generate", "--model", SHIPPED, TEXTS[0], "-o", "out")
+    assert done.code == 0, done.err
+    picture = Image.open("out/00000-a-red-circle-left-of-a-blue-square-00.png")
+    assert picture.size == (256, 256)
+    assert picture.info["model"] == SHIPPED
+
+
+def test_the_shipped_one_is_small_and_names_its_tokenizer(as_installed):
+    files = registered()[SHIPPED].files()
+    own = [path for path in files if path.parent.name in (SHIPPED, "text")]
+    assert sum(path.stat().st_size for path in own) < 15e6
+    assert set(WORDS) <= set(load_words(PACKAGED / SHIPPED / TEXT_FOLDER).config.words)
+    settings = json.loads((PACKAGED / SHIPPED / "generator.json").read_text())
+    assert settings["tokenizer"] == "layton-tiny"
+    assert settings["codebook"]
