@@ -1,0 +1,78 @@
+"""What captions save: bits an image with its own caption and with another's.
+
+    python benchmarks/caption_bits.py [FOLDER] [--count 256] [--seed 991]
+
+Regular scenes are drawn and encoded by the tokenizer that the generator names. A generator that
+does not heed its text needs as many bits with the captions exchanged. Without a folder:
+`laytongen-tiny`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from layton import Tokenizer
+from layton.generator_folder import TEXT_FOLDER, read_generator
+from layton.gpt_loading import load_gpt
+from layton.shipped import find_folder
+from layton.words import load_words
+from layton_bench.images import to_signed
+from layton_bench.scenes import REGULAR, draw_sample
+
+BATCH = 16
+
+
+def main() -> None:
+    """Print the two numbers and what lies between, with its standard error."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=find_folder("laytongen-tiny"))
+    parser.add_argument("--count", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=991)
+    args = parser.parse_args()
+    tokenizer = Tokenizer.from_pretrained(find_folder(read_generator(args.folder).tokenizer)).eval()
+    codes, captions = encoded_scenes(tokenizer, args.count, args.seed)
+    gpt, words = load_gpt(args.folder), load_words(args.folder / TEXT_FOLDER)
+    own = bits(gpt, words, codes, captions)
+    exchanged = bits(gpt, words, codes, captions[1:] + captions[:1])
+    saved = exchanged - own
+    error = saved.std() / math.sqrt(len(saved))
+    print(
+        f"{args.count} scenes: {own.mean():.1f} bits with their own captions, "
+        f"{exchanged.mean():.1f} with others'; saved {saved.mean():.1f} ± {error:.1f}"
+    )
+
+
+@torch.no_grad()
+def encoded_scenes(tokenizer, count, seed):
+    """Codes (count, N) and captions of regular scenes."""
+    codes, captions = [], []
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        image, prompt = draw_sample(rng, size_px=tokenizer.config.image_px, style=REGULAR)
+        picture = to_signed(torch.from_numpy(image).permute(2, 0, 1)[None])
+        codes.append(tokenizer.encode(picture).flatten())
+        captions.append(prompt.prompt)
+    return torch.stack(codes).long(), captions
+
+
+@torch.no_grad()
+def bits(gpt, words, codes, captions):
+    """Bits of each image under its caption, (count,)."""
+    found = []
+    for start in range(0, len(codes), BATCH):
+        batch = codes[start : start + BATCH]
+        numbers, mask = words.pad(captions[start : start + BATCH])
+        logits = gpt(words(numbers, mask), batch[:, :-1], mask=mask)
+        nats = F.cross_entropy(logits.flatten(0, 1), batch.flatten(), reduction="none")
+        found.append(nats.view(len(batch), -1).sum(1) / math.log(2.0))
+    return torch.cat(found)
+
+
+if __name__ == "__main__":
+    main()
