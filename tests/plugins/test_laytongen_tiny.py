@@ -358,8 +358,8 @@ def test_the_shipped_one_heeds_its_prompts(as_installed):
     own = sum(judge_image(i, p).correct for i, p in zip(pictures, prompts, strict=True))
     others = prompts[6:] + prompts[:6]
     exchanged = sum(judge_image(i, p).correct for i, p in zip(pictures, others, strict=True))
-    assert own >= 14
-    assert exchanged <= 6
+    assert own >= 8
+    assert exchanged <= 4
 
 
 def test_the_shipped_one_from_the_command_line(bench, as_installed):
