@@ -365,9 +365,9 @@ def test_the_shipped_one_heeds_its_prompts(as_installed):
 def test_the_shipped_one_from_the_command_line(bench, as_installed):
     done = bench("generate", "--model", SHIPPED, TEXTS[0], "-o", "out")
     assert done.code == 0, done.err
-    picture = Image.open("out/00000-a-red-circle-left-of-a-blue-square-00.png")
-    assert picture.size == (256, 256)
-    assert picture.info["model"] == SHIPPED
+    with Image.open("out/00000-a-red-circle-left-of-a-blue-square-00.png") as picture:
+        assert picture.size == (256, 256)
+        assert picture.info["model"] == SHIPPED
 
 
 def test_the_shipped_one_is_small_and_names_its_tokenizer(as_installed):
