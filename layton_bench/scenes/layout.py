@@ -35,7 +35,11 @@ _MAX_TILT: Final = np.radians(30)
 # shape and size is the same patches wherever it stands.
 _GRID_CELLS: Final = 8
 # Radii there, by the largest that so many things may have; and of more things, or crowded ones.
-_GRID_RADII: Final = {0.36: (0.25, 0.3125), 0.24: (0.1875,), 0.19: (0.15625,)}
+_GRID_RADII: Final = {
+    _MAX_RADIUS[1]: (0.25, 0.3125),
+    _MAX_RADIUS[2]: (0.1875,),
+    _MAX_RADIUS[3]: (0.15625,),
+}
 _GRID_RADIUS_OF_MANY: Final = 0.140625
 # Layouts tried at one size before sizes shrink by a twentieth.
 _TRIES: Final = 100

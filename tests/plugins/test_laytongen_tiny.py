@@ -372,7 +372,7 @@ def test_the_shipped_one_from_the_command_line(bench, as_installed):
 
 def test_the_shipped_one_is_small_and_names_its_tokenizer(as_installed):
     files = registered()[SHIPPED].files()
-    own = [path for path in files if path.parent.name in (SHIPPED, "text")]
+    own = [path for path in files if path.parent.name in (SHIPPED, TEXT_FOLDER)]
     assert sum(path.stat().st_size for path in own) < 15e6
     assert set(WORDS) <= set(load_words(PACKAGED / SHIPPED / TEXT_FOLDER).config.words)
     settings = json.loads((PACKAGED / SHIPPED / "generator.json").read_text())
