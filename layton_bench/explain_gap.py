@@ -29,9 +29,10 @@ from layton_bench.metrics.base import Metric, MetricContext
 from layton_bench.metrics.views import Viewed
 from layton_bench.models import Tokenizer
 from layton_bench.plan import RunOptions, select
+from layton_bench.progress import Reporter, Silent
 from layton_bench.reference_cache import ReferenceCache
 from layton_bench.resolve import parse_options, resolve_model
-from layton_bench.run import Reporter, Silent, load_model
+from layton_bench.run import load_model
 from layton_bench.seeds import sample_seed
 from layton_bench.types import MetricValue, ScoredBatch
 from layton_bench.weights import WeightsStore

@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol
 
 from layton_bench import models
 from layton_bench.assemble import assemble, merge_into, run_inputs
@@ -44,6 +43,7 @@ from layton_bench.metrics.base import Metric, MetricContext
 from layton_bench.models import LoadContext, ModelSpec, OptionValue, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select, with_prompts
 from layton_bench.plugin_manager import Plugins
+from layton_bench.progress import Reporter, Silent
 from layton_bench.record import DataInfo, ModelInfo, Throughput
 from layton_bench.reference_cache import ReferenceCache
 from layton_bench.resolve import parse_options, resolve_model
@@ -61,32 +61,6 @@ from layton_bench.types import Failure, ImageBatch, Item
 from layton_bench.weights import WeightsStore
 
 _log = logging.getLogger(__name__)
-
-
-class Reporter(Protocol):
-    """Told how a run goes on; the command line draws a progress bar from it."""
-
-    def start(self, title: str, total: int) -> None:
-        """A pass over ``total`` samples begins."""
-
-    def advance(self, count: int) -> None:
-        """That many more samples are dealt with."""
-
-    def finish(self) -> None:
-        """The pass is over."""
-
-
-class Silent:
-    """A reporter that tells nobody."""
-
-    def start(self, title: str, total: int) -> None:
-        """Ignore."""
-
-    def advance(self, count: int) -> None:
-        """Ignore."""
-
-    def finish(self) -> None:
-        """Ignore."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +167,7 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     out, overwrite = plan.options.out, plan.options.overwrite
     _check_items(plan)
     check_writable(out)
-    images = fingerprint(plan.dataset, plan.items)
+    images = fingerprint(plan.dataset, plan.items, reporter=reporter)
     is_drawn = plan.suite.kind == "generation" and plan.has_images
     data = DataInfo(
         name=plan.dataset.name,

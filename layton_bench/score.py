@@ -17,8 +17,9 @@ from layton_bench.images import decode_rgb, to_tensor
 from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select
 from layton_bench.plugin_manager import Plugins
+from layton_bench.progress import Reporter, Silent
 from layton_bench.results import safe_name
-from layton_bench.run import Outcome, Reporter, Silent, execute
+from layton_bench.run import Outcome, execute
 from layton_bench.suite import Suite
 from layton_bench.types import Failure, ImageBatch, Item, ScoredBatch
 
@@ -69,6 +70,8 @@ def score(
     def start(clock: Clock) -> Candidates:
         return ReadPictures(pairs, locators, clock)
 
+    reporter = reporter or Silent()
+    pictures = fingerprint(pairs.candidates, pairs.candidates.items(), reporter=reporter)
     plan = Plan(
         suite=suite, protocol=plugins.protocols[suite.protocol], model_name=name,
         spec=ModelSpec(card=card, load=_nothing_to_load), model_options={},
@@ -76,10 +79,10 @@ def score(
         items=select(pairs.references.items(), options.limit), options=options,
         device=resolve_device(options.device),
         metrics=metric_specs(plugins, suite, options.metrics), start=start,
-        weights={"pictures": fingerprint(pairs.candidates, pairs.candidates.items())},
+        weights={"pictures": pictures},
         left_out=_left_out(pairs),
     )  # fmt: skip
-    return execute(plugins, plan, reporter or Silent())
+    return execute(plugins, plan, reporter)
 
 
 def folder_suite(reference: Path) -> Suite:

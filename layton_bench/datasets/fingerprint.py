@@ -25,6 +25,7 @@ from platformdirs import user_cache_path
 
 from layton_bench.datasets.base import Dataset
 from layton_bench.errors import ImageError
+from layton_bench.progress import Reporter, Silent
 from layton_bench.types import Item
 
 UNREADABLE = "unreadable"
@@ -33,6 +34,8 @@ UNREADABLE = "unreadable"
 CACHE_VARIABLE = "LAYTON_BENCH_CACHE"
 
 _SETTLED_NS = 2_000_000_000
+# from so many items to be read on, their reading is told of
+_MANY = 1000
 _log = logging.getLogger(__name__)
 
 
@@ -52,9 +55,14 @@ class HasContent(Protocol):
         """What stands for the item in the fingerprint."""
 
 
-def fingerprint(dataset: Dataset, items: Sequence[Item]) -> str:
-    """Digest of the contents of these items, whatever their order, names and layout."""
-    lines = "\n".join(sorted(content_digests(dataset, items)))
+def fingerprint(
+    dataset: Dataset, items: Sequence[Item], *, reporter: Reporter | None = None
+) -> str:
+    """Digest of the contents of these items, whatever their order, names and layout.
+
+    A reporter is told how it goes on where many items have to be read.
+    """
+    lines = "\n".join(sorted(content_digests(dataset, items, reporter=reporter)))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -81,13 +89,17 @@ def duplicates(dataset: Dataset, items: Sequence[Item]) -> tuple[tuple[str, ...]
     return tuple(tuple(keys) for keys in groups.values() if len(keys) > 1)
 
 
-def content_digests(dataset: Dataset | _Files, items: Sequence[Item]) -> tuple[str, ...]:
+def content_digests(
+    dataset: Dataset | _Files, items: Sequence[Item], *, reporter: Reporter | None = None
+) -> tuple[str, ...]:
     """SHA-256 of each item's bytes in lower-case hex, or ``unreadable``."""
     stamps = _stamps(dataset, items)
     with closing(_DigestCache()) as cache:
         known = [cache.find(stamp) if stamp else None for stamp in stamps]
         lacking = [i for i, digest in enumerate(known) if digest is None]
-        fresh = dict(zip(lacking, _compute(dataset, [items[i] for i in lacking]), strict=True))
+        told = reporter if reporter and len(lacking) >= _MANY else Silent()
+        computed = _told(_compute(dataset, [items[i] for i in lacking]), len(lacking), told)
+        fresh = dict(zip(lacking, computed, strict=True))
         cache.keep((stamps[i], digest) for i, digest in fresh.items())
     return tuple(digest or fresh[i] for i, digest in enumerate(known))
 
@@ -96,6 +108,16 @@ def _compute(dataset: Dataset | _Files, items: Sequence[Item]) -> Iterator[str]:
     # threads: reading and hashing both release the interpreter's lock
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 2)) as pool:
         yield from pool.map(lambda item: _digest(dataset, item), items)
+
+
+def _told(digests: Iterator[str], total: int, reporter: Reporter) -> Iterator[str]:
+    reporter.start("Fingerprint of the data", total)
+    try:
+        for digest in digests:
+            yield digest
+            reporter.advance(1)
+    finally:
+        reporter.finish()
 
 
 def _digest(dataset: Dataset | _Files, item: Item) -> str:

@@ -227,3 +227,32 @@ def test_no_items(tmp_path):
     dataset = open_folder(tmp_path)
     assert fingerprint(dataset, ()) == hashlib.sha256(b"").hexdigest()
     assert duplicates(dataset, ()) == ()
+
+
+class Told:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self):
+        self.heard = []
+
+    def start(self, title, total):
+        self.heard.append((title, total))
+
+    def advance(self, count):
+        self.heard.append(count)
+
+    def finish(self):
+        self.heard.append("done")
+
+
+def test_a_long_reading_is_told_of_and_no_short_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("layton_bench.datasets.fingerprint._MANY", 2)
+    for name in ("a", "b", "c"):
+        put(tmp_path / f"{name}.png", name.encode())
+    dataset = open_folder(tmp_path)
+    first, again = Told(), Told()
+    value = fingerprint(dataset, dataset.items()[:2], reporter=first)
+    assert first.heard == [("Fingerprint of the data", 2), 1, 1, "done"]
+    # one more is to be read, the others are known
+    assert fingerprint(dataset, dataset.items(), reporter=again) != value
+    assert again.heard == []
