@@ -34,12 +34,12 @@ COLOR_TASKS: Final[tuple[SceneTask, ...]] = (
 )  # fmt: skip
 
 Pair = tuple[Shape, Color]
-# Two colours of each shape and two shapes of each colour are held out: 20 of 100 pairs.
+# One colour of each shape and one shape of each colour are held out: 10 of 100 pairs.
 HELD_OUT_PAIRS: Final[frozenset[Pair]] = frozenset(
     (shape, color)
     for i, shape in enumerate(SHAPES)
     for j, color in enumerate(COLORS)
-    if (j - 3 * i) % 5 == 0
+    if (j - 3 * i) % 10 == 5
 )
 TRAIN_PAIRS: Final[frozenset[Pair]] = frozenset(
     (shape, color) for shape in SHAPES for color in COLORS if (shape, color) not in HELD_OUT_PAIRS

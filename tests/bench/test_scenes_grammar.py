@@ -28,12 +28,12 @@ def test_tasks_are_genevals_and_two_more():
 
 
 def test_pairs_are_split_evenly():
-    assert len(TRAIN_PAIRS) == 80
-    assert len(HELD_OUT_PAIRS) == 20
+    assert len(TRAIN_PAIRS) == 90
+    assert len(HELD_OUT_PAIRS) == 10
     assert not TRAIN_PAIRS & HELD_OUT_PAIRS
-    assert set(Counter(shape for shape, _ in HELD_OUT_PAIRS).values()) == {2}
-    assert set(Counter(color for _, color in HELD_OUT_PAIRS).values()) == {2}
-    # so every shape and every colour is seen in training, in eight pairs each
+    assert set(Counter(shape for shape, _ in HELD_OUT_PAIRS).values()) == {1}
+    assert set(Counter(color for _, color in HELD_OUT_PAIRS).values()) == {1}
+    # so every shape and every colour is seen in training, in nine pairs each
     assert {shape for shape, _ in TRAIN_PAIRS} == set(SHAPES)
     assert {color for _, color in TRAIN_PAIRS} == set(COLORS)
 

@@ -146,7 +146,7 @@ def test_a_run_of_the_oracle_and_of_chance(bench):
     # all right is not certainty: five prompts a task
     assert oracle["scenes"].low < 0.9
     assert chance["scenes"].value < 0.4
-    assert "judge:scenes@1" in oracle["scenes"].signature
+    assert "judge:scenes@2" in oracle["scenes"].signature
     for record in records.values():
         speed = record.throughput
         assert speed.num_calls == 20
