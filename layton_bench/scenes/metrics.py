@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from layton_bench.types import ScoredBatch
 
 FAMILY: Final = "scenes"
-JUDGE_VERSION: Final = 2
-"""Raised whenever the same picture may be judged otherwise, as by other prompts."""
+JUDGE_VERSION: Final = 1
+"""Raised whenever the same picture may be judged otherwise."""
 
 
 def judge_batch(batch: ScoredBatch) -> list[Verdict]:
