@@ -332,7 +332,7 @@ def test_the_schema_is_printed(bench: Bench) -> None:
 def fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of ours in the middle of a run."""
 
-    def stumble(*_: object) -> None:
+    def stumble(*_: object, **__: object) -> None:
         raise AssertionError("this cannot be")
 
     monkeypatch.setattr("layton_bench.run.fingerprint", stumble)
@@ -377,7 +377,7 @@ def test_where_the_log_goes_when_the_folder_is_read_only(
 def test_an_interrupt_outside_a_pass_is_exit_code_130(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def press(*_: object) -> None:
+    def press(*_: object, **__: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("layton_bench.run.fingerprint", press)
