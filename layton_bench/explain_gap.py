@@ -162,10 +162,11 @@ def explain_gap(
     variants = {name: _variants(name, statistics) for name in wanted}
     suite = plugins.suites[suite_name]
     crops = [p for p in plugins.protocols.entries.values() if p.name not in _CROPS_LEFT_OUT]
-    passes = _Passes(plugins, suite, model_name, variants, options, settings)
+    reporter = reporter or Silent()
+    passes = _Passes(plugins, suite, model_name, variants, options, settings, reporter)
     values: dict[tuple[str, RoundingRule, str], MetricValue] = {}
     for crop in crops:
-        for (rounding, metric), value in passes.run(crop.id, reporter or Silent()).items():
+        for (rounding, metric), value in passes.run(crop.id, reporter).items():
             values[crop.id, rounding, metric] = value
     names = passes.names
     return [_explain(m, number, names[m], values) for m, number in wanted.items()]
@@ -237,6 +238,7 @@ class _Passes:
         variants: Mapping[str, Sequence[str]],
         options: RunOptions,
         settings: Sequence[str],
+        reporter: Reporter,
     ) -> None:
         self._plugins, self._suite, self._options = plugins, suite, options
         spec = resolve_model(plugins, model_name, suite)
@@ -245,7 +247,7 @@ class _Passes:
         torch_dtype(options.dtype)
         self._dataset = plugins.open_dataset(suite.dataset, options.data_root)
         self._items = select(self._dataset.items(), options.limit)
-        self._fingerprint = fingerprint(self._dataset, self._items)
+        self._fingerprint = fingerprint(self._dataset, self._items, reporter=reporter)
         found = {m: [plugins.metric(name) for name in names] for m, names in variants.items()}
         self.names = {m: [spec.name for spec in specs] for m, specs in found.items()}
         self._specs = {spec.name: spec for specs in found.values() for spec in specs}
