@@ -1,8 +1,8 @@
 """What captions save: bits an image with its own caption and with another's.
 
-    python benchmarks/caption_bits.py [FOLDER] [--count 256] [--seed 991]
+    python benchmarks/caption_bits.py [FOLDER] [--count 256] [--seed 991] [--style quartered]
 
-Regular scenes are drawn and encoded by the tokenizer that the generator names. A generator that
+Scenes are drawn and encoded by the tokenizer that the generator names. A generator that
 does not heed its text needs as many bits with the captions exchanged. Without a folder:
 `laytongen-tiny`.
 """
@@ -23,7 +23,8 @@ from layton.gpt_loading import load_gpt
 from layton.shipped import find_folder
 from layton.words import load_words
 from layton_bench.images import to_signed
-from layton_bench.scenes import REGULAR, draw_sample
+from layton_bench.scenes import draw_sample
+from layton_bench.scenes.layout import STYLES
 
 BATCH = 16
 
@@ -34,9 +35,10 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=find_folder("laytongen-tiny"))
     parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--seed", type=int, default=991)
+    parser.add_argument("--style", choices=STYLES, default="quartered")
     args = parser.parse_args()
     tokenizer = Tokenizer.from_pretrained(find_folder(read_generator(args.folder).tokenizer)).eval()
-    codes, captions = encoded_scenes(tokenizer, args.count, args.seed)
+    codes, captions = encoded_scenes(tokenizer, args.count, args.seed, STYLES[args.style])
     gpt, words = load_gpt(args.folder), load_words(args.folder / TEXT_FOLDER)
     own = bits(gpt, words, codes, captions)
     exchanged = bits(gpt, words, codes, captions[1:] + captions[:1])
@@ -49,12 +51,12 @@ def main() -> None:
 
 
 @torch.no_grad()
-def encoded_scenes(tokenizer, count, seed):
-    """Codes (count, N) and captions of regular scenes."""
+def encoded_scenes(tokenizer, count, seed, style):
+    """Codes (count, N) and captions of scenes of one style."""
     codes, captions = [], []
     for index in range(count):
         rng = np.random.default_rng([seed, index])
-        image, prompt = draw_sample(rng, size_px=tokenizer.config.image_px, style=REGULAR)
+        image, prompt = draw_sample(rng, size_px=tokenizer.config.image_px, style=style)
         picture = to_signed(torch.from_numpy(image).permute(2, 0, 1)[None])
         codes.append(tokenizer.encode(picture).flatten())
         captions.append(prompt.prompt)

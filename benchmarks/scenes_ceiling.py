@@ -1,10 +1,10 @@
 """What a tokenizer leaves of the scenes: the oracle's pictures through it, judged.
 
-    python benchmarks/scenes_ceiling.py [MODEL …] [--per-task 50] [--regular]
+    python benchmarks/scenes_ceiling.py [MODEL …] [--per-task 50] [--style varied]
 
 A generator over a tokenizer's codes cannot be expected to score higher than the oracle's pictures
-do after that tokenizer. Without a model named: `layton-tiny`. With --regular the pictures are of
-the style that laytongen-tiny learned to draw.
+do after that tokenizer. Without a model named: `layton-tiny`. laytongen-tiny
+learned to draw scenes of the style "quartered".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from layton_bench.resolve import find_model, parse_options
 from layton_bench.run import load_model
 from layton_bench.scenes.generators import SIZE_PX, SceneGenerator, as_asked
 from layton_bench.scenes.judge import judge_image
-from layton_bench.scenes.layout import REGULAR, VARIED
+from layton_bench.scenes.layout import STYLES
 from layton_bench.scenes.prompt_set import suite_prompts
 from layton_bench.types import Prompt
 
@@ -31,9 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", default=["layton-tiny"])
     parser.add_argument("--per-task", type=int, default=50)
-    parser.add_argument("--regular", action="store_true")
+    parser.add_argument("--style", choices=STYLES, default="varied")
     args = parser.parse_args()
-    oracle = SceneGenerator(as_asked, SIZE_PX, REGULAR if args.regular else VARIED)
+    oracle = SceneGenerator(as_asked, SIZE_PX, STYLES[args.style])
     chosen = defaultdict(list)
     for task, prompt in suite_prompts().values():
         if task in TASKS and len(chosen[task]) < args.per_task:

@@ -18,10 +18,11 @@ from layton_bench.scenes.grammar import (
     sample_caption,
     sample_prompts,
 )
-from layton_bench.scenes.layout import REGULAR, VARIED, Scene, SceneStyle, Thing, compose
+from layton_bench.scenes.layout import QUARTERED, REGULAR, VARIED, Scene, SceneStyle, Thing, compose
 
 __all__ = [
     "HELD_OUT_PAIRS",
+    "QUARTERED",
     "REGULAR",
     "SCENE_TASKS",
     "TRAIN_PAIRS",

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["plain", "gradient", "stripes", "checks", "dots", "clouds"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-# what may be asked for: a kind, or a plain ground in one of a few colours
-Ground = Kind | Literal["swatch"]
+# what may be asked for: a kind, or a ground in one or two of a few colours
+Ground = Kind | Literal["swatch", "swatches"]
 
 # In Oklab: three greys, a rose, a green, a blue.
 SWATCHES: Final = (
@@ -68,12 +68,23 @@ def sample_background(rng: Generator, *, kinds: Sequence[Ground] = KINDS) -> Bac
     Args:
         rng: draws everything.
         kinds: each is as likely as the others; one named twice is drawn twice as often. "swatch"
-            is a plain ground in one of ``SWATCHES``.
+            is a plain ground in one of ``SWATCHES``, "swatches" two of them as halves (one above
+            the other or side by side) or quarters of the picture.
     """
     kind = pick(kinds, rng)
     if kind == "swatch":
         color = pick(SWATCHES, rng)
         return Background(kind="plain", colors=(color, color))
+    if kind == "swatches":
+        pattern: Kind = pick(("stripes", "stripes", "checks"), rng)
+        one, other = rng.permutation(len(SWATCHES))[:2]
+        # one period across the side puts the edges through its middle
+        return Background(
+            kind=pattern,
+            colors=(SWATCHES[one], SWATCHES[other]),
+            repeats=1.0,
+            angle=pick((0.0, np.pi / 2), rng),
+        )
     return Background(
         kind=kind,
         colors=(_muted(rng), _muted(rng)),

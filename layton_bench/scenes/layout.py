@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -31,10 +32,7 @@ _GAP: Final = 0.04
 # Things are placed so that relations hold, and only they, at 0.1 and still at this threshold.
 _SAFE_THRESHOLD: Final = 0.14
 _MAX_TILT: Final = np.radians(30)
-# On the grid, centres are whole eighths of the side: with patches of a sixteenth, a thing of one
-# shape and size is the same patches wherever it stands.
-_GRID_CELLS: Final = 8
-# Radii there, by the largest that so many things may have; and of more things, or crowded ones.
+# Radii on the grid, by the largest that so many things may have; then of more, or crowded, ones.
 _GRID_RADII: Final = {
     _MAX_RADIUS[1]: (0.25, 0.3125),
     _MAX_RADIUS[2]: (0.1875,),
@@ -84,18 +82,23 @@ class SceneStyle:
     """What scenes look like, beside what their prompts ask.
 
     Attributes:
-        layout: "free" draws sizes, places, turns, tints and shades; on the "grid" things stand
-            upright in one to two sizes, centred on whole eighths of the side, in pure colours. A
-            picture then holds little beside what its prompt says.
+        grid: into how many parts a grid divides the side: on it things stand upright in one to two
+            sizes, centred on its lines, in pure colours. A picture then holds little beside what
+            its prompt says; and with patches of a sixteenth of the side, a thing of one shape and
+            size on a grid of 8 or 4 is the same patches wherever it stands. None draws sizes,
+            places, turns, tints and shades freely.
         backgrounds: kinds to draw from; see `sample_background`.
     """
 
-    layout: Literal["free", "grid"] = "free"
+    grid: Literal[4, 8] | None = None
     backgrounds: Sequence[Ground] = KINDS
 
 
 VARIED: Final = SceneStyle()
-REGULAR: Final = SceneStyle(layout="grid", backgrounds=("swatch",))
+REGULAR: Final = SceneStyle(grid=8, backgrounds=("swatch",))
+# fewer places (one thing: the middle, several: nine), more grounds
+QUARTERED: Final = SceneStyle(grid=4, backgrounds=("swatch", "swatch", "swatches"))
+STYLES: Final = {"varied": VARIED, "regular": REGULAR, "quartered": QUARTERED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,13 +128,12 @@ def compose(
     unknown = sorted(set(shapes) - set(SHAPES))
     if unknown:
         raise ValueError(f"no such shapes: {', '.join(unknown)}")
-    is_on_grid = style.layout == "grid"
-    places = _place(prompt.include, rng, is_on_grid=is_on_grid)
+    places = _place(prompt.include, rng, grid=style.grid)
     allowed = sorted(pairs)
     colors = [color for clause in prompt.include for color in _colors(clause, rng, allowed)]
     return Scene(
         things=tuple(
-            _pure(shape, color, place) if is_on_grid else _shaded(shape, color, place, rng)  # type: ignore[arg-type]
+            _pure(shape, color, place) if style.grid else _shaded(shape, color, place, rng)  # type: ignore[arg-type]
             for shape, color, place in zip(shapes, colors, places, strict=True)
         ),
         background=sample_background(rng, kinds=style.backgrounds),
@@ -155,11 +157,11 @@ class _Place:
     angle: float
 
 
-def _place(clauses: Sequence[Clause], rng: Generator, *, is_on_grid: bool) -> list[_Place]:
+def _place(clauses: Sequence[Clause], rng: Generator, *, grid: int | None) -> list[_Place]:
     """Places for every thing, drawn again until nothing overlaps and relations hold."""
     shapes: list[Shape] = [c.class_name for c in clauses for _ in range(c.count)]  # type: ignore[misc]
     largest = _MAX_RADIUS.get(len(shapes), _MAX_RADIUS_OF_MANY)
-    draw = _draw_on_grid if is_on_grid else _draw_place
+    draw = partial(_draw_on_grid, grid) if grid else _draw_place
     while True:
         for _ in range(_TRIES):
             places = [draw(shape, largest, rng) for shape in shapes]
@@ -176,10 +178,10 @@ def _draw_place(shape: Shape, largest: float, rng: Generator) -> _Place:
     return _Place(float(x), float(y), float(radius), float(angle))
 
 
-def _draw_on_grid(_shape: Shape, largest: float, rng: Generator) -> _Place:
+def _draw_on_grid(grid: int, _shape: Shape, largest: float, rng: Generator) -> _Place:
     radius = pick(_GRID_RADII.get(largest, (min(_GRID_RADIUS_OF_MANY, largest),)), rng)
-    first = int(np.ceil((radius + _MARGIN) * _GRID_CELLS))
-    x, y = rng.integers(first, _GRID_CELLS - first + 1, size=2) / _GRID_CELLS
+    first = int(np.ceil((radius + _MARGIN) * grid))
+    x, y = rng.integers(first, grid - first + 1, size=2) / grid
     return _Place(float(x), float(y), radius, 0.0)
 
 

@@ -22,7 +22,7 @@ from layton_bench.scenes.grammar import (
     sample_prompts,
 )
 from layton_bench.scenes.judge import judge_image
-from layton_bench.scenes.layout import REGULAR, VARIED, Scene, Thing, compose
+from layton_bench.scenes.layout import QUARTERED, REGULAR, VARIED, Scene, Thing, compose
 from layton_bench.scenes.palette import ANCHORS, color_map, oklab, srgb
 from layton_bench.scenes.shapes import SHAPES, outline
 
@@ -190,16 +190,35 @@ def test_a_background_named_thrice_is_drawn_thrice_as_often():
 
 
 @pytest.mark.parametrize("task", SCENE_TASKS)
-def test_regular_scenes_stand_on_the_grid_and_show_what_is_asked(task):
-    for prompt, scene in scenes(task, style=REGULAR):
-        assert scene.background.kind == "plain"
+@pytest.mark.parametrize("style", [REGULAR, QUARTERED])
+def test_scenes_on_a_grid_stand_on_it_and_show_what_is_asked(task, style):
+    for prompt, scene in scenes(task, style=style):
         assert set(scene.background.colors) <= set(SWATCHES)
         for thing in scene.things:
-            assert thing.x * 8 % 1 == thing.y * 8 % 1 == 0
+            assert thing.x * style.grid % 1 == thing.y * style.grid % 1 == 0
             assert thing.angle == 0
             assert thing.tint == (0, 0, 0)
             assert thing.shade == (0, 0)
         assert judge_image(render(scene, size_px=256), prompt).correct
+
+
+def test_two_swatches_are_halves_or_quarters_of_one_colour_each():
+    rng = np.random.default_rng(0)
+    layouts = set()
+    for _ in range(60):
+        background = sample_background(rng, kinds=("swatches",))
+        one, other = background.colors
+        assert one != other
+        quarters = paint(background, 64).reshape(2, 32, 2, 32, 3)
+        corners = quarters[:, :1, :, :1]
+        np.testing.assert_allclose(quarters, np.broadcast_to(corners, quarters.shape), atol=1e-3)
+        is_first = np.abs(corners - corners[0, 0, 0, 0]).max(axis=-1) < 1e-3
+        layouts.add(tuple(is_first.ravel().tolist()))
+    assert layouts == {
+        (True, True, False, False),
+        (True, False, True, False),
+        (True, False, False, True),
+    }
 
 
 def test_patches_of_a_regular_thing_are_the_same_wherever_it_stands():
