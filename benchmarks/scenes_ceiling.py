@@ -3,8 +3,8 @@
     python benchmarks/scenes_ceiling.py [MODEL …] [--per-task 50] [--style varied]
 
 A generator over a tokenizer's codes cannot be expected to score higher than the oracle's pictures
-do after that tokenizer. Without a model named: `layton-tiny`. laytongen-tiny
-learned to draw scenes of the style "quartered".
+do after that tokenizer. Without a model named: `layton-tiny`. laytongen-tiny learned last to draw
+scenes of the style "quartered".
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ model sees and costs a pass; rounding rules and variants share the pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -162,11 +162,10 @@ def explain_gap(
     variants = {name: _variants(name, statistics) for name in wanted}
     suite = plugins.suites[suite_name]
     crops = [p for p in plugins.protocols.entries.values() if p.name not in _CROPS_LEFT_OUT]
-    reporter = reporter or Silent()
-    passes = _Passes(plugins, suite, model_name, variants, options, settings, reporter)
+    passes = _Passes(plugins, suite, model_name, variants, options, settings, reporter or Silent())
     values: dict[tuple[str, RoundingRule, str], MetricValue] = {}
     for crop in crops:
-        for (rounding, metric), value in passes.run(crop.id, reporter).items():
+        for (rounding, metric), value in passes.run(crop.id).items():
             values[crop.id, rounding, metric] = value
     names = passes.names
     return [_explain(m, number, names[m], values) for m, number in wanted.items()]
@@ -241,6 +240,7 @@ class _Passes:
         reporter: Reporter,
     ) -> None:
         self._plugins, self._suite, self._options = plugins, suite, options
+        self._reporter = reporter
         spec = resolve_model(plugins, model_name, suite)
         self._name = spec.card.name
         self._device = resolve_device(options.device)
@@ -257,7 +257,7 @@ class _Passes:
         assert isinstance(loaded, Tokenizer)
         self._tokenizer = loaded
 
-    def run(self, protocol: str, reporter: Reporter) -> dict[tuple[RoundingRule, str], MetricValue]:
+    def run(self, protocol: str) -> dict[tuple[RoundingRule, str], MetricValue]:
         """Every rounding rule and variant under one crop."""
         features, metrics, missing = self._metrics(protocol)
         clock = Clock(device=self._device)
@@ -265,11 +265,11 @@ class _Passes:
         reconstruct = Reconstruct(
             self._tokenizer, seed_of=seed_of, rounding="round", clock=clock, device=self._device
         )
-        reporter.start(f"{self._name}, {protocol}", len(self._items))
+        self._reporter.start(f"{self._name}, {protocol}", len(self._items))
         try:
-            self._evaluate(protocol, reconstruct, metrics, clock, reporter.advance)
+            self._evaluate(protocol, reconstruct, metrics, clock)
         finally:
-            reporter.finish()
+            self._reporter.finish()
         features.save()
         values = {_key(text): metric.compute() for text, metric in metrics.items()}
         return values | {
@@ -309,7 +309,6 @@ class _Passes:
         reconstruct: Reconstruct,
         metrics: Mapping[str, Metric],
         clock: Clock,
-        on_progress: Callable[[int], None],
     ) -> Evaluation:
         size_px = self._suite.size_px or 0
         batches = load(
@@ -323,7 +322,7 @@ class _Passes:
         with closing(batches):
             done = evaluate(
                 batches, reconstruct, metrics, clock=clock, gallery=Gallery(None),
-                strict=self._options.strict, on_progress=on_progress,
+                strict=self._options.strict, on_progress=self._reporter.advance,
             )  # fmt: skip
         if done.interrupted:
             raise KeyboardInterrupt

@@ -190,9 +190,12 @@ def test_a_background_named_thrice_is_drawn_thrice_as_often():
 
 
 @pytest.mark.parametrize("task", SCENE_TASKS)
-@pytest.mark.parametrize("style", [REGULAR, QUARTERED])
-def test_scenes_on_a_grid_stand_on_it_and_show_what_is_asked(task, style):
+@pytest.mark.parametrize(
+    ("style", "kinds"), [(REGULAR, {"plain"}), (QUARTERED, {"plain", "stripes", "checks"})]
+)
+def test_scenes_on_a_grid_stand_on_it_and_show_what_is_asked(task, style, kinds):
     for prompt, scene in scenes(task, style=style):
+        assert scene.background.kind in kinds
         assert set(scene.background.colors) <= set(SWATCHES)
         for thing in scene.things:
             assert thing.x * style.grid % 1 == thing.y * style.grid % 1 == 0
