@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,13 @@ from PIL import Image
 from layton_bench.errors import UserError
 from layton_bench.scenes.clutter import draw_clutter
 from layton_bench.scenes.draw import render
-from layton_bench.scenes.grammar import TRAIN_PAIRS, Pair, sample_caption
+from layton_bench.scenes.grammar import (
+    SCENE_TASKS,
+    TRAIN_PAIRS,
+    Pair,
+    SceneTask,
+    sample_caption,
+)
 from layton_bench.scenes.layout import VARIED, SceneStyle, compose
 
 if TYPE_CHECKING:
@@ -50,6 +56,7 @@ class _Recipe:
     size_px: int
     content: Content
     pairs: frozenset[Pair]
+    tasks: tuple[SceneTask, ...]
     style: SceneStyle
 
 
@@ -61,6 +68,7 @@ def write_folder(
     size_px: int,
     content: Content = "captioned",
     pairs: Collection[Pair] = TRAIN_PAIRS,
+    tasks: Sequence[SceneTask] = SCENE_TASKS,
     style: SceneStyle = VARIED,
     workers: int = 0,
 ) -> Path:
@@ -73,6 +81,7 @@ def write_folder(
         size_px: side of the pictures.
         content: scenes with captions from the grammar, or clutter without.
         pairs: pairs of shape and colour that scenes may show.
+        tasks: of the captions, each as likely as the others; one named twice, twice.
         style: of the scenes.
         workers: processes that draw; 0 draws in this one.
 
@@ -87,6 +96,7 @@ def write_folder(
         size_px=size_px,
         content=content,
         pairs=frozenset(pairs),
+        tasks=tuple(tasks),
         style=style,
     )
     lines = []
@@ -109,6 +119,7 @@ def write_shards(
     size_px: int,
     content: Content = "captioned",
     pairs: Collection[Pair] = TRAIN_PAIRS,
+    tasks: Sequence[SceneTask] = SCENE_TASKS,
     style: SceneStyle = VARIED,
     images_per_shard: int = 1000,
     workers: int = 0,
@@ -123,6 +134,7 @@ def write_shards(
         size_px=size_px,
         content=content,
         pairs=frozenset(pairs),
+        tasks=tuple(tasks),
         style=style,
     )
     paths = []
@@ -177,6 +189,7 @@ def _draw(recipe: _Recipe, index: int) -> tuple[bytes, ScenePrompt | None]:
         size_px=recipe.size_px,
         content=recipe.content,
         pairs=recipe.pairs,
+        tasks=recipe.tasks,
         style=recipe.style,
     )
     return encode(image), prompt
@@ -195,11 +208,12 @@ def draw_sample(
     size_px: int,
     content: Content = "captioned",
     pairs: Collection[Pair] = TRAIN_PAIRS,
+    tasks: Sequence[SceneTask] = SCENE_TASKS,
     style: SceneStyle = VARIED,
 ) -> tuple[NDArray[np.uint8], ScenePrompt | None]:
     """One training image, uint8 RGB (H, W, 3), and the prompt it shows; None for clutter."""
     if content == "clutter":
         return draw_clutter(rng, size_px=size_px), None
-    prompt = sample_caption(rng, pairs=pairs)
+    prompt = sample_caption(rng, pairs=pairs, tasks=tasks)
     scene = compose(prompt, rng, pairs=pairs, style=style)
     return render(scene, size_px=size_px), prompt

@@ -86,10 +86,14 @@ def sample_prompts(
     return tuple(prompts)
 
 
-def sample_caption(rng: Generator, *, pairs: Collection[Pair] = TRAIN_PAIRS) -> ScenePrompt:
-    """A prompt of any of the eight tasks, each as likely as the others."""
-    task = pick(SCENE_TASKS, rng)
-    return sample_prompt(task, rng, pairs=sorted(pairs))
+def sample_caption(
+    rng: Generator,
+    *,
+    pairs: Collection[Pair] = TRAIN_PAIRS,
+    tasks: Sequence[SceneTask] = SCENE_TASKS,
+) -> ScenePrompt:
+    """A prompt of any of the tasks, each as likely as the others; one named twice, twice."""
+    return sample_prompt(pick(tasks, rng), rng, pairs=sorted(pairs))
 
 
 def sample_prompt(task: SceneTask, rng: Generator, *, pairs: Sequence[Pair]) -> ScenePrompt:

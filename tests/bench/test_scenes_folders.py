@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -59,6 +60,14 @@ def test_captions_name_only_the_pairs_given(tmp_path, pairs):
     assert named <= pairs
 
 
+def test_captions_are_of_the_tasks_given_one_named_twice_twice_as_often(tmp_path):
+    tasks = ("colors", "position", "position")
+    metadata = write_folder(tmp_path, count=120, seed=6, size_px=16, tasks=tasks)
+    tags = Counter(row["metadata"]["tag"] for row in rows(metadata))
+    assert set(tags) == set(tasks)
+    assert tags["position"] > 1.5 * tags["colors"]
+
+
 def test_backgrounds_are_of_the_kinds_given(tmp_path):
     style = SceneStyle(backgrounds=("plain",))
     metadata = write_folder(tmp_path, count=12, seed=5, size_px=32, style=style)
@@ -73,7 +82,7 @@ def test_clutter_has_no_captions(tmp_path):
 
 
 def test_shards_hold_the_same_images(tmp_path):
-    kwargs = {"count": 5, "seed": 4, "size_px": 32}
+    kwargs = {"count": 5, "seed": 4, "size_px": 32, "tasks": ("counting",)}
     folder = write_folder(tmp_path / "folder", **kwargs).parent
     paths = write_shards(tmp_path / "shards", images_per_shard=2, **kwargs)
     assert [path.name for path in paths] == [f"scenes-00000{i}.tar" for i in range(3)]
