@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -48,6 +49,10 @@ class WordsConfig:
 class WordEncoder(nn.Module):
     """Texts of known words → one feature vector a word.
 
+    Each word takes in the word before it, alone and multiplied with its own: image tokens see no
+    more of a text than the mean over its words, in which "red circle" and "blue square" are "blue
+    circle" and "red square" unless the words themselves tell. Attention alone is slow to find that.
+
     Case and punctuation do not matter. In evaluation mode each text is run by itself, so that its
     features are the same bits in any batch.
     """
@@ -61,7 +66,10 @@ class WordEncoder(nn.Module):
         self.positions = nn.Parameter(torch.randn(config.max_words, config.width) * 0.5)
         self.blocks = nn.ModuleList(_block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
+        # adds nothing at first
+        self.previous = nn.Linear(2 * config.width, config.width, bias=False)
         nn.init.normal_(self.embedding.weight)
+        nn.init.zeros_(self.previous.weight)
 
     def numbers(self, text: str) -> Tensor:
         """The words of a text as int64 (n,).
@@ -95,7 +103,10 @@ class WordEncoder(nn.Module):
         """Left-padded word numbers (P, T) and their bool mask (P, T) → features (P, T, D)."""
         # positions count from the first word, wherever the padding ends
         places = (mask.cumsum(1) - 1).clamp_min(0)
-        x = self.embedding(numbers) + self.positions[places]
+        own = self.embedding(numbers) * mask[..., None]
+        before = F.pad(own[:, :-1], (0, 0, 1, 0))
+        taken_in = self.previous(torch.cat((before, own * before), -1))
+        x = own + self.positions[places] + taken_in
         for block in self.blocks:
             x = block(x, src_key_padding_mask=~mask)
         out: Tensor = self.norm(x) * mask[..., None]

@@ -94,6 +94,22 @@ def test_the_order_of_the_words_counts(encoder):
     assert (first - second.flip(0)).abs().max() > 0.1
 
 
+def test_a_word_takes_in_the_one_before_it():
+    """By hand: own + 2 · before + 3 · own · before, where nothing stands before the first word."""
+    bare = WordEncoder(WordsConfig(words=WORDS, width=16, depth=1)).eval()
+    bare.blocks, bare.norm = torch.nn.ModuleList(), torch.nn.Identity()
+    own = bare.embedding.weight.detach()
+    places = bare.positions.detach()
+    (fresh,) = bare.encode(["red circle"])
+    assert torch.equal(fresh, own[[4, 2]] + places[:2])
+    with torch.no_grad():
+        bare.previous.weight.copy_(torch.cat((2 * torch.eye(16), 3 * torch.eye(16)), 1))
+    numbers, mask = bare.pad(["red circle", "a star of red"])
+    features = bare(numbers, mask)[0, 2:]
+    expected = torch.stack((own[4], own[2] + 2 * own[4] + 3 * own[2] * own[4])) + places[:2]
+    assert (features - expected).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize("other", ["a blue circle", "circle red a"])
 def test_a_fresh_encoder_tells_texts_apart(other):
     """Small embeddings drowned in what the blocks add: a transformer then never learned to read."""
