@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from layton.generate import CodeGenerator
@@ -25,6 +25,13 @@ from layton.gpt_config import GPTConfig, Guidance
 from layton.gpt_loading import load_gpt, save_gpt
 from layton.training.errors import DataError
 from layton.training.extracted import Extracted, codebook_of
+from layton.training.hard_negatives import (
+    HardNegativesRecipe,
+    Neighbours,
+    contrastive_loss,
+    draw_negative,
+    neighbours,
+)
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe
 from layton.training.phases.vq import read_vq
 from layton.training.recipe import StrictModel
@@ -66,6 +73,8 @@ class Recipe(PhaseRecipe):
     """A text encoder trained along; without it the sources hold text features."""
     condition_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of samples whose caption is replaced by the null condition."""
+    hard_negatives: HardNegativesRecipe | None = None
+    """Captions made false, under which images are to be less likely; takes a table [words]."""
     init: Path | None = None
     """A transformer to start from: a folder (with its text encoder, if it holds one) or a published
     file."""
@@ -78,6 +87,14 @@ class Recipe(PhaseRecipe):
     """Name of the tokenizer that the codes are of, and how to sample: the generator.json of the
     export, by which `layton-bench` finds it."""
 
+    @model_validator(mode="after")
+    def _negatives_are_of_words(self) -> Self:
+        if self.hard_negatives is not None and self.words is None:
+            raise ValueError(
+                "hard_negatives: the words of extracted features are fixed; add [words]"
+            )
+        return self
+
     def build(self, *, for_sizes: bool = False) -> GPTPhase:
         """See `PhaseRecipe.build`."""
         extracted = [source.path for source in self.data.sources if source.kind == "extracted"]
@@ -88,9 +105,9 @@ class Recipe(PhaseRecipe):
             gpt = GPT(self.gpt)
             if self.codebook is not None and not for_sizes:
                 project_codes(gpt, self._code_vectors(self.codebook, codebook))
-        encoder = None
+        encoder, known = None, Neighbours()
         if self.words is not None:
-            captions = (caption for path in extracted for caption in Extracted(path).captions)
+            captions = [caption for path in extracted for caption in Extracted(path).captions]
             config = WordsConfig(
                 words=vocabulary(captions),
                 width=self.gpt.text_dim,
@@ -101,7 +118,10 @@ class Recipe(PhaseRecipe):
             else:
                 encoder = WordEncoder(config)
                 keep_variance(gpt.cls_embedding)
-        return GPTPhase(self, gpt, encoder, codebook=codebook)
+            if self.hard_negatives is not None:
+                self._require_known(config.words, self.hard_negatives)
+                known = neighbours(captions)
+        return GPTPhase(self, gpt, encoder, codebook=codebook, known=known)
 
     def _trained_words(self, folder: Path, config: WordsConfig) -> WordEncoder:
         encoder = load_words(folder)
@@ -112,6 +132,14 @@ class Recipe(PhaseRecipe):
                 "Take the captions' words and the table [words] that it was trained with.",
             )
         return encoder
+
+    def _require_known(self, words: tuple[str, ...], recipe: HardNegativesRecipe) -> None:
+        if unknown := sorted({*recipe.swapped, *recipe.replaced.values()}.difference(words)):
+            raise DataError(
+                "hard_negatives",
+                f"has words that are in no caption: {', '.join(unknown)}",
+                "Leave them out, or take the captions' words.",
+            )
 
     def _code_vectors(self, folder: Path, digest: str) -> Tensor:
         quantizer = read_vq(folder).quantize
@@ -132,23 +160,50 @@ class GPTPhase(Phase):
     """The transformer, its text encoder if it has one, and the cross-entropy."""
 
     def __init__(
-        self, recipe: Recipe, gpt: GPT, words: WordEncoder | None, *, codebook: str = ""
+        self,
+        recipe: Recipe,
+        gpt: GPT,
+        words: WordEncoder | None,
+        *,
+        codebook: str = "",
+        known: Neighbours = Neighbours(),  # noqa: B008 it cannot change
     ) -> None:
         super().__init__()
         self._codebook = codebook
+        self._known = known
         self._recipe = recipe
         self.gpt = gpt.requires_grad_(True)
         self.words = words
         self._decoder: CodeDecoder | None = None
 
     def forward(self, batch: Batch, step: int) -> Outcome:  # noqa: ARG002 no stage depends on it
-        """Cross-entropy of the batch's codes in nats a token; see `Phase.forward`."""
-        codes = self._codes(batch)
+        """Cross-entropy of the batch's codes in nats a token; see `Phase.forward`.
+
+        With hard negatives, plus their weight times `contrastive_loss`, where each sample without
+        one adds 0 to the mean.
+        """
+        count = len(batch["seeds"])
         dropped = sample_mask(batch["seeds"], self._recipe.condition_dropout, purpose="condition")
-        condition, mask = self._condition(batch)
+        negatives = self._negatives(batch, dropped)
+        nats = self._nats(batch, dropped, negatives)
+        own, false = nats[:count], nats[count:]
+        loss = own.mean()
+        parts = {"bits_per_token": loss.detach() / math.log(2.0)}
+        if self._recipe.hard_negatives is not None:
+            told = contrastive_loss(own[list(negatives)].sum(1), false.sum(1)).sum() / count
+            loss = loss + self._recipe.hard_negatives.weight * told
+            parts["hard_negatives"] = told.detach()
+        return Outcome(loss=loss, parts=parts)
+
+    def _nats(self, batch: Batch, dropped: Tensor, negatives: dict[int, str]) -> Tensor:
+        """−log p of each token, (B + K, N): under its own caption, then of K under negatives."""
+        rows = [*range(len(dropped)), *negatives]
+        codes, dropped = self._codes(batch)[rows], dropped[rows]
+        captions = [*batch["captions"], *negatives.values()]
+        condition, mask = self._condition(batch | {"captions": captions})
         logits = self.gpt(condition, codes[:, :-1], mask=mask, dropped=dropped)
-        loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
-        return Outcome(loss=loss, parts={"bits_per_token": loss.detach() / math.log(2.0)})
+        nats = F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
+        return nats.view_as(codes)
 
     @torch.no_grad()
     def previews(self, batch: Batch) -> Tensor:
@@ -202,6 +257,22 @@ class GPTPhase(Phase):
             settings = self._recipe.generator
             write_generator(replace(settings, codebook=settings.codebook or self._codebook), folder)
 
+    def _negatives(self, batch: Batch, dropped: Tensor) -> dict[int, str]:
+        """A hard negative of each caption that has one and is not dropped, by its row."""
+        recipe = self._recipe.hard_negatives
+        if recipe is None:
+            return {}
+        if dropped.is_meta:  # the most there can be
+            return dict.fromkeys(range(len(dropped)), "")
+        drawn = {
+            row: draw_negative(caption, seed, recipe, self._known)
+            for row, (caption, seed, silent) in enumerate(
+                zip(batch["captions"], batch["seeds"].tolist(), dropped.tolist(), strict=True)
+            )
+            if not silent
+        }
+        return {row: negative for row, negative in drawn.items() if negative is not None}
+
     def _codes(self, batch: Batch) -> Tensor:
         if "codes" not in batch:
             raise DataError("data.sources", "hold no codes", "Run `layton extract` first.")
@@ -211,7 +282,7 @@ class GPTPhase(Phase):
     def _condition(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Features (B, T, text_dim) and their mask (B, T)."""
         if self.words is not None and batch["seeds"].is_meta:
-            shape = (len(batch["seeds"]), self.words.config.max_words)
+            shape = (len(batch["captions"]), self.words.config.max_words)
             numbers = torch.empty(shape, dtype=torch.int64, device="meta")
             mask = torch.ones(shape, dtype=torch.bool, device="meta")
             return self.words(numbers, mask), mask
