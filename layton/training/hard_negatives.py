@@ -16,19 +16,12 @@ from pydantic import Field, PositiveFloat, field_validator
 from torch import Tensor
 
 from layton.training.recipe import StrictModel
-from layton.training.seeds import derive
 from layton.words import split_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "HardNegativesRecipe",
-    "contrastive_loss",
-    "draw_negative",
-    "hard_negatives",
-    "neighbours",
-]
+__all__ = ["HardNegativesRecipe", "Neighbours", "contrastive_loss", "hard_negatives", "neighbours"]
 
 Neighbours = frozenset[tuple[str, str]]
 """Pairs of a word and the next one."""
@@ -94,14 +87,6 @@ def _with_articles(words: list[str]) -> list[str]:
         ("an" if after[:1] in set("aeiou") else "a") if word in _ARTICLES else word
         for word, after in zip(words, following, strict=True)
     ]
-
-
-def draw_negative(
-    caption: str, seed: int, recipe: HardNegativesRecipe, known: Neighbours
-) -> str | None:
-    """One of a caption's hard negatives, the same for the same seed; None if there is none."""
-    found = hard_negatives(caption, recipe, known)
-    return found[derive(seed, "hard negative") % len(found)] if found else None
 
 
 def contrastive_loss(own: Tensor, negative: Tensor) -> Tensor:

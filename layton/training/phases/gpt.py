@@ -29,7 +29,7 @@ from layton.training.hard_negatives import (
     HardNegativesRecipe,
     Neighbours,
     contrastive_loss,
-    draw_negative,
+    hard_negatives,
     neighbours,
 )
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe
@@ -179,27 +179,27 @@ class GPTPhase(Phase):
     def forward(self, batch: Batch, step: int) -> Outcome:  # noqa: ARG002 no stage depends on it
         """Cross-entropy of the batch's codes in nats a token; see `Phase.forward`.
 
-        With hard negatives, plus their weight times `contrastive_loss`, where each sample without
-        one adds 0 to the mean.
+        With hard negatives, plus their weight times the mean over the samples of the sum of
+        `contrastive_loss` over a sample's negatives.
         """
         count = len(batch["seeds"])
         dropped = sample_mask(batch["seeds"], self._recipe.condition_dropout, purpose="condition")
-        negatives = self._negatives(batch, dropped)
-        nats = self._nats(batch, dropped, negatives)
+        rows, negatives = self._negatives(batch, dropped)
+        nats = self._nats(batch, dropped, rows, negatives)
         own, false = nats[:count], nats[count:]
         loss = own.mean()
         parts = {"bits_per_token": loss.detach() / math.log(2.0)}
         if self._recipe.hard_negatives is not None:
-            told = contrastive_loss(own[list(negatives)].sum(1), false.sum(1)).sum() / count
+            told = contrastive_loss(own[rows].sum(1), false.sum(1)).sum() / count
             loss = loss + self._recipe.hard_negatives.weight * told
             parts["hard_negatives"] = told.detach()
         return Outcome(loss=loss, parts=parts)
 
-    def _nats(self, batch: Batch, dropped: Tensor, negatives: dict[int, str]) -> Tensor:
-        """−log p of each token, (B + K, N): under its own caption, then of K under negatives."""
-        rows = [*range(len(dropped)), *negatives]
+    def _nats(self, batch: Batch, dropped: Tensor, rows: list[int], negatives: list[str]) -> Tensor:
+        """−log p of each token, (B + K, N): all samples, then some rows under other captions."""
+        rows = [*range(len(dropped)), *rows]
         codes, dropped = self._codes(batch)[rows], dropped[rows]
-        captions = [*batch["captions"], *negatives.values()]
+        captions = [*batch["captions"], *negatives]
         condition, mask = self._condition(batch | {"captions": captions})
         logits = self.gpt(condition, codes[:, :-1], mask=mask, dropped=dropped)
         nats = F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
@@ -257,21 +257,20 @@ class GPTPhase(Phase):
             settings = self._recipe.generator
             write_generator(replace(settings, codebook=settings.codebook or self._codebook), folder)
 
-    def _negatives(self, batch: Batch, dropped: Tensor) -> dict[int, str]:
-        """A hard negative of each caption that has one and is not dropped, by its row."""
+    def _negatives(self, batch: Batch, dropped: Tensor) -> tuple[list[int], list[str]]:
+        """Hard negatives of the captions that are not dropped, and whose they are."""
         recipe = self._recipe.hard_negatives
         if recipe is None:
-            return {}
-        if dropped.is_meta:  # the most there can be
-            return dict.fromkeys(range(len(dropped)), "")
-        drawn = {
-            row: draw_negative(caption, seed, recipe, self._known)
-            for row, (caption, seed, silent) in enumerate(
-                zip(batch["captions"], batch["seeds"].tolist(), dropped.tolist(), strict=True)
-            )
-            if not silent
-        }
-        return {row: negative for row, negative in drawn.items() if negative is not None}
+            return [], []
+        if dropped.is_meta:
+            return list(range(len(dropped))), [""] * len(dropped)
+        found = [
+            (row, negative)
+            for row, caption in enumerate(batch["captions"])
+            if not dropped[row]
+            for negative in hard_negatives(caption, recipe, self._known)
+        ]
+        return [row for row, _ in found], [negative for _, negative in found]
 
     def _codes(self, batch: Batch) -> Tensor:
         if "codes" not in batch:
