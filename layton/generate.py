@@ -137,7 +137,7 @@ class CodeGenerator:
         weights: Sequence[float],
         sampling: Sampling,
     ) -> None:
-        cache = self._cache_of(len(prefix.weights))
+        cache = self._cache_of(len(prefix.bias))
         cache.fill(prefix)
         batch, num_tokens = len(keys), codes.shape[1]
         positions = torch.arange(num_tokens, device=codes.device)

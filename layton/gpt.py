@@ -1,9 +1,10 @@
 """The autoregressive transformer of LlamaGen and LaytonGen: image tokens behind a condition prefix.
 
 Axes: B sequences, T prefix positions, N image tokens, R rows of a decode step, D width,
-K key-value heads, E head width, L layers, S cache slots, V codes.
+K key-value heads, E head width, L layers, S cache slots, of which P for the prefix, V codes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,12 +14,13 @@ from torch import Tensor, nn
 from layton.errors import ConfigError
 from layton.gpt_config import GPTConfig
 from layton.gpt_layers import (
-    PREFIX_SLOTS,
     CaptionEmbedder,
     ClassEmbedder,
     RMSNorm,
+    Slots,
     TransformerBlock,
     prefix_bias,
+    prefix_slots,
     rotary_table,
 )
 
@@ -30,40 +32,44 @@ class Prefix:
     """All that image tokens need to know of their prefix.
 
     Attributes:
-        values: mean value of each layer, (L, B, K·E).
-        weights: of all positions together against one image token of score 0, float32 (B,).
+        keys, values: of each layer, (L, B, K, P', E) with P' ≤ P.
+        bias: added to the scores of the keys, float32 (B, P').
         logits: of the first image token, float32 (B, V).
     """
 
+    keys: Tensor
     values: Tensor
-    weights: Tensor
+    bias: Tensor
     logits: Tensor
 
     def select(self, rows: Sequence[int]) -> "Prefix":
         """The prefixes of these sequences, in this order; repeats are allowed."""
         index = torch.tensor(rows, device=self.logits.device)
         return Prefix(
+            keys=self.keys.index_select(1, index),
             values=self.values.index_select(1, index),
-            weights=self.weights.index_select(0, index),
+            bias=self.bias.index_select(0, index),
             logits=self.logits.index_select(0, index),
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KVCache:
-    """Static memory of R sequences: PREFIX_SLOTS for the prefix, then one for each image token.
+    """Static memory of R sequences: P slots for the prefix, then one for each image token.
 
     Attributes:
         keys, values: (L, R, K, S, E).
         bias: added to the scores, float32 (R, 1, 1, S): the prefix's, then 0 for seen tokens,
             −∞ for others.
         angles: cosine and sine of every position, float32 (N, E/2, 2).
+        num_prefix: P.
     """
 
     keys: Tensor
     values: Tensor
     bias: Tensor
     angles: Tensor
+    num_prefix: int
 
     @property
     def num_rows(self) -> int:
@@ -77,15 +83,19 @@ class KVCache:
             values=self.values[:, :count],
             bias=self.bias[:count],
             angles=self.angles,
+            num_prefix=self.num_prefix,
         )
 
     def fill(self, prefix: Prefix) -> None:
         """Forget everything and put the prefixes in place, one a row."""
-        by_head = prefix.values.unflatten(-1, (-1, self.values.shape[-1]))
-        self.keys[:, :, :, :PREFIX_SLOTS] = 0
-        self.values[:, :, :, :PREFIX_SLOTS] = by_head[:, :, :, None]
+        end = self.num_prefix
+        # a text's last word has one slot whatever the longest of the batch, as it has one position
+        start = end - prefix.bias.shape[1]
+        self.keys[:, :, :, :start] = self.values[:, :, :, :start] = 0
+        self.keys[:, :, :, start:end] = prefix.keys
+        self.values[:, :, :, start:end] = prefix.values
         self.bias.fill_(-torch.inf)
-        self.bias[:, 0, 0, :PREFIX_SLOTS] = prefix_bias(prefix.weights)
+        self.bias[:, 0, 0, start:end] = prefix.bias
 
 
 class GPT(nn.Module):
@@ -117,6 +127,9 @@ class GPT(nn.Module):
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=0.02)
         nn.init.zeros_(self.output.weight)
+        for name, parameter in self.named_parameters():
+            if "prefix_keys" in name:
+                nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -152,30 +165,36 @@ class GPT(nn.Module):
             mask: bool (B, T), True where a position holds something; None means everywhere.
         """
         valid = _valid(embedded, mask)
-        hidden, values = self._run(embedded, valid)
+        hidden, slots = self._run(embedded, valid)
         return Prefix(
-            values=torch.stack(values),
-            weights=self._weights(valid),
+            keys=torch.stack([keys for keys, _ in slots]),
+            values=torch.stack([values for _, values in slots]),
+            bias=self._slot_bias(valid),
             logits=self.output(self.norm(hidden[:, -1])).float(),
         )
 
-    def _run(self, x: Tensor, valid: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _run(self, x: Tensor, valid: Tensor) -> tuple[Tensor, list[Slots]]:
         count = x.shape[1] - valid.shape[1]
         angles = rotary_table(self.config)[:count, None].to(x.device)
-        bias = _causal_bias(self._weights(valid), count)
-        values = []
+        bias = _causal_bias(self._slot_bias(valid), count)
+        slots = []
         for layer in self.layers:
-            x, value = layer(x, valid, angles, bias)
-            values.append(value)
-        return x, values
+            x, own = layer(x, valid, angles, bias)
+            slots.append(own)
+        return x, slots
 
-    def _weights(self, valid: Tensor) -> Tensor:
-        return valid.sum((1, 2)) * self.config.prefix_weight
+    def _slot_bias(self, valid: Tensor) -> Tensor:
+        """Added to the scores of the prefix's keys, float32 (B, P')."""
+        weight = self.config.prefix_weight
+        if not self.config.prefix_keys:
+            return prefix_bias(valid.sum((1, 2)) * weight)
+        each = torch.full_like(valid[..., 0], math.log(weight))
+        return each.masked_fill(valid[..., 0] == 0, -torch.inf)
 
     def new_cache(self, num_rows: int) -> KVCache:
         """Memory for `num_rows` sequences, in the dtype and on the device of the weights."""
         config, like = self.config, self.tok_embeddings.weight
-        slots = PREFIX_SLOTS + config.num_tokens
+        slots = prefix_slots(config) + config.num_tokens
         shape = (config.num_layers, num_rows, config.kv_heads, slots, config.head_dim)
         bias = torch.empty(num_rows, 1, 1, slots, device=like.device)
         return KVCache(
@@ -183,6 +202,7 @@ class GPT(nn.Module):
             values=like.new_zeros(shape),
             bias=bias,
             angles=rotary_table(config).to(like.device),
+            num_prefix=prefix_slots(config),
         )
 
     def step(self, tokens: Tensor, position: Tensor, cache: KVCache, num_seen: int) -> Tensor:
@@ -197,9 +217,9 @@ class GPT(nn.Module):
         Returns:
             float32 (R, V).
         """
-        slot = position + PREFIX_SLOTS
+        slot = position + cache.num_prefix
         cache.bias.index_fill_(3, slot, 0.0)
-        bias = cache.bias[..., : PREFIX_SLOTS + num_seen]
+        bias = cache.bias[..., : cache.num_prefix + num_seen]
         angles = cache.angles.index_select(0, position)
         x: Tensor = self.tok_embeddings(tokens)
         for i, layer in enumerate(self.layers):
@@ -215,9 +235,10 @@ def _valid(embedded: Tensor, mask: Tensor | None) -> Tensor:
     return mask[..., None].float()
 
 
-def _causal_bias(weights: Tensor, count: int) -> Tensor:
-    """Scores' bias of `count` image tokens over the prefix and themselves."""
-    shape = (len(weights), 1, count, PREFIX_SLOTS + count)
-    bias = torch.full(shape, -torch.inf, device=weights.device).triu(PREFIX_SLOTS + 1)
-    bias[..., :PREFIX_SLOTS] = prefix_bias(weights)[:, None, None]
+def _causal_bias(slots: Tensor, count: int) -> Tensor:
+    """Scores' bias of `count` image tokens over the prefix's keys, (B, P'), and themselves."""
+    size = slots.shape[1]
+    shape = (len(slots), 1, count, size + count)
+    bias = torch.full(shape, -torch.inf, device=slots.device).triu(size + 1)
+    bias[..., :size] = slots[:, None, None]
     return bias

@@ -31,6 +31,8 @@ class GPTConfig:
         prefix_weight: as so many equal positions each of the prefix counts when an image token
             attends; 1 in the published models, whose prefixes are 20 times as long as a short text
             of a small vocabulary.
+        prefix_keys: whether each prefix position has a key of its own, so that an image token can
+            look for one of the words; the published models' keys are zero.
         num_classes: classes of a class-conditional model (its null class is the one after them).
         text_dim: width of the text features of a text-conditional model.
         hidden_multiple: the feed-forward width is rounded up to a multiple of this.
@@ -47,6 +49,7 @@ class GPTConfig:
     num_tokens: PositiveInt = 256
     num_prefix_tokens: PositiveInt = 1
     prefix_weight: PositiveInt = 1
+    prefix_keys: bool = False
     num_classes: PositiveInt = 1000
     text_dim: PositiveInt = 2048
     hidden_multiple: PositiveInt = 256

@@ -11,6 +11,9 @@ zero vectors, and every score with one of them is 0, which has two exact consequ
   value is their mean. So each layer keeps one vector of the whole prefix, whatever its length.
   (It stands in two slots, so that log n loses nothing in bfloat16: see `prefix_bias`.)
 
+With `GPTConfig.prefix_keys` the second no longer holds: each position has a slot, and in it a key
+made by a layer of its own, which takes no part in the rotation.
+
 Axes: B sequences, T prefix positions, N image tokens, R rows of a decode step, D width, H heads,
 K key-value heads, G = H/K queries a key-value head, E head width, S cache slots.
 """
@@ -28,12 +31,21 @@ __all__ = [
     "RMSNorm",
     "TransformerBlock",
     "prefix_bias",
+    "prefix_slots",
     "rotary_table",
     "rotate",
 ]
 
 
-PREFIX_SLOTS = 2  # keys that stand for the whole prefix
+Slots = tuple[Tensor, Tensor]
+"""Keys and values that stand for a prefix, each (B, K, S, E)."""
+
+PREFIX_SLOTS = 2  # zero keys that stand for the whole prefix
+
+
+def prefix_slots(config: GPTConfig) -> int:
+    """Slots that a cache has for the prefix."""
+    return config.num_prefix_tokens if config.prefix_keys else PREFIX_SLOTS
 
 
 def prefix_bias(weights: Tensor) -> Tensor:
@@ -122,6 +134,7 @@ class Attention(nn.Module):
         kv_dim = config.kv_heads * config.head_dim
         self.wqkv = nn.Linear(config.dim, config.dim + 2 * kv_dim, bias=False)
         self.wo = nn.Linear(config.dim, config.dim, bias=False)
+        self.prefix_keys = nn.Linear(config.dim, kv_dim, bias=False) if config.prefix_keys else None
         self.dropout = nn.Dropout(config.residual_dropout)
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,35 +150,42 @@ class Attention(nn.Module):
 
     def forward(
         self, x: Tensor, valid: Tensor, angles: Tensor, bias: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Slots]:
         """Attend over prefix and image tokens at once.
 
         Args:
             x: (B, T + N, D).
             valid: float32 (B, T, 1), 1 where the prefix holds something.
             angles: cosine and sine, float32 (N, 1, E/2, 2).
-            bias: added to the scores of image tokens, float32 (B, 1, N, PREFIX_SLOTS + N).
+            bias: added to the scores of image tokens, float32 (B, 1, N, S + N).
 
         Returns:
-            the attended (B, T + N, D), and the mean value of the prefix (B, K·E).
+            the attended (B, T + N, D), and the prefix's keys and values, each (B, K, S, E).
         """
         num_prefix = valid.shape[1]
         qk, v, v_heads = self._project(x)
         means = _running_mean(v[:, :num_prefix], valid)
+        slots = self._slots(x[:, :num_prefix], v_heads[:, :num_prefix], means)
         out = _repeat_heads(means, self.config)
         if bias.shape[-2]:
-            image = self._attend(qk[:, num_prefix:], v_heads[:, num_prefix:], means, angles, bias)
+            image = self._attend(qk[:, num_prefix:], v_heads[:, num_prefix:], slots, angles, bias)
             out = torch.cat((out, image), 1)
-        out = self.dropout(self.wo(out))
-        return out, means[:, -1]
+        return self.dropout(self.wo(out)), slots
 
-    def _attend(self, qk: Tensor, v: Tensor, means: Tensor, angles: Tensor, bias: Tensor) -> Tensor:
+    def _slots(self, x: Tensor, v: Tensor, means: Tensor) -> Slots:
+        """Keys and values of the prefix, each (B, K, S, E)."""
+        if self.prefix_keys is not None:
+            keys = self.prefix_keys(x).unflatten(-1, (-1, self.config.head_dim))
+            return keys.transpose(1, 2), v.transpose(1, 2)
+        mean = means[:, -1].unflatten(-1, (-1, 1, self.config.head_dim))
+        values = mean.expand(-1, -1, PREFIX_SLOTS, -1)
+        return torch.zeros_like(values), values
+
+    def _attend(self, qk: Tensor, v: Tensor, slots: Slots, angles: Tensor, bias: Tensor) -> Tensor:
         heads = self.config.num_heads
         q, k = rotate(qk, angles).transpose(1, 2).split((heads, qk.shape[2] - heads), 1)
-        prefix_value = means[:, -1].view(v.shape[0], -1, 1, v.shape[-1])
-        prefix_value = prefix_value.expand(-1, -1, PREFIX_SLOTS, -1)
-        k = torch.cat((torch.zeros_like(prefix_value), k), 2)
-        v = torch.cat((prefix_value, v.transpose(1, 2)), 2)
+        k = torch.cat((slots[0], k), 2)
+        v = torch.cat((slots[1], v.transpose(1, 2)), 2)
         out = F.scaled_dot_product_attention(
             q, k, v, attn_mask=bias.type_as(q), enable_gqa=heads != k.shape[1]
         )
@@ -225,11 +245,11 @@ class TransformerBlock(nn.Module):
 
     def forward(
         self, x: Tensor, valid: Tensor, angles: Tensor, bias: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Slots]:
         """See `Attention.forward`."""
-        attended, prefix_value = self.attention(self.attention_norm(x), valid, angles, bias)
+        attended, slots = self.attention(self.attention_norm(x), valid, angles, bias)
         x = x + attended
-        return x + self.feed_forward(self.ffn_norm(x)), prefix_value
+        return x + self.feed_forward(self.ffn_norm(x)), slots
 
     def step(
         self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor, angles: Tensor, slot: Tensor

@@ -34,6 +34,7 @@ TEXT = GPTConfig(
     hidden_multiple=32,
 )
 HEAVY = replace(TEXT, prefix_weight=5)
+KEYED = replace(HEAVY, prefix_keys=True, num_heads=4, num_kv_heads=2)
 
 
 def random_gpt(config: GPTConfig, *, seed: int = 0) -> GPT:

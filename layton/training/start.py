@@ -23,6 +23,8 @@ Axes: B batch, M = B·h·w positions, D features, K components, p patch side, V 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
@@ -37,6 +39,7 @@ __all__ = [
     "keep_variance",
     "leading_components",
     "project_codes",
+    "with_prefix_keys",
 ]
 
 _RIDGE = 1e-3  # of the features' mean variance
@@ -111,6 +114,13 @@ def project_codes(gpt: GPT, vectors: Tensor) -> None:
     ):
         projection = torch.randn(count, gpt.config.dim) * (std / count**0.5)
         weight.data.copy_(vectors @ projection)
+
+
+def with_prefix_keys(gpt: GPT) -> GPT:
+    """A transformer with the same weights and prefix keys of zero, which computes the same."""
+    grown = GPT(replace(gpt.config, prefix_keys=True))
+    grown.load_state_dict(grown.state_dict() | gpt.state_dict())
+    return grown
 
 
 def keep_variance(module: nn.Module) -> None:

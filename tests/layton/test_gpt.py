@@ -2,10 +2,20 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from gpt_models import CLASS, HEAVY, TEXT, golden_gpt, official_config, random_gpt, random_texts
+from gpt_models import (
+    CLASS,
+    HEAVY,
+    KEYED,
+    TEXT,
+    golden_gpt,
+    official_config,
+    random_gpt,
+    random_texts,
+)
 
 from layton.errors import ConfigError
 from layton.generate import CodeGenerator
@@ -73,11 +83,15 @@ def test_published_sizes():
         find_generator("llamagen-c2i-s")
 
 
+IDS = ["class-gqa", "text", "heavy text", "keyed text"]
+
+
 def textbook_logits(model, prefix, codes):
     """One sequence the plain way: every score, every position, weights by their names.
 
     prefix (T, D), codes (M,) → logits (M + 1, V). The prefix takes part with an all-zero rotary
-    table, as in the published models; to an image token each of its positions counts as so many.
+    table, as in the published models, so that queries and keys are zero, or with keys that a layer
+    makes of it; to an image token each of its positions counts as so many.
     """
     config, state = model.config, model.state_dict()
     length, width = len(prefix), config.head_dim
@@ -103,10 +117,16 @@ def textbook_logits(model, prefix, codes):
     sizes = [config.dim, config.kv_heads * width, config.kv_heads * width]
     for i in range(config.num_layers):
         at = f"layers.{i}."
-        qkv = norm(x, f"{at}attention_norm.weight") @ state[f"{at}attention.wqkv.weight"].T
+        normed = norm(x, f"{at}attention_norm.weight")
+        qkv = normed @ state[f"{at}attention.wqkv.weight"].T
         q, k, v = (t.unflatten(-1, (-1, width)).transpose(0, 1) for t in qkv.split(sizes, -1))
         k, v = (t.repeat_interleave(config.num_heads // config.kv_heads, 0) for t in (k, v))
-        scores = turned(q) @ turned(k).mT / math.sqrt(width)
+        keys = turned(k)
+        if config.prefix_keys:
+            own = normed[:length] @ state[f"{at}attention.prefix_keys.weight"].T
+            own = own.unflatten(-1, (-1, width)).transpose(0, 1)
+            keys[:, :length] = own.repeat_interleave(config.num_heads // config.kv_heads, 0)
+        scores = turned(q) @ keys.mT / math.sqrt(width)
         scores[:, length:, :length] += math.log(config.prefix_weight)
         out = scores.masked_fill(~causal, -math.inf).softmax(-1) @ v
         x = x + out.transpose(0, 1).flatten(1) @ state[f"{at}attention.wo.weight"].T
@@ -117,7 +137,7 @@ def textbook_logits(model, prefix, codes):
     return norm(x, "norm.weight")[length - 1 :] @ state["output.weight"].T
 
 
-@pytest.mark.parametrize("config", [CLASS, TEXT, HEAVY], ids=["class-gqa", "text", "heavy text"])
+@pytest.mark.parametrize("config", [CLASS, TEXT, HEAVY, KEYED], ids=IDS)
 @torch.no_grad()
 def test_forward_equals_a_textbook_transformer(config):
     model = random_gpt(config)
@@ -154,6 +174,18 @@ def test_steps_equal_teacher_forcing(spare):
     assert (torch.stack(steps, 1) - wanted).abs().max() < TOLERANCE
 
 
+def test_fresh_prefix_keys_are_those_of_the_published_models():
+    features, mask = left_pad(random_texts([2, 4]))
+    codes = torch.randint(40, (2, 15), generator=torch.Generator().manual_seed(4))
+    heavy = random_gpt(replace(KEYED, prefix_keys=False))
+    keyed = GPT(KEYED).eval()
+    missing = keyed.load_state_dict(heavy.state_dict(), strict=False).missing_keys
+    assert missing == [f"layers.{i}.attention.prefix_keys.weight" for i in range(2)]
+    with torch.no_grad():
+        wanted, found = (model(features, codes, mask=mask) for model in (heavy, keyed))
+    assert (found - wanted).abs().max() < TOLERANCE
+
+
 @torch.no_grad()
 def test_dropped_conditions_are_the_null_condition():
     model = random_gpt(TEXT)
@@ -172,8 +204,9 @@ def test_dropped_conditions_are_the_null_condition():
     assert torch.equal(dropped_logits, classes(torch.tensor([7]), codes[:1]))
 
 
-def test_every_weight_learns():
-    model = random_gpt(TEXT).train()
+@pytest.mark.parametrize("config", [TEXT, KEYED], ids=["text", "keyed text"])
+def test_every_weight_learns(config):
+    model = random_gpt(config).train()
     features, mask = left_pad(random_texts([2, 4]))
     codes = torch.randint(40, (2, 16), generator=torch.Generator().manual_seed(4))
     logits = model(features, codes[:, :-1], mask=mask)

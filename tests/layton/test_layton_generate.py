@@ -4,7 +4,7 @@ import functools
 
 import pytest
 import torch
-from gpt_models import CLASS, HEAVY, TEXT, golden_gpt, random_gpt, random_texts
+from gpt_models import CLASS, HEAVY, KEYED, TEXT, golden_gpt, random_gpt, random_texts
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from layton.errors import PromptError
@@ -63,7 +63,9 @@ def slow_codes(model, condition, seed, guidance, sampling):
     ],
     ids=["off", "constant", "interval", "power-cosine"],
 )
-@pytest.mark.parametrize("config", [CLASS, TEXT, HEAVY], ids=["class-gqa", "text", "heavy text"])
+@pytest.mark.parametrize(
+    "config", [CLASS, TEXT, HEAVY, KEYED], ids=["class-gqa", "text", "heavy text", "keyed text"]
+)
 @torch.no_grad()
 def test_codes_equal_the_definition(config, guidance):
     model = random_gpt(config)
@@ -75,7 +77,7 @@ def test_codes_equal_the_definition(config, guidance):
     assert len(codes[0].unique()) > 3
 
 
-@pytest.mark.parametrize("config", [CLASS, TEXT], ids=["class-gqa", "text"])
+@pytest.mark.parametrize("config", [CLASS, TEXT, KEYED], ids=["class-gqa", "text", "keyed text"])
 def test_an_image_depends_on_its_condition_and_seed_alone(config):
     model = random_gpt(config)
     pack_linears(model)
@@ -87,7 +89,7 @@ def test_an_image_depends_on_its_condition_and_seed_alone(config):
     together = draw(conditions, seeds=SEEDS)
     order = [2, 0, 3, 1]
     shuffled = draw(
-        [conditions[i] for i in order] if config is TEXT else conditions[order],
+        [conditions[i] for i in order] if config is not CLASS else conditions[order],
         seeds=[SEEDS[i] for i in order],
     )
     assert torch.equal(shuffled, together[order])
@@ -175,7 +177,8 @@ def test_the_unconditional_half_ends_with_the_interval():
     assert rows == [4] * 6 + [2] * 9
 
 
-def test_compiled_steps_draw_the_same(monkeypatch):
+@pytest.mark.parametrize("config", [CLASS, KEYED], ids=["class-gqa", "keyed text"])
+def test_compiled_steps_draw_the_same(config, monkeypatch):
     graphs = []
 
     def eager(graph, _):
@@ -190,13 +193,14 @@ def test_compiled_steps_draw_the_same(monkeypatch):
             step, backend=eager, fullgraph=fullgraph, dynamic=dynamic
         ),
     )
-    model = random_gpt(CLASS)
+    model = random_gpt(config)
     plain, compiled = CodeGenerator(model), CodeGenerator(model, compiled=True)
-    classes = torch.tensor([3, 0, 5])
+    conditions = torch.tensor([3, 0, 5]) if config is CLASS else random_texts([1, 6, 4])
     for count in (3, 1, 2, 3):
         arguments = {"seeds": SEEDS[:count], "guidance": Guidance(scale=2.0, stop=9)}
-        wanted = plain.generate(classes[:count], sampling=WARM, **arguments)
-        assert torch.equal(compiled.generate(classes[:count], sampling=WARM, **arguments), wanted)
+        wanted = plain.generate(conditions[:count], sampling=WARM, **arguments)
+        found = compiled.generate(conditions[:count], sampling=WARM, **arguments)
+        assert torch.equal(found, wanted)
     assert len(graphs) == 2  # two cache lengths; smaller batches are padded, no step recompiles
 
 

@@ -29,6 +29,7 @@ from layton.errors import CheckpointError, ConfigError
 from layton.files import read_image
 from layton.fingerprints import codebook_digest
 from layton.generator_folder import read_generator
+from layton.gpt_loading import save_gpt
 from layton.lora import read_lora
 from layton.training import engine as engine_module
 from layton.training.data import Stream
@@ -210,6 +211,24 @@ def test_a_generator_goes_on_with_its_text_encoder(chain, tmp_path):
     # whose projection starts anew, at the scale of its features
     std = float(fresh.gpt.cls_embedding.cap_proj.fc1.weight.detach().std())
     assert std == pytest.approx(GPT["text_dim"] ** -0.5, rel=0.3)
+
+
+def test_a_transformer_without_prefix_keys_goes_on_with_some(chain):
+    trained = chain / "gpt/model"
+    old = recipe("gpt", chain, init=str(trained)).build().gpt
+    grown = recipe("gpt", chain, init=str(trained), gpt=GPT | {"prefix_keys": True}).build().gpt
+    assert grown.config.prefix_keys
+    added = grown.state_dict().keys() - old.state_dict().keys()
+    assert added == {"layers.0.attention.prefix_keys.weight"}
+    condition, codes = torch.randn(2, 4, GPT["text_dim"]), torch.zeros(2, 3, dtype=torch.int64)
+    with torch.no_grad():
+        wanted, found = (gpt.eval()(condition, codes) for gpt in (old, grown))
+    assert (found - wanted).abs().max() < 1e-5
+    # and once they are there, they are read
+    save_gpt(grown, chain / "grown")
+    keyed = GPT | {"prefix_keys": True}
+    again = recipe("gpt", chain, init=str(chain / "grown"), gpt=keyed, words=None)
+    assert_equal(again.build().gpt.state_dict(), grown.state_dict())
 
 
 def test_a_transformer_starts_where_its_codes_lie(chain):

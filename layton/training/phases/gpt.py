@@ -36,7 +36,7 @@ from layton.training.phases.base import Outcome, Phase, PhaseRecipe
 from layton.training.phases.vq import read_vq
 from layton.training.recipe import StrictModel
 from layton.training.seeds import sample_mask
-from layton.training.start import keep_variance, project_codes
+from layton.training.start import keep_variance, project_codes, with_prefix_keys
 from layton.words import WordEncoder, WordsConfig, load_words, save_words, vocabulary
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ class Recipe(PhaseRecipe):
         codebook = _common_codebook(extracted)
         if self.init is not None and not for_sizes:
             gpt = load_gpt(self.init, config=self.gpt)
+            if self.gpt.prefix_keys and not gpt.config.prefix_keys:
+                gpt = with_prefix_keys(gpt)
         else:
             gpt = GPT(self.gpt)
             if self.codebook is not None and not for_sizes:
