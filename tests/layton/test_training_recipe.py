@@ -64,10 +64,13 @@ def test_every_shipped_recipe_is_valid(path):
 def test_the_guides_examples_are_valid():
     guide = (Path(layton.__file__).parents[1] / "docs/training.md").read_text()
     blocks = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
-    whole, evaluation = (tomllib.loads(textwrap.dedent(block)) for block in blocks)
+    whole, evaluation, negatives = (tomllib.loads(textwrap.dedent(block)) for block in blocks)
     found = validate(recipe_kind(whole, source=""), whole | evaluation, source=Path("guide"))
     assert found.accumulate == 2
     assert found.evaluation.suite == "photos-256"
+    tables = read_toml(RECIPES[0].parents[1] / "laytongen-tiny/10-gpt.toml") | negatives
+    found = validate(recipe_kind(tables, source=""), tables, source=Path("guide"))
+    assert found.hard_negatives.replaced["left"] == "right"
     # every file that the guide links or names
     names = re.findall(r"RECIPES/([\w/.-]+\.toml)", guide)
     assert names

@@ -349,21 +349,43 @@ def as_installed(monkeypatch, offline):
     monkeypatch.delenv("LAYTON_MODELS", raising=False)
 
 
+def drawn(prompts):
+    """The shipped one's first picture of each prompt, uint8 (B, H, W, 3)."""
+    asked = [Prompt(key=str(i), text=prompt.prompt) for i, prompt in enumerate(prompts)]
+    images = to_uint8(load(SHIPPED).generate(asked, list(range(len(asked)))), "round")
+    return images.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def count_right(pictures, prompts):
+    return sum(judge_image(i, p).correct for i, p in zip(pictures, prompts, strict=True))
+
+
 def test_the_shipped_one_heeds_its_prompts(as_installed):
     """It draws what it is told far more often than what a prompt of another shape tells it."""
     prompts = [p for task in ("single_object", "colors") for p in sample_prompts(task, 12, seed=9)]
-    asked = [Prompt(key=str(i), text=prompt.prompt) for i, prompt in enumerate(prompts)]
-    images = to_uint8(load(SHIPPED).generate(asked, list(range(len(asked)))), "round")
-    pictures = images.permute(0, 2, 3, 1).numpy()
-    own = sum(judge_image(i, p).correct for i, p in zip(pictures, prompts, strict=True))
+    pictures = drawn(prompts)
     shapes = [prompt.include[0].class_name for prompt in prompts]
     others = [
         next(other for other in prompts[i:] + prompts if other.include[0].class_name != shape)
         for i, shape in enumerate(shapes)
     ]
-    exchanged = sum(judge_image(i, p).correct for i, p in zip(pictures, others, strict=True))
-    assert own >= 16
-    assert exchanged <= 2
+    assert count_right(pictures, prompts) >= 16
+    assert count_right(pictures, others) <= 2
+
+
+def test_the_shipped_one_knows_which_colour_is_whose(as_installed):
+    prompts = sample_prompts("color_attr", 16, seed=9)
+    others = []
+    for prompt in prompts:
+        first, second = prompt.include
+        clauses = (
+            first.model_copy(update={"color": second.color}),
+            second.model_copy(update={"color": first.color}),
+        )
+        others.append(prompt.model_copy(update={"include": clauses}))
+    pictures = drawn(prompts)
+    assert count_right(pictures, prompts) >= 9
+    assert count_right(pictures, others) <= 3
 
 
 def test_the_shipped_one_from_the_command_line(bench, as_installed):

@@ -266,10 +266,11 @@ class GPTPhase(Phase):
             return [], []
         if dropped.is_meta:
             return list(range(len(dropped))), [""] * len(dropped)
+        silent = dropped.tolist()
         found = [
             (row, negative)
             for row, caption in enumerate(batch["captions"])
-            if not dropped[row]
+            if not silent[row]
             for negative in hard_negatives(caption, recipe, self._known)
         ]
         return [row for row, _ in found], [negative for _, negative in found]
