@@ -1,9 +1,10 @@
-"""What captions save: bits an image with its own caption and with another's.
+"""What captions save: bits an image with its own caption, with another's, and with a false one.
 
     python benchmarks/caption_bits.py [FOLDER] [--count 256] [--seed 991] [--style quartered]
 
 Scenes are drawn and encoded by the tokenizer that the generator names. A generator that
-does not heed its text needs as many bits with the captions exchanged. Without a folder:
+does not heed its text needs as many bits with the captions exchanged. One that does not know which
+colour is whose needs as many where the two colours of a caption are. Without a folder:
 `laytongen-tiny`.
 """
 
@@ -21,16 +22,24 @@ from layton import Tokenizer
 from layton.generator_folder import TEXT_FOLDER, read_generator
 from layton.gpt_loading import load_gpt
 from layton.shipped import find_folder
+from layton.training.hard_negatives import HardNegativesRecipe, hard_negatives, neighbours
 from layton.words import load_words
 from layton_bench.images import to_signed
-from layton_bench.scenes import draw_sample
+from layton_bench.metrics.geneval import COLORS
+from layton_bench.scenes import draw_sample, sample_caption
 from layton_bench.scenes.layout import STYLES
 
 BATCH = 16
+FALSE = {
+    "two colours exchanged": {"swapped": COLORS},
+    "left and right": {"replaced": {"left": "right", "right": "left"}},
+    "above and below": {"replaced": {"above": "below", "below": "above", "under": "above"}},
+}
+CAPTIONS = 20_000  # by which a false caption's pairs of words are known to be in the grammar
 
 
 def main() -> None:
-    """Print the two numbers and what lies between, with its standard error."""
+    """Print the bits, what lies between with its standard error, and how false captions fare."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=find_folder("laytongen-tiny"))
     parser.add_argument("--count", type=int, default=256)
@@ -48,6 +57,17 @@ def main() -> None:
         f"{args.count} scenes: {own.mean():.1f} bits with their own captions, "
         f"{exchanged.mean():.1f} with others'; saved {saved.mean():.1f} ± {error:.1f}"
     )
+    rng = np.random.default_rng(args.seed)
+    known = neighbours(sample_caption(rng).prompt for _ in range(CAPTIONS))
+    for name, words_to_change in FALSE.items():
+        recipe = HardNegativesRecipe(weight=1.0, **words_to_change)
+        made = [(i, f) for i, c in enumerate(captions) for f in hard_negatives(c, recipe, known)]
+        rows = [i for i, _ in made]
+        more = bits(gpt, words, codes[rows], [false for _, false in made]) - own[rows]
+        print(
+            f"{name}: {int((more > 0).sum())} of {len(rows)} likelier with their own, "
+            f"by {more.mean():.1f} bits"
+        )
 
 
 @torch.no_grad()

@@ -49,9 +49,9 @@ class WordsConfig:
 class WordEncoder(nn.Module):
     """Texts of known words → one feature vector a word.
 
-    Each word takes in the word before it, alone and multiplied with its own: image tokens see no
-    more of a text than the mean over its words, in which "red circle" and "blue square" are "blue
-    circle" and "red square" unless the words themselves tell. Attention alone is slow to find that.
+    Each word takes in the word before it, alone and multiplied with its own. An image token sees
+    words one by one, and without prefix keys no more than the mean over them: "red circle" and
+    "blue square" are "blue circle" and "red square" there unless the words themselves tell.
 
     Case and punctuation do not matter. In evaluation mode each text is run by itself, so that its
     features are the same bits in any batch.
