@@ -112,7 +112,7 @@ def test_two_stage_model(installed):
     expected = 2 * reference.decode(reference.encode((golden_images() + 1) / 2)) - 1
     decoded = tokenizer.decode(codes, [0, 1])
     # packed projections, folded upsampling and channels_last add in another order
-    assert (decoded - expected.clamp(-1, 1)).abs().max() < 1e-5
+    assert (decoded - expected.clamp(-1, 1)).abs().max() < 2e-5
     # a sample does not depend on its batch mates
     alone = tokenizer.decode(tokenizer.encode(golden_images()[1:]), [1])
     assert (decoded[1:] - alone).abs().max() < 1e-5
