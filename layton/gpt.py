@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from layton.errors import ConfigError
 from layton.gpt_config import GPTConfig
 from layton.gpt_layers import (
+    Attention,
     CaptionEmbedder,
     ClassEmbedder,
     RMSNorm,
@@ -62,14 +63,17 @@ class KVCache:
         bias: added to the scores, float32 (R, 1, 1, S): the prefix's, then 0 for seen tokens,
             −∞ for others.
         angles: cosine and sine of every position, float32 (N, E/2, 2).
-        num_prefix: P.
     """
 
     keys: Tensor
     values: Tensor
     bias: Tensor
     angles: Tensor
-    num_prefix: int
+
+    @property
+    def num_prefix(self) -> int:
+        """P."""
+        return self.keys.shape[3] - len(self.angles)
 
     @property
     def num_rows(self) -> int:
@@ -83,15 +87,13 @@ class KVCache:
             values=self.values[:, :count],
             bias=self.bias[:count],
             angles=self.angles,
-            num_prefix=self.num_prefix,
         )
 
     def fill(self, prefix: Prefix) -> None:
         """Forget everything and put the prefixes in place, one a row."""
         end = self.num_prefix
-        # a text's last word has one slot whatever the longest of the batch, as it has one position
+        # a text's last word has one slot, whatever the longest of the batch
         start = end - prefix.bias.shape[1]
-        self.keys[:, :, :, :start] = self.values[:, :, :, :start] = 0
         self.keys[:, :, :, start:end] = prefix.keys
         self.values[:, :, :, start:end] = prefix.values
         self.bias.fill_(-torch.inf)
@@ -127,9 +129,9 @@ class GPT(nn.Module):
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=0.02)
         nn.init.zeros_(self.output.weight)
-        for name, parameter in self.named_parameters():
-            if "prefix_keys" in name:
-                nn.init.zeros_(parameter)
+        for module in self.modules():
+            if isinstance(module, Attention) and module.prefix_keys is not None:
+                nn.init.zeros_(module.prefix_keys.weight)
 
     def forward(
         self,
@@ -202,7 +204,6 @@ class GPT(nn.Module):
             values=like.new_zeros(shape),
             bias=bias,
             angles=rotary_table(config).to(like.device),
-            num_prefix=prefix_slots(config),
         )
 
     def step(self, tokens: Tensor, position: Tensor, cache: KVCache, num_seen: int) -> Tensor:

@@ -25,10 +25,11 @@ from torch import Tensor, nn
 from layton.gpt_config import GPTConfig
 
 __all__ = [
-    "PREFIX_SLOTS",
+    "Attention",
     "CaptionEmbedder",
     "ClassEmbedder",
     "RMSNorm",
+    "Slots",
     "TransformerBlock",
     "prefix_bias",
     "prefix_slots",

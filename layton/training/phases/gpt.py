@@ -168,7 +168,7 @@ class GPTPhase(Phase):
         words: WordEncoder | None,
         *,
         codebook: str = "",
-        known: Neighbours = Neighbours(),  # noqa: B008 it cannot change
+        known: Neighbours = frozenset(),
     ) -> None:
         super().__init__()
         self._codebook = codebook
