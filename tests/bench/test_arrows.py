@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -83,40 +82,6 @@ def owner(imported: str) -> str | None:
     return parent if parent in HARNESS else None
 
 
-def stages() -> list[list[str]]:
-    """The harness's line of arrows in docs/architecture.md, as lists of modules."""
-    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    block = re.search(r"which module may import which\n\n(.*?)\n\n", page, re.S | re.I)
-    assert block is not None
-    line = " ".join(block[1].split("plugins/*")[0].split())
-    return [[name.strip() for name in stage.split(",")] for stage in line.split("→")]
-
-
-def stage_of(module: str, drawn: list[list[str]]) -> int | None:
-    for number, names in enumerate(drawn):
-        for name in names:
-            full = f"layton_bench.{name}"
-            if module == full or module.startswith(f"{full}."):
-                return number
-    return None
-
-
-def test_no_arrow_points_back() -> None:
-    drawn = stages()
-    assert drawn[0] == ["errors", "types"]
-    assert drawn[-1] == ["cli"]
-    assert all(f"layton_bench.{name}" in HARNESS for names in drawn for name in names)
-    back = [
-        f"{module} → {target}"
-        for module, targets in graph().items()
-        for target in targets
-        if (here := stage_of(module, drawn)) is not None
-        and (there := stage_of(target, drawn)) is not None
-        and there > here
-    ]
-    assert back == []
-
-
 def test_no_two_modules_import_each_other() -> None:
     arrows, done = graph(), set[str]()
 
@@ -129,50 +94,6 @@ def test_no_two_modules_import_each_other() -> None:
             done.add(module)
 
     assert [" → ".join(c) for module in sorted(arrows) for c in walk(module, ())] == []
-
-
-NEVER = {
-    # a metric never sees the model, a model never sees the data set
-    "metrics": ("models", "adapter", "candidates", "engine", "loader", "run", "plan", "record",
-                "plugin_manager", "cli"),
-    "backbones": ("models", "datasets", "metrics", "engine", "run", "record", "cli"),
-    "models": ("datasets", "metrics", "suite", "engine", "record", "cli"),
-    "adapter": ("datasets", "metrics", "suite", "engine", "record", "cli"),
-    "datasets": ("models", "metrics", "engine", "suite", "record", "cli"),
-    "images": ("models", "datasets", "metrics", "suite", "record", "cli"),
-    "preprocess": ("models", "datasets", "metrics", "suite", "record", "cli"),
-    # the loop knows batches, and nothing of where they come from or go to
-    "engine": ("datasets", "loader", "suite", "record", "results", "plugin_manager", "cli"),
-    # tables know records alone
-    "leaderboard": ("datasets", "engine", "loader", "run", "plan", "plugin_manager", "cli"),
-    "compare": ("datasets", "engine", "loader", "run", "plan", "plugin_manager", "cli"),
-    "describe": ("datasets", "engine", "loader", "run", "plan", "plugin_manager", "cli"),
-    "record": ("engine", "loader", "run", "plan", "plugin_manager", "cli", "leaderboard"),
-    "results": ("engine", "loader", "run", "plan", "plugin_manager", "cli", "leaderboard"),
-}  # fmt: skip
-
-
-VOCABULARY = "layton_bench.metrics.geneval"
-"""What GenEval calls its tasks, objects and colours; imports nothing of ours."""
-
-
-@pytest.mark.parametrize("module", NEVER)
-def test_what_a_stage_never_knows(module: str) -> None:
-    mine = {f"layton_bench.{module}"}
-    forbidden = [f"layton_bench.{name}" for name in NEVER[module]]
-    seen = {
-        f"{name} → {target}"
-        for name, targets in graph().items()
-        if any(name == own or name.startswith(f"{own}.") for own in mine)
-        for target in targets
-        if any(target == f or target.startswith(f"{f}.") for f in forbidden)
-        and target != VOCABULARY
-    }
-    assert seen == set()
-
-
-def test_a_vocabulary_imports_nothing() -> None:
-    assert graph()[VOCABULARY] == set()
 
 
 def reach(start: str, arrows: dict[str, set[str]]) -> set[str]:
