@@ -28,13 +28,13 @@ import pytest
 import torch
 from bench_loader import CANONICAL, make_images
 
-from layton_bench.allocator import keep_freed_memory
 from layton_bench.candidates import Reconstruct
-from layton_bench.clock import Clock
 from layton_bench.datasets.folder import FileDataset
 from layton_bench.engine import evaluate
 from layton_bench.gallery import Gallery
 from layton_bench.loader import Decoder, Reader, load
+from layton_bench.machine.clock import Clock
+from layton_bench.machine.memory import keep_freed_memory
 from layton_bench.metrics.base import Metric, MetricContext
 from layton_bench.models import LoadContext
 from layton_bench.plugin_manager import Plugins

@@ -27,7 +27,7 @@ from layton.config import VQ_8, VQ_16
 from layton.folding import fold_upsampling
 from layton.quantizer import Quantizer
 from layton.vq import AttnBlock, ResBlock, VQModel
-from layton_bench.allocator import keep_freed_memory
+from layton_bench.machine.memory import keep_freed_memory
 from layton_bench_titok.model import TiTok
 from layton_bench_titok.transformer import Block
 from layton_bench_titok.variants import VARIANTS as TITOK

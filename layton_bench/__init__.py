@@ -7,9 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from layton_bench.adapter import ResizeAdapter
 from layton_bench.backbones import Backbone, BackboneSpec
-from layton_bench.clock import StageClock
 from layton_bench.datasets.base import Dataset, DatasetSpec
-from layton_bench.devices import torch_dtype
 from layton_bench.errors import (
     ImageError,
     LaytonBenchError,
@@ -20,6 +18,8 @@ from layton_bench.errors import (
 from layton_bench.grid_tokenizer import GridTokenizer
 from layton_bench.hookspecs import hookimpl
 from layton_bench.images import to_signed, to_uint8
+from layton_bench.machine.clock import StageClock
+from layton_bench.machine.devices import torch_dtype
 from layton_bench.metrics.base import (
     Metric,
     MetricContext,

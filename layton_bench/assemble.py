@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layton_bench import provenance
 from layton_bench.availability import seed_name
-from layton_bench.clock import Clock
 from layton_bench.datasets.fingerprint import duplicates
 from layton_bench.engine import Evaluation
 from layton_bench.errors import UserError
+from layton_bench.machine import provenance
+from layton_bench.machine.clock import Clock
 from layton_bench.metrics.base import Explains, Metric, MetricSpec, influence_column
 from layton_bench.metrics.views import Viewed
 from layton_bench.plan import Plan

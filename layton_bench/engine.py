@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from layton_bench.clock import Clock
 from layton_bench.errors import ModelOutputError, UserError
-from layton_bench.interrupts import deferred_interrupt
+from layton_bench.machine.clock import Clock
+from layton_bench.machine.interrupts import deferred_interrupt
 from layton_bench.types import Failure, FailureStage, ImageBatch, ScoredBatch
 
 if TYPE_CHECKING:

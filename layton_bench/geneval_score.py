@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layton_bench.availability import metric_specs
-from layton_bench.clock import Clock
 from layton_bench.datasets.fingerprint import files_digest
 from layton_bench.datasets.geneval import demand, digest, official_prompts, variant_of
-from layton_bench.devices import resolve_device
 from layton_bench.engine import Candidates
 from layton_bench.errors import ImageError, UserError
 from layton_bench.geneval_layout import Layout, PromptFolder, read_layout, sample_name
+from layton_bench.machine.clock import Clock
+from layton_bench.machine.devices import resolve_device
+from layton_bench.machine.progress import Reporter, Silent
 from layton_bench.metrics.geneval_metrics import DEMANDS, FAMILY
 from layton_bench.metrics.geneval_summary import ImageResult
 from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select
-from layton_bench.progress import Reporter, Silent
 from layton_bench.record import read_samples
 from layton_bench.results import StoredRun, safe_name
 from layton_bench.run import Outcome, execute

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from layton_bench.clock import Clock
 from layton_bench.datasets.base import Dataset
 from layton_bench.engine import Candidates
 from layton_bench.errors import UserError
+from layton_bench.machine.clock import Clock
 from layton_bench.metrics.base import MetricSpec
 from layton_bench.models import ModelSpec, OptionValue
 from layton_bench.preprocess import Protocol

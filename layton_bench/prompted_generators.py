@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from layton_bench.clock import StageClock
 from layton_bench.errors import UserError, as_user_error
+from layton_bench.machine.clock import StageClock
 from layton_bench.models import CallCost
 from layton_bench.types import Prompt
 

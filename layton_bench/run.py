@@ -24,7 +24,6 @@ from layton_bench.availability import (
     under_decode_seeds,
 )
 from layton_bench.candidates import Draw, Reconstruct, prompts_of
-from layton_bench.clock import Clock
 from layton_bench.datasets.base import Dataset
 from layton_bench.datasets.fingerprint import (
     cache_folder,
@@ -32,18 +31,19 @@ from layton_bench.datasets.fingerprint import (
     fingerprint,
     prompted_fingerprint,
 )
-from layton_bench.devices import resolve_device, starting_batch_size, torch_dtype
 from layton_bench.engine import Candidates, Evaluation, evaluate
 from layton_bench.errors import LaytonBenchError, UserError
 from layton_bench.features import FeatureRunner
 from layton_bench.gallery import Gallery, image_spool
 from layton_bench.generation_speed import NUM_PROMPTS, measure_throughput
 from layton_bench.loader import load, prompt_batches
+from layton_bench.machine.clock import Clock
+from layton_bench.machine.devices import resolve_device, starting_batch_size, torch_dtype
+from layton_bench.machine.progress import Reporter, Silent
 from layton_bench.metrics.base import Metric, MetricContext
 from layton_bench.models import LoadContext, ModelSpec, OptionValue, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select, with_prompts
 from layton_bench.plugin_manager import Plugins
-from layton_bench.progress import Reporter, Silent
 from layton_bench.record import DataInfo, ModelInfo, Throughput
 from layton_bench.reference_cache import ReferenceCache
 from layton_bench.resolve import parse_options, resolve_model

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layton_bench.availability import metric_specs
-from layton_bench.clock import Clock
 from layton_bench.datasets.fingerprint import fingerprint
 from layton_bench.datasets.pairs import Pairs, pair_folders
-from layton_bench.devices import resolve_device
 from layton_bench.engine import Candidates
 from layton_bench.errors import ModelOutputError
 from layton_bench.images import decode_rgb, to_tensor
+from layton_bench.machine.clock import Clock
+from layton_bench.machine.devices import resolve_device
+from layton_bench.machine.progress import Reporter, Silent
 from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select
 from layton_bench.plugin_manager import Plugins
-from layton_bench.progress import Reporter, Silent
 from layton_bench.results import safe_name
 from layton_bench.run import Outcome, execute
 from layton_bench.suite import Suite

@@ -15,9 +15,9 @@ from layton_bench.cli.console import BarReporter, State, err, out
 from layton_bench.cli.options import AsJson, BatchSize, Device, Limit, OnExisting, Strict
 from layton_bench.cli.run import report, say
 from layton_bench.datasets.geneval import IMAGES_PER_PROMPT, official_prompts, read_prompts
-from layton_bench.devices import parse_batch_size
 from layton_bench.geneval_score import results_of
 from layton_bench.geneval_score import score_folder as score_layout
+from layton_bench.machine.devices import parse_batch_size
 from layton_bench.metrics.geneval_summary import (
     Completeness,
     GenevalSummary,

@@ -21,7 +21,7 @@ from layton_bench.cli.options import (
     Strict,
 )
 from layton_bench.cli.run import report, say
-from layton_bench.devices import parse_batch_size
+from layton_bench.machine.devices import parse_batch_size
 from layton_bench.plan import RunOptions
 from layton_bench.score import score as score_folders
 

@@ -20,8 +20,8 @@ from layton_bench.cli.options import (
     Seed,
 )
 from layton_bench.cli.run import say
-from layton_bench.devices import parse_batch_size
 from layton_bench.leaderboard import boards
+from layton_bench.machine.devices import parse_batch_size
 from layton_bench.plan import RunOptions
 from layton_bench.results import model_folder
 from layton_bench.sweep import draw_curves, table

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from layton_bench.allocator import keep_freed_memory
+from layton_bench.machine.memory import keep_freed_memory
 
 PROGRAM = """
 import resource, sys
 import torch
-from layton_bench.allocator import keep_freed_memory
+from layton_bench.machine.memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

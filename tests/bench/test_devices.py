@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from layton_bench.devices import (
+from layton_bench.errors import UserError
+from layton_bench.machine.devices import (
     DTYPES,
     parse_batch_size,
     resolve_device,
     starting_batch_size,
     torch_dtype,
 )
-from layton_bench.errors import UserError
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from layton_bench.interrupts import deferred_interrupt
+from layton_bench.machine.interrupts import deferred_interrupt
 
 
 def press() -> None:

@@ -14,9 +14,9 @@ from layton_bench.datasets.parquet import open_parquet
 from layton_bench.errors import UserError
 from layton_bench.images import decode_rgb
 from layton_bench.loader import ITEMS_PER_WORKER, fitting_workers, load
+from layton_bench.machine.workers import available_cores
 from layton_bench.preprocess import PROTOCOLS
 from layton_bench.types import ImageBatch
-from layton_bench.workers import available_cores
 
 BY_NAME = {protocol.name: protocol for protocol in PROTOCOLS}
 CANONICAL, NATIVE = BY_NAME["canonical"], BY_NAME["native"]

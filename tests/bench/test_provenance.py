@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from layton_bench import provenance
-from layton_bench.provenance import collect
+from layton_bench.machine import provenance
+from layton_bench.machine.provenance import collect
 
 
 def git(folder: Path, *words: str) -> str:

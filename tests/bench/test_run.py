@@ -584,7 +584,7 @@ def test_an_edited_record_is_named_and_the_run_is_made_again(lab: Lab) -> None:
 
 def test_a_changed_version_is_told_when_passes_are_merged(lab: Lab, monkeypatch) -> None:
     lab.run("lab-half", more="--metric psnr")
-    from layton_bench import provenance
+    from layton_bench.machine import provenance
 
     monkeypatch.setattr(provenance, "_PACKAGES", ("torch",))
     outcome = lab.run("lab-half", more="--overwrite only-missing")

@@ -12,8 +12,8 @@ from fakes import Scaled, spec
 from lab import Bench
 
 from layton_bench import throughput, timing
-from layton_bench.clock import Clock, counted_flops
 from layton_bench.errors import UserError
+from layton_bench.machine.clock import Clock, counted_flops
 from layton_bench.throughput import NotTimed, TimedModel, photographs, time_models
 from layton_bench.timing import (
     Effort,
@@ -201,7 +201,7 @@ def test_operations_of_a_product_by_hand() -> None:
 
 def test_the_clock_leaves_the_first_block_out_of_seconds_an_image(monkeypatch) -> None:
     ticks = iter([0.0, 9.0, 10.0, 12.0, 20.0, 24.0])
-    monkeypatch.setattr("layton_bench.clock.time.perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("layton_bench.machine.clock.time.perf_counter", lambda: next(ticks))
     clock = Clock()
     for images in (4, 2, 2):
         with clock.phase("decode", images=images):

@@ -11,7 +11,7 @@ import pytest
 from raising import Raising
 
 from layton_bench.errors import UserError
-from layton_bench.workers import map_ahead
+from layton_bench.machine.workers import map_ahead
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +66,7 @@ def script(tmp_path: Path, body: str, **options: object) -> subprocess.Popen[str
 def test_a_script_need_not_guard_its_main_part(tmp_path):
     body = """
         import operator
-        from layton_bench.workers import map_ahead
+        from layton_bench.machine.workers import map_ahead
         print("once", flush=True)
         print(sum(map_ahead(operator.neg, range(10), num_workers=2, ahead=4)))
         import sys; print(sys.modules["__main__"].__file__.endswith("script.py"))
@@ -77,7 +77,7 @@ def test_a_script_need_not_guard_its_main_part(tmp_path):
 
 def test_a_function_of_the_main_module_works_too(tmp_path):
     body = """
-        from layton_bench.workers import map_ahead
+        from layton_bench.machine.workers import map_ahead
         def double(value): return 2 * value
         if __name__ == "__main__":
             print(sum(map_ahead(double, range(10), num_workers=2, ahead=4)))
@@ -88,7 +88,7 @@ def test_a_function_of_the_main_module_works_too(tmp_path):
 
 SLOW = """
     import time
-    from layton_bench.workers import map_ahead
+    from layton_bench.machine.workers import map_ahead
     results = map_ahead(time.sleep, [0.05] * 10_000, num_workers=2, ahead=4)
     next(results)
     import psutil

@@ -50,7 +50,7 @@ def collect(device: str) -> Provenance:
     """The provenance of a run on ``device``."""
     import torch
 
-    commit, dirty = _git_state(Path(__file__).resolve().parents[1])
+    commit, dirty = _git_state(Path(__file__).resolve().parents[2])
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
     return Provenance(
         python=platform.python_version(),

@@ -1,0 +1,1 @@
+"""The computer: devices, clock, memory, worker processes, files."""
