@@ -39,7 +39,7 @@ from layton_bench.models import (
 from layton_bench.preprocess import Protocol
 from layton_bench.prompted_generators import ClassGenerator, TextGenerator
 from layton_bench.types import Codes, Item, MetricValue, Prompt, ScoredBatch
-from layton_bench.weights import WeightsEntry, WeightsFile, hub_file
+from layton_bench.weights.store import WeightsEntry, WeightsFile, hub_file
 
 try:
     __version__ = version("layton-bench")

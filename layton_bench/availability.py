@@ -13,7 +13,7 @@ from layton_bench.metrics.base import Direction, Metric, MetricContext, MetricSp
 from layton_bench.metrics.views import Viewed
 from layton_bench.plugin_manager import Plugins
 from layton_bench.suite import Suite
-from layton_bench.weights import WeightsStore
+from layton_bench.weights.store import WeightsStore
 
 _log = logging.getLogger(__name__)
 

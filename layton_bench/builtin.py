@@ -6,7 +6,6 @@ from collections.abc import Callable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from layton_bench import weights_table
 from layton_bench.backbones import BackboneSpec, clip, dinov2, inception
 from layton_bench.datasets import catalogue, geneval
 from layton_bench.datasets.base import DatasetSpec
@@ -31,7 +30,8 @@ from layton_bench.metrics.base import MetricPattern, MetricSpec
 from layton_bench.models import ModelPattern, ModelSpec
 from layton_bench.preprocess import PROTOCOLS, Protocol
 from layton_bench.scenes import generators, metrics, prompt_set
-from layton_bench.weights import WeightsEntry
+from layton_bench.weights import catalogue as weights_table
+from layton_bench.weights.store import WeightsEntry
 
 _METRICS = (
     pixel, published, perceptual, pyiqa_metrics, frechet, kernel, inception_score, manifold,

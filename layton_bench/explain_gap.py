@@ -35,7 +35,7 @@ from layton_bench.resolve import parse_options, resolve_model
 from layton_bench.run import load_model
 from layton_bench.seeds import sample_seed
 from layton_bench.types import MetricValue, ScoredBatch
-from layton_bench.weights import WeightsStore
+from layton_bench.weights.store import WeightsStore
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from layton_bench.metrics.base import MetricPattern, MetricSpec
     from layton_bench.models import ModelPattern, ModelSpec
     from layton_bench.preprocess import Protocol
-    from layton_bench.weights import WeightsEntry
+    from layton_bench.weights.store import WeightsEntry
 
 PROJECT = "layton_bench"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -28,7 +28,7 @@ from layton_bench.models import ModelPattern, ModelSpec
 from layton_bench.plugin_discovery import Found, PluginInfo, find_plugins, left_out
 from layton_bench.preprocess import Protocol
 from layton_bench.suite import Suite, load_suite
-from layton_bench.weights import WeightsEntry
+from layton_bench.weights.store import WeightsEntry
 
 T = TypeVar("T")
 

@@ -58,7 +58,7 @@ from layton_bench.results import (
 from layton_bench.seeds import sample_seed
 from layton_bench.timing import allocated_device_mib
 from layton_bench.types import Failure, ImageBatch, Item
-from layton_bench.weights import WeightsStore
+from layton_bench.weights.store import WeightsStore
 
 _log = logging.getLogger(__name__)
 

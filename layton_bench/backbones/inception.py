@@ -258,7 +258,7 @@ def resize_pytorch_fid(images: Tensor) -> Tensor:
 
 
 def _load(find: Callable[[str], Path], device: str, *, resize: Resize) -> Inception:
-    from layton_bench.checkpoint import load_state_dict
+    from layton_bench.weights.checkpoint import load_state_dict
 
     return Inception(load_state_dict(find(WEIGHTS)), resize, device=device)
 

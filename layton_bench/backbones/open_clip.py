@@ -92,7 +92,7 @@ def _tower(
     import torch
 
     from layton_bench.backbones.pretrained import require_files, tower_config, unusable
-    from layton_bench.checkpoint import load_state_dict
+    from layton_bench.weights.checkpoint import load_state_dict
 
     require_files(folder, (file,), name="hpsv2")
     config = tower_config(folder, names[0], name="hpsv2")

@@ -24,7 +24,7 @@ from layton_bench.metrics.geneval import (
 )
 from layton_bench.metrics.geneval_summary import image_result
 from layton_bench.metrics.judged import TaskAccuracy, Verdict
-from layton_bench.weights import WeightsEntry, hub_file
+from layton_bench.weights.store import WeightsEntry, hub_file
 
 if TYPE_CHECKING:
     import numpy as np

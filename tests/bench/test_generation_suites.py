@@ -19,7 +19,7 @@ from test_prompt import reference_cosines
 from layton_bench.backbones import inception
 from layton_bench.record import RunRecord
 from layton_bench.seeds import sample_seed
-from layton_bench.weights import WeightsEntry, WeightsFile, WeightsStore
+from layton_bench.weights.store import WeightsEntry, WeightsFile, WeightsStore
 
 IDS = (17, 4, 139, 30)
 PLUGIN = Path(__file__).with_name("drawing_plugin.py")

@@ -11,7 +11,7 @@ from seeded_weights import seeded
 from test_backbone_inception import _bare, reference_network
 
 from layton_bench.backbones import inception
-from layton_bench.weights import WeightsEntry, WeightsFile, WeightsStore
+from layton_bench.weights.store import WeightsEntry, WeightsFile, WeightsStore
 
 METRICS = ("fid", "sfid", "kid", "kid-full", "is", "precision", "recall", "density", "coverage")
 

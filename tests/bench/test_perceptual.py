@@ -21,8 +21,8 @@ from layton_bench.metrics import perceptual, pyiqa_metrics
 from layton_bench.metrics.base import MetricContext
 from layton_bench.metrics.perceptual import Dists, Lpips, lpips_heads
 from layton_bench.types import ScoredBatch
-from layton_bench.weights import WeightsStore
-from layton_bench.weights_table import ENTRIES
+from layton_bench.weights.catalogue import ENTRIES
+from layton_bench.weights.store import WeightsStore
 
 SPECS = {spec.name: spec for spec in perceptual.SPECS}
 NETWORKS = ("alex", "vgg", "squeeze")
@@ -59,7 +59,7 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor]:
 
 def store(tmp_path: Path, files: dict[str, dict[str, torch.Tensor]]) -> WeightsStore:
     """A registry without the published digests, with these weights added from files."""
-    from layton_bench.weights import WeightsEntry, WeightsFile
+    from layton_bench.weights.store import WeightsEntry, WeightsFile
 
     entries = {
         name: WeightsEntry(

@@ -13,11 +13,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from layton_bench import download as download_module
-from layton_bench.checkpoint import load_checkpoint, load_state_dict
-from layton_bench.download import download
 from layton_bench.errors import MissingWeightsError, UnknownNameError, UserError
-from layton_bench.weights import WeightsEntry, WeightsFile, WeightsStore, hub_file, weights_root
+from layton_bench.weights import download as download_module
+from layton_bench.weights.checkpoint import load_checkpoint, load_state_dict
+from layton_bench.weights.download import download
+from layton_bench.weights.store import (
+    WeightsEntry,
+    WeightsFile,
+    WeightsStore,
+    hub_file,
+    weights_root,
+)
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

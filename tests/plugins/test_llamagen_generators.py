@@ -15,7 +15,7 @@ from layton.gpt import GPT
 from layton.gpt_config import GENERATORS, Guidance, Sampling
 from layton.vq import VQModel
 from layton_bench import Generator, LoadContext, Prompt, UserError
-from layton_bench.weights import WeightsStore
+from layton_bench.weights.store import WeightsStore
 from layton_bench_llamagen import generators
 
 SPECS = {spec.card.name: spec for spec in generators.SPECS}

@@ -20,8 +20,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from layton_bench.checkpoint import is_safetensors, pickle_to_safetensors
-from layton_bench.download import (
+from layton_bench.errors import MissingWeightsError, UnknownNameError, UserError
+from layton_bench.weights.checkpoint import is_safetensors, pickle_to_safetensors
+from layton_bench.weights.download import (
     Progress,
     download,
     hub_endpoint,
@@ -29,7 +30,6 @@ from layton_bench.download import (
     is_offline,
     sha256_of,
 )
-from layton_bench.errors import MissingWeightsError, UnknownNameError, UserError
 
 ROOT_VARIABLE = "LAYTON_BENCH_WEIGHTS"
 MIRROR_VARIABLE = "LAYTON_BENCH_MIRROR"
