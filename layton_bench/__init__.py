@@ -5,7 +5,6 @@ The names below are what users and plugin authors may rely on; docs/plugins.md s
 
 from importlib.metadata import PackageNotFoundError, version
 
-from layton_bench.adapter import ResizeAdapter
 from layton_bench.backbones import Backbone, BackboneSpec
 from layton_bench.datasets.base import Dataset, DatasetSpec
 from layton_bench.errors import (
@@ -15,7 +14,6 @@ from layton_bench.errors import (
     UserError,
     as_user_error,
 )
-from layton_bench.grid_tokenizer import GridTokenizer
 from layton_bench.hookspecs import hookimpl
 from layton_bench.images import to_signed, to_uint8
 from layton_bench.machine.clock import StageClock
@@ -27,7 +25,7 @@ from layton_bench.metrics.base import (
     MetricSpec,
     PerSampleMetric,
 )
-from layton_bench.models import (
+from layton_bench.models.base import (
     CallCost,
     Generator,
     LoadContext,
@@ -36,8 +34,10 @@ from layton_bench.models import (
     ModelSpec,
     Tokenizer,
 )
+from layton_bench.models.grid import GridTokenizer
+from layton_bench.models.prompted import ClassGenerator, TextGenerator
+from layton_bench.models.resized import ResizeAdapter
 from layton_bench.preprocess import Protocol
-from layton_bench.prompted_generators import ClassGenerator, TextGenerator
 from layton_bench.types import Codes, Item, MetricValue, Prompt, ScoredBatch
 from layton_bench.weights.store import WeightsEntry, WeightsFile, hub_file
 

@@ -27,7 +27,7 @@ from layton_bench.metrics import (
     rate,
 )
 from layton_bench.metrics.base import MetricPattern, MetricSpec
-from layton_bench.models import ModelPattern, ModelSpec
+from layton_bench.models.base import ModelPattern, ModelSpec
 from layton_bench.preprocess import PROTOCOLS, Protocol
 from layton_bench.scenes import generators, metrics, prompt_set
 from layton_bench.weights import catalogue as weights_table

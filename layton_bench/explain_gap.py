@@ -28,7 +28,7 @@ from layton_bench.machine.devices import resolve_device, starting_batch_size, to
 from layton_bench.machine.progress import Reporter, Silent
 from layton_bench.metrics.base import Metric, MetricContext
 from layton_bench.metrics.views import Viewed
-from layton_bench.models import Tokenizer
+from layton_bench.models.base import Tokenizer
 from layton_bench.plan import RunOptions, select
 from layton_bench.reference_cache import ReferenceCache
 from layton_bench.resolve import parse_options, resolve_model

@@ -15,7 +15,7 @@ import numpy as np
 
 from layton_bench.candidates import SeedOf
 from layton_bench.errors import LaytonBenchError
-from layton_bench.models import CallCost, Generator, Stage, TellsCost
+from layton_bench.models.base import CallCost, Generator, Stage, TellsCost
 from layton_bench.record import Throughput
 from layton_bench.timing import (
     Effort,

@@ -17,7 +17,7 @@ from layton_bench.machine.devices import resolve_device
 from layton_bench.machine.progress import Reporter, Silent
 from layton_bench.metrics.geneval_metrics import DEMANDS, FAMILY
 from layton_bench.metrics.geneval_summary import ImageResult
-from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
+from layton_bench.models.base import LoadContext, ModelCard, ModelSpec, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select
 from layton_bench.record import read_samples
 from layton_bench.results import StoredRun, safe_name

@@ -12,7 +12,7 @@ from layton_bench.engine import Candidates
 from layton_bench.errors import UserError
 from layton_bench.machine.clock import Clock
 from layton_bench.metrics.base import MetricSpec
-from layton_bench.models import ModelSpec, OptionValue
+from layton_bench.models.base import ModelSpec, OptionValue
 from layton_bench.preprocess import Protocol
 from layton_bench.suite import Suite
 from layton_bench.types import Failure, Item

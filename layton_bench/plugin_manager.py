@@ -24,7 +24,7 @@ from layton_bench.errors import (
     UserError,
 )
 from layton_bench.metrics.base import MetricPattern, MetricSpec
-from layton_bench.models import ModelPattern, ModelSpec
+from layton_bench.models.base import ModelPattern, ModelSpec
 from layton_bench.plugin_discovery import Found, PluginInfo, find_plugins, left_out
 from layton_bench.preprocess import Protocol
 from layton_bench.suite import Suite, load_suite

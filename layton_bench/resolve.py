@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from layton_bench.adapter import adapt
 from layton_bench.errors import UnknownNameError, UserError
-from layton_bench.models import ModelSpec, OptionValue
+from layton_bench.models.base import ModelSpec, OptionValue
+from layton_bench.models.resized import adapt
 from layton_bench.plugin_manager import Plugins
 from layton_bench.suite import Suite
 

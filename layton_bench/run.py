@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from layton_bench import models
 from layton_bench.assemble import assemble, merge_into, run_inputs
 from layton_bench.availability import (
     build_metrics,
@@ -41,7 +40,8 @@ from layton_bench.machine.clock import Clock
 from layton_bench.machine.devices import resolve_device, starting_batch_size, torch_dtype
 from layton_bench.machine.progress import Reporter, Silent
 from layton_bench.metrics.base import Metric, MetricContext
-from layton_bench.models import LoadContext, ModelSpec, OptionValue, Tokenizer
+from layton_bench.models import base as models
+from layton_bench.models.base import LoadContext, ModelSpec, OptionValue, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select, with_prompts
 from layton_bench.plugin_manager import Plugins
 from layton_bench.record import DataInfo, ModelInfo, Throughput

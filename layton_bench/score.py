@@ -15,7 +15,7 @@ from layton_bench.images import decode_rgb, to_tensor
 from layton_bench.machine.clock import Clock
 from layton_bench.machine.devices import resolve_device
 from layton_bench.machine.progress import Reporter, Silent
-from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
+from layton_bench.models.base import LoadContext, ModelCard, ModelSpec, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select
 from layton_bench.plugin_manager import Plugins
 from layton_bench.results import safe_name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from layton_bench.errors import UserError
-from layton_bench.models import LoadContext, ModelCard, ModelSpec
+from layton_bench.models.base import LoadContext, ModelCard, ModelSpec
 from layton_bench.scenes.draw import render
 from layton_bench.scenes.grammar import parse, sample_caption
 from layton_bench.scenes.layout import VARIED, SceneStyle, compose

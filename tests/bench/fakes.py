@@ -9,7 +9,7 @@ import torch
 
 from layton_bench.machine.provenance import Provenance
 from layton_bench.metrics.base import MetricSpec, PerSampleMetric
-from layton_bench.models import ModelCard, ModelSpec
+from layton_bench.models.base import ModelCard, ModelSpec
 from layton_bench.record import (
     Completeness,
     DataInfo,

@@ -5,10 +5,10 @@ from fakes import Grey, Scaled, card, spec, suite
 from lab import picture
 from PIL import Image
 
-from layton_bench.adapter import ResizeAdapter, ResizedGenerator, adapt, resize
 from layton_bench.errors import UserError
 from layton_bench.images import to_signed, to_tensor
-from layton_bench.models import CallCost, LoadContext
+from layton_bench.models.base import CallCost, LoadContext
+from layton_bench.models.resized import ResizeAdapter, ResizedGenerator, adapt, resize
 from layton_bench.types import Codes
 
 

@@ -27,11 +27,11 @@ from lab import Bench, Lab, Outcome, picture
 from PIL import Image
 
 from layton_bench.errors import ModelOutputError, UserError
-from layton_bench.external.arrays import ArrayFolder
-from layton_bench.external.child import layton_bench_child as child
-from layton_bench.external.declaration import external_model
 from layton_bench.images import to_uint8
-from layton_bench.models import LoadContext, ModelSpec, Tokenizer
+from layton_bench.models.base import LoadContext, ModelSpec, Tokenizer
+from layton_bench.models.external.arrays import ArrayFolder
+from layton_bench.models.external.child import layton_bench_child as child
+from layton_bench.models.external.declaration import external_model
 from layton_bench.preprocess import canonical
 from layton_bench.record import RunRecord, read_samples
 from layton_bench.results import stored_runs
@@ -349,9 +349,9 @@ HOST = """
 import sys
 from pathlib import Path
 import numpy as np
-from layton_bench.external.declaration import external_model
+from layton_bench.models.external.declaration import external_model
 from layton_bench.images import to_uint8
-from layton_bench.models import LoadContext
+from layton_bench.models.base import LoadContext
 
 specs = []
 external_model(Path(sys.argv[1])).layton_bench_register_models(specs.append)

@@ -11,7 +11,7 @@ from lab import Lab
 from layton_bench.describe import describe
 from layton_bench.generation_speed import measure_throughput
 from layton_bench.machine.clock import StageClock
-from layton_bench.models import CallCost
+from layton_bench.models.base import CallCost
 from layton_bench.record import RunRecord, Throughput
 from layton_bench.report.boards import seconds_per_image
 from layton_bench.report.origins import view_origin

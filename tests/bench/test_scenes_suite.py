@@ -10,7 +10,7 @@ import torch
 
 from layton_bench.errors import UserError
 from layton_bench.metrics.geneval import TASKS
-from layton_bench.models import LoadContext
+from layton_bench.models.base import LoadContext
 from layton_bench.scenes.generators import SPECS
 from layton_bench.scenes.grammar import (
     HELD_OUT_PAIRS,

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layton_bench.errors import ModelOutputError, UserError
-from layton_bench.external.arrays import ArrayFolder
-from layton_bench.external.process import ChildLostError, ChildProcess
-from layton_bench.external.text import printable
-from layton_bench.models import LoadContext, ModelCard
+from layton_bench.models.base import LoadContext, ModelCard
+from layton_bench.models.external.arrays import ArrayFolder
+from layton_bench.models.external.process import ChildLostError, ChildProcess
+from layton_bench.models.external.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layton_bench.external.declaration import TimeLimits
+    from layton_bench.models.external.declaration import TimeLimits
 
 PROTOCOL: Final = 1
 

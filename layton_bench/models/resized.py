@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layton_bench.errors import UserError
-from layton_bench.models import (
+from layton_bench.models.base import (
     CallCost,
     Generator,
     LoadContext,

@@ -25,7 +25,7 @@ from pydantic import (
 
 from layton_bench.errors import UserError
 from layton_bench.hookspecs import hookimpl
-from layton_bench.models import Generator, LoadContext, ModelCard, ModelSpec, Tokenizer
+from layton_bench.models.base import Generator, LoadContext, ModelCard, ModelSpec, Tokenizer
 
 CARD_FIELDS: Final = frozenset(field.name for field in fields(ModelCard))
 _CARD: Final = TypeAdapter(ModelCard)
@@ -155,8 +155,8 @@ def _files(path: Path, declared: Declaration) -> Sequence[Path]:
 
 
 def _load(path: Path, context: LoadContext) -> Tokenizer | Generator:
-    from layton_bench.external.models import ExternalGenerator, ExternalTokenizer
-    from layton_bench.external.session import Session
+    from layton_bench.models.external.proxies import ExternalGenerator, ExternalTokenizer
+    from layton_bench.models.external.session import Session
 
     declared = read_declaration(path)
     card = _card(path, declared)

@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import BaseModel, Field, StrictInt, ValidationError
 
 from layton_bench.errors import ModelOutputError
-from layton_bench.external.arrays import ArrayFolder, to_array, to_tensor
-from layton_bench.external.session import Session
-from layton_bench.models import CallCost, Stage
+from layton_bench.models.base import CallCost, Stage
+from layton_bench.models.external.arrays import ArrayFolder, to_array, to_tensor
+from layton_bench.models.external.session import Session
 from layton_bench.types import Codes, Prompt
 
 if TYPE_CHECKING:

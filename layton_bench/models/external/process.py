@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from layton_bench.external.text import printable
+from layton_bench.models.external.text import printable
 
 _CHUNK: Final = 65_536
 _MAX_LINE_BYTES: Final = 2**20

@@ -1,0 +1,1 @@
+"""What a model is, adapters around models, and models in processes of their own."""
