@@ -29,10 +29,10 @@ import torch
 from bench_loader import CANONICAL, make_images
 
 from layton_bench.candidates import Reconstruct
-from layton_bench.datasets.folder import FileDataset
+from layton_bench.datasets.layouts.folder import FileDataset
+from layton_bench.datasets.loading import Decoder, Reader, load
 from layton_bench.engine import evaluate
 from layton_bench.gallery import Gallery
-from layton_bench.loader import Decoder, Reader, load
 from layton_bench.machine.clock import Clock
 from layton_bench.machine.memory import keep_freed_memory
 from layton_bench.metrics.base import Metric, MetricContext
@@ -119,7 +119,7 @@ def test_overhead(benchmark, tmp_path):
 PLUGIN = """
 from pathlib import Path
 from layton_bench import DatasetSpec, hookimpl
-from layton_bench.datasets.folder import open_folder
+from layton_bench.datasets.layouts.folder import open_folder
 
 @hookimpl
 def layton_bench_register_datasets(register):

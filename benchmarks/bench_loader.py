@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from layton_bench.datasets.embedded import open_photos
-from layton_bench.datasets.folder import FileDataset, open_folder
+from layton_bench.datasets.layouts.embedded import open_photos
+from layton_bench.datasets.layouts.folder import FileDataset, open_folder
+from layton_bench.datasets.loading import Decoder, Loaded, Reader, batches, load
+from layton_bench.datasets.protocols import PROTOCOLS
 from layton_bench.images import decode_rgb
-from layton_bench.loader import Decoder, Loaded, Reader, batches, load
-from layton_bench.preprocess import PROTOCOLS
 
 CANONICAL = PROTOCOLS[0]
 BATCH = 32

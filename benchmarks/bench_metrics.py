@@ -32,7 +32,7 @@ import torch
 from PIL import Image
 
 from layton_bench.backbones import inception
-from layton_bench.datasets.embedded import open_photos
+from layton_bench.datasets.layouts.embedded import open_photos
 from layton_bench.features import FeatureRunner
 from layton_bench.images import decode_rgb
 from layton_bench.metrics import frechet as frechet_module

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from layton_bench.datasets.embedded import open_photos
+from layton_bench.datasets.layouts.embedded import open_photos
 from layton_bench.images import decode_rgb
 from layton_bench.metrics import pixel_scores
 from layton_bench.metrics.pixel_scores import Comparison

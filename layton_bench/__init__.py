@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from layton_bench.backbones import Backbone, BackboneSpec
 from layton_bench.datasets.base import Dataset, DatasetSpec
+from layton_bench.datasets.protocols import Protocol
 from layton_bench.errors import (
     ImageError,
     LaytonBenchError,
@@ -37,7 +38,6 @@ from layton_bench.models.base import (
 from layton_bench.models.grid import GridTokenizer
 from layton_bench.models.prompted import ClassGenerator, TextGenerator
 from layton_bench.models.resized import ResizeAdapter
-from layton_bench.preprocess import Protocol
 from layton_bench.types import Codes, Item, MetricValue, Prompt, ScoredBatch
 from layton_bench.weights.store import WeightsEntry, WeightsFile, hub_file
 

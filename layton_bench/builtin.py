@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 from layton_bench.backbones import BackboneSpec, clip, dinov2, inception
 from layton_bench.datasets import catalogue, geneval
 from layton_bench.datasets.base import DatasetSpec
+from layton_bench.datasets.protocols import PROTOCOLS, Protocol
 from layton_bench.hookspecs import hookimpl
 from layton_bench.metrics import (
     codes,
@@ -28,7 +29,6 @@ from layton_bench.metrics import (
 )
 from layton_bench.metrics.base import MetricPattern, MetricSpec
 from layton_bench.models.base import ModelPattern, ModelSpec
-from layton_bench.preprocess import PROTOCOLS, Protocol
 from layton_bench.scenes import generators, metrics, prompt_set
 from layton_bench.weights import catalogue as weights_table
 from layton_bench.weights.store import WeightsEntry

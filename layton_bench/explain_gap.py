@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, cast
 from layton_bench.availability import unavailable_reason
 from layton_bench.candidates import Reconstruct
 from layton_bench.datasets.fingerprint import cache_folder, fingerprint
+from layton_bench.datasets.loading import load
 from layton_bench.engine import Evaluation, evaluate
 from layton_bench.errors import UserError
 from layton_bench.features import FeatureRunner
 from layton_bench.gallery import Gallery
 from layton_bench.images import ROUNDING_RULES, RoundingRule, to_uint8
-from layton_bench.loader import load
 from layton_bench.machine.clock import Clock
 from layton_bench.machine.devices import resolve_device, starting_batch_size, torch_dtype
 from layton_bench.machine.progress import Reporter, Silent

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from layton_bench.backbones import BackboneSpec
     from layton_bench.datasets.base import DatasetSpec
+    from layton_bench.datasets.protocols import Protocol
     from layton_bench.metrics.base import MetricPattern, MetricSpec
     from layton_bench.models.base import ModelPattern, ModelSpec
-    from layton_bench.preprocess import Protocol
     from layton_bench.weights.store import WeightsEntry
 
 PROJECT = "layton_bench"

@@ -17,6 +17,7 @@ import pluggy
 from layton_bench import hookspecs
 from layton_bench.backbones import BackboneSpec
 from layton_bench.datasets.base import Dataset, DatasetSpec
+from layton_bench.datasets.protocols import Protocol
 from layton_bench.errors import (
     LaytonBenchError,
     NameClashError,
@@ -26,7 +27,6 @@ from layton_bench.errors import (
 from layton_bench.metrics.base import MetricPattern, MetricSpec
 from layton_bench.models.base import ModelPattern, ModelSpec
 from layton_bench.plugin_discovery import Found, PluginInfo, find_plugins, left_out
-from layton_bench.preprocess import Protocol
 from layton_bench.suite import Suite, load_suite
 from layton_bench.weights.store import WeightsEntry
 

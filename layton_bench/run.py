@@ -30,12 +30,12 @@ from layton_bench.datasets.fingerprint import (
     fingerprint,
     prompted_fingerprint,
 )
+from layton_bench.datasets.loading import load, prompt_batches
 from layton_bench.engine import Candidates, Evaluation, evaluate
 from layton_bench.errors import LaytonBenchError, UserError
 from layton_bench.features import FeatureRunner
 from layton_bench.gallery import Gallery, image_spool
 from layton_bench.generation_speed import NUM_PROMPTS, measure_throughput
-from layton_bench.loader import load, prompt_batches
 from layton_bench.machine.clock import Clock
 from layton_bench.machine.devices import resolve_device, starting_batch_size, torch_dtype
 from layton_bench.machine.progress import Reporter, Silent

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from layton_bench.availability import metric_specs
 from layton_bench.datasets.fingerprint import fingerprint
-from layton_bench.datasets.pairs import Pairs, pair_folders
+from layton_bench.datasets.layouts.pairs import Pairs, pair_folders
 from layton_bench.engine import Candidates
 from layton_bench.errors import ModelOutputError
 from layton_bench.images import decode_rgb, to_tensor

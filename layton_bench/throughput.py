@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from layton_bench.datasets.embedded import open_photos
+from layton_bench.datasets.layouts.embedded import open_photos
+from layton_bench.datasets.protocols import canonical
 from layton_bench.engine import is_out_of_memory
 from layton_bench.errors import UserError
 from layton_bench.images import decode_rgb, to_signed, to_tensor
 from layton_bench.machine.devices import resolve_device, torch_dtype
 from layton_bench.models import base as models
 from layton_bench.models.base import ModelSpec, Tokenizer
-from layton_bench.preprocess import canonical
 from layton_bench.resolve import find_model, parse_options
 from layton_bench.run import load_model
 from layton_bench.timing import (

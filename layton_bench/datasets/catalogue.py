@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from layton_bench.datasets.base import Dataset, DatasetSpec
-from layton_bench.datasets.coco import open_coco_val2017
-from layton_bench.datasets.embedded import PHOTOS, open_photos
-from layton_bench.datasets.folder import FileDataset
-from layton_bench.datasets.imagenet import open_imagenet_val
-from layton_bench.datasets.layouts import open_images
+from layton_bench.datasets.layouts.any import open_images
+from layton_bench.datasets.layouts.coco import open_coco_val2017
+from layton_bench.datasets.layouts.embedded import PHOTOS, open_photos
+from layton_bench.datasets.layouts.folder import FileDataset
+from layton_bench.datasets.layouts.imagenet import open_imagenet_val
 from layton_bench.datasets.prompts import open_prompts
 from layton_bench.errors import MissingDataError
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layton_bench.datasets.folder import natural_key, repeated
+from layton_bench.datasets.layouts.folder import natural_key, repeated
 from layton_bench.errors import ImageError, MissingDataError, UserError
 from layton_bench.types import Item
 

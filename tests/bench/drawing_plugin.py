@@ -11,8 +11,8 @@ import torch
 from fakes import card
 
 from layton_bench import LoadContext, ModelSpec, Prompt, hookimpl
+from layton_bench.datasets.protocols import canonical
 from layton_bench.images import decode_rgb, to_signed, to_tensor
-from layton_bench.preprocess import canonical
 
 
 class Copyist:

@@ -4,7 +4,7 @@ import pickle
 import pytest
 from lab import file_bytes, picture
 
-from layton_bench.datasets.coco import open_coco_val2017
+from layton_bench.datasets.layouts.coco import open_coco_val2017
 from layton_bench.errors import ImageError, MissingDataError
 
 IMAGES = [

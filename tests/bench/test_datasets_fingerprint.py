@@ -15,7 +15,7 @@ from layton_bench.datasets.fingerprint import (
     fingerprint,
     prompted_fingerprint,
 )
-from layton_bench.datasets.folder import FileDataset, open_folder
+from layton_bench.datasets.layouts.folder import FileDataset, open_folder
 from layton_bench.errors import ImageError
 from layton_bench.types import Item
 

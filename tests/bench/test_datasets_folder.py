@@ -6,10 +6,10 @@ import pytest
 from lab import file_bytes, picture
 from PIL import Image
 
-from layton_bench.datasets.embedded import PHOTOS, open_photos
 from layton_bench.datasets.fingerprint import fingerprint
-from layton_bench.datasets.folder import natural_key, open_folder
-from layton_bench.datasets.layouts import open_images
+from layton_bench.datasets.layouts.any import open_images
+from layton_bench.datasets.layouts.embedded import PHOTOS, open_photos
+from layton_bench.datasets.layouts.folder import natural_key, open_folder
 from layton_bench.errors import ImageError, MissingDataError
 from layton_bench.images import decode_rgb
 from layton_bench.types import Item

@@ -8,7 +8,7 @@ import pytest
 from lab import file_bytes, picture
 
 from layton_bench.datasets.fingerprint import fingerprint
-from layton_bench.datasets.imagenet import class_indices, key_of, open_imagenet_val
+from layton_bench.datasets.layouts.imagenet import class_indices, key_of, open_imagenet_val
 from layton_bench.errors import MissingDataError
 
 # stem, wnid, class index in alphabetical order of wnid

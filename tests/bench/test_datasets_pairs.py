@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from layton_bench.datasets.pairs import pair_folders
+from layton_bench.datasets.layouts.pairs import pair_folders
 from layton_bench.errors import MissingDataError, UserError
 
 

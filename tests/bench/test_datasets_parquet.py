@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from lab import file_bytes, picture
 
-from layton_bench.datasets.layouts import open_images
-from layton_bench.datasets.parquet import open_parquet
+from layton_bench.datasets.layouts.any import open_images
+from layton_bench.datasets.layouts.parquet import open_parquet
 from layton_bench.errors import ImageError, MissingDataError
 
 IMAGES = [file_bytes(picture(seed, (16, 12)), "JPEG") for seed in range(7)]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from lab import file_bytes, picture
 
-from layton_bench.datasets.layouts import open_images
-from layton_bench.datasets.webdataset import open_tars
+from layton_bench.datasets.layouts.any import open_images
+from layton_bench.datasets.layouts.webdataset import open_tars
 from layton_bench.errors import ImageError, MissingDataError
 
 IMAGES = [file_bytes(picture(seed, (16, 12)), "JPEG") for seed in range(4)]

@@ -26,13 +26,13 @@ from external_twins import TEXTS, Painter
 from lab import Bench, Lab, Outcome, picture
 from PIL import Image
 
+from layton_bench.datasets.protocols import canonical
 from layton_bench.errors import ModelOutputError, UserError
 from layton_bench.images import to_uint8
 from layton_bench.models.base import LoadContext, ModelSpec, Tokenizer
 from layton_bench.models.external.arrays import ArrayFolder
 from layton_bench.models.external.child import layton_bench_child as child
 from layton_bench.models.external.declaration import external_model
-from layton_bench.preprocess import canonical
 from layton_bench.record import RunRecord, read_samples
 from layton_bench.results import stored_runs
 from layton_bench.seeds import sample_seed

@@ -150,8 +150,8 @@ def test_scores_are_those_of_the_prompts_drawn(bench, installed, coco) -> None:
     from PIL import Image
     from transformers import CLIPModel
 
+    from layton_bench.datasets.protocols import canonical
     from layton_bench.images import to_tensor
-    from layton_bench.preprocess import canonical
 
     names = ("clip-score", "pickscore", "aesthetic")
     chosen = [word for name in names for word in ("--metric", name)]

@@ -9,13 +9,13 @@ import torch
 from lab import file_bytes, picture
 from PIL import Image
 
-from layton_bench.datasets.folder import open_folder
-from layton_bench.datasets.parquet import open_parquet
+from layton_bench.datasets.layouts.folder import open_folder
+from layton_bench.datasets.layouts.parquet import open_parquet
+from layton_bench.datasets.loading import ITEMS_PER_WORKER, fitting_workers, load
+from layton_bench.datasets.protocols import PROTOCOLS
 from layton_bench.errors import UserError
 from layton_bench.images import decode_rgb
-from layton_bench.loader import ITEMS_PER_WORKER, fitting_workers, load
 from layton_bench.machine.workers import available_cores
-from layton_bench.preprocess import PROTOCOLS
 from layton_bench.types import ImageBatch
 
 BY_NAME = {protocol.name: protocol for protocol in PROTOCOLS}

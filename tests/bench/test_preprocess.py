@@ -5,9 +5,8 @@ import pytest
 from lab import picture
 from PIL import Image
 
-from layton_bench.errors import ImageError
-from layton_bench.opencv_bilinear import resize_opencv_bilinear
-from layton_bench.preprocess import (
+from layton_bench.datasets.opencv_bilinear import resize_opencv_bilinear
+from layton_bench.datasets.protocols import (
     PROTOCOLS,
     adm_center_crop,
     canonical,
@@ -15,6 +14,7 @@ from layton_bench.preprocess import (
     square_resize,
     taming_center_crop,
 )
+from layton_bench.errors import ImageError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "preprocess.npz"
 BY_NAME = {protocol.name: protocol for protocol in PROTOCOLS}

@@ -15,8 +15,8 @@ import torch
 from lab import Lab, file_bytes, picture
 from PIL import Image
 
+from layton_bench.datasets.protocols import canonical
 from layton_bench.images import to_signed, to_uint8
-from layton_bench.preprocess import canonical
 from layton_bench.record import SAMPLES, RunRecord, read_samples
 from layton_bench.results import stored_runs
 from layton_bench.run import RunOptions, run
@@ -413,7 +413,7 @@ def test_files_that_differ_in_their_extension_alone_are_two_samples(lab: Lab) ->
 
 
 def test_a_data_set_whose_keys_repeat_is_refused(lab: Lab, monkeypatch) -> None:
-    from layton_bench.datasets.folder import FileDataset
+    from layton_bench.datasets.layouts.folder import FileDataset
 
     items = FileDataset.items
     monkeypatch.setattr(FileDataset, "items", lambda self: items(self)[:1] * 2)

@@ -8,7 +8,7 @@ import pytest
 from lab import Bench, Outcome, file_bytes, picture
 from PIL import Image
 
-from layton_bench.preprocess import canonical
+from layton_bench.datasets.protocols import canonical
 from layton_bench.results import stored_runs
 
 

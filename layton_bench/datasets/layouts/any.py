@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from layton_bench.datasets.base import Dataset
-from layton_bench.datasets.folder import natural_key, open_folder
-from layton_bench.datasets.parquet import open_parquet
-from layton_bench.datasets.webdataset import open_tars
+from layton_bench.datasets.layouts.folder import natural_key, open_folder
+from layton_bench.datasets.layouts.parquet import open_parquet
+from layton_bench.datasets.layouts.webdataset import open_tars
 
 
 def open_images(root: Path, *, name: str | None = None) -> Dataset:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from layton_bench.datasets.folder import FileDataset, find_images
+from layton_bench.datasets.layouts.folder import FileDataset, find_images
 from layton_bench.errors import MissingDataError
 from layton_bench.types import Item
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from layton_bench.datasets.opencv_bilinear import resize_opencv_bilinear
 from layton_bench.errors import ImageError
 from layton_bench.images import MAX_PIXELS, UInt8Array
-from layton_bench.opencv_bilinear import resize_opencv_bilinear
 
 BICUBIC = Image.Resampling.BICUBIC
 BOX = Image.Resampling.BOX

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from layton_bench.datasets.folder import read_file
+from layton_bench.datasets.layouts.folder import read_file
 from layton_bench.errors import MissingDataError
 from layton_bench.types import Item
 

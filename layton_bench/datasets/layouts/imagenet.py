@@ -14,10 +14,15 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
 from layton_bench.datasets.base import Dataset
-from layton_bench.datasets.folder import FileDataset, find_images, natural_key, repeated
-from layton_bench.datasets.imagenet_labels import read_labels
-from layton_bench.datasets.parquet import ParquetDataset, open_parquet
-from layton_bench.datasets.webdataset import TarDataset, open_tars
+from layton_bench.datasets.layouts.folder import (
+    FileDataset,
+    find_images,
+    natural_key,
+    repeated,
+)
+from layton_bench.datasets.layouts.imagenet_labels import read_labels
+from layton_bench.datasets.layouts.parquet import ParquetDataset, open_parquet
+from layton_bench.datasets.layouts.webdataset import TarDataset, open_tars
 from layton_bench.errors import MissingDataError
 from layton_bench.types import Item
 

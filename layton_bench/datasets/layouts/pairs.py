@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from layton_bench.datasets.folder import FileDataset, open_folder, repeated
+from layton_bench.datasets.layouts.folder import FileDataset, open_folder, repeated
 from layton_bench.errors import UserError
 
 

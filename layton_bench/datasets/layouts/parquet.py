@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from layton_bench.datasets.folder import repeated
+from layton_bench.datasets.layouts.folder import repeated
 from layton_bench.errors import ImageError, MissingDataError
 from layton_bench.types import Item
 
