@@ -31,16 +31,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from layton_bench.backbones import inception
 from layton_bench.datasets.layouts.embedded import open_photos
-from layton_bench.features import FeatureRunner
 from layton_bench.images import decode_rgb
-from layton_bench.metrics import frechet as frechet_module
-from layton_bench.metrics import inception_score, kernel, manifold, perceptual, pixel
+from layton_bench.metrics.backbones import inception
 from layton_bench.metrics.base import Metric, MetricContext, MetricSpec
-from layton_bench.metrics.frechet import frechet_distance
-from layton_bench.metrics.moments import Moments
-from layton_bench.reference_cache import ReferenceCache
+from layton_bench.metrics.features import FeatureRunner
+from layton_bench.metrics.pairs import perceptual, pixel
+from layton_bench.metrics.reference_cache import ReferenceCache
+from layton_bench.metrics.sets import frechet as frechet_module
+from layton_bench.metrics.sets import inception_score, kernel, manifold
+from layton_bench.metrics.sets.frechet import frechet_distance
+from layton_bench.metrics.sets.moments import Moments
 from layton_bench.types import ScoredBatch
 
 SIDE = 256

@@ -19,8 +19,8 @@ import torch
 
 from layton_bench.datasets.layouts.embedded import open_photos
 from layton_bench.images import decode_rgb
-from layton_bench.metrics import pixel_scores
-from layton_bench.metrics.pixel_scores import Comparison
+from layton_bench.metrics.pairs import pixel_scores
+from layton_bench.metrics.pairs.pixel_scores import Comparison
 
 Way = Callable[[], "np.ndarray"]
 

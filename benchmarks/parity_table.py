@@ -26,14 +26,14 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from layton_bench.backbones import inception
-from layton_bench.metrics import kernel, manifold
+from layton_bench.metrics.backbones import inception
 from layton_bench.metrics.base import MetricContext
-from layton_bench.metrics.frechet import frechet_distance, frechet_infinity
-from layton_bench.metrics.gram import Gram
-from layton_bench.metrics.inception_score import inception_scores
-from layton_bench.metrics.moments import Moments
-from layton_bench.metrics.perceptual import Dists, Lpips, lpips_heads
+from layton_bench.metrics.pairs.perceptual import Dists, Lpips, lpips_heads
+from layton_bench.metrics.sets import kernel, manifold
+from layton_bench.metrics.sets.frechet import frechet_distance, frechet_infinity
+from layton_bench.metrics.sets.gram import Gram
+from layton_bench.metrics.sets.inception_score import inception_scores
+from layton_bench.metrics.sets.moments import Moments
 from layton_bench.types import ScoredBatch
 
 CASES = ("general", "equal_n", "inception_like", "rank_deficient", "near_singular",

@@ -5,7 +5,6 @@ The names below are what users and plugin authors may rely on; docs/plugins.md s
 
 from importlib.metadata import PackageNotFoundError, version
 
-from layton_bench.backbones import Backbone, BackboneSpec
 from layton_bench.datasets.base import Dataset, DatasetSpec
 from layton_bench.datasets.protocols import Protocol
 from layton_bench.errors import (
@@ -19,6 +18,7 @@ from layton_bench.hookspecs import hookimpl
 from layton_bench.images import to_signed, to_uint8
 from layton_bench.machine.clock import StageClock
 from layton_bench.machine.devices import torch_dtype
+from layton_bench.metrics.backbones import Backbone, BackboneSpec
 from layton_bench.metrics.base import (
     Metric,
     MetricContext,

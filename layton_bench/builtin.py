@@ -6,28 +6,24 @@ from collections.abc import Callable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from layton_bench.backbones import BackboneSpec, clip, dinov2, inception
 from layton_bench.datasets import catalogue, geneval
 from layton_bench.datasets.base import DatasetSpec
 from layton_bench.datasets.protocols import PROTOCOLS, Protocol
 from layton_bench.hookspecs import hookimpl
-from layton_bench.metrics import (
-    codes,
+from layton_bench.metrics import codes, geneval_metrics, prompt, rate
+from layton_bench.metrics.backbones import BackboneSpec, clip, dinov2, inception
+from layton_bench.metrics.base import MetricPattern, MetricSpec
+from layton_bench.metrics.pairs import (
     faces,
-    frechet,
-    geneval_metrics,
-    inception_score,
-    kernel,
     legibility,
-    manifold,
     perceptual,
     pixel,
-    prompt,
     published,
-    pyiqa_metrics,
-    rate,
 )
-from layton_bench.metrics.base import MetricPattern, MetricSpec
+from layton_bench.metrics.pairs import (
+    pyiqa as pyiqa_metrics,
+)
+from layton_bench.metrics.sets import frechet, inception_score, kernel, manifold
 from layton_bench.models.base import ModelPattern, ModelSpec
 from layton_bench.scenes import generators, metrics, prompt_set
 from layton_bench.weights import catalogue as weights_table

@@ -20,17 +20,17 @@ from layton_bench.datasets.fingerprint import cache_folder, fingerprint
 from layton_bench.datasets.loading import load
 from layton_bench.engine import Evaluation, evaluate
 from layton_bench.errors import UserError
-from layton_bench.features import FeatureRunner
 from layton_bench.gallery import Gallery
 from layton_bench.images import ROUNDING_RULES, RoundingRule, to_uint8
 from layton_bench.machine.clock import Clock
 from layton_bench.machine.devices import resolve_device, starting_batch_size, torch_dtype
 from layton_bench.machine.progress import Reporter, Silent
 from layton_bench.metrics.base import Metric, MetricContext
+from layton_bench.metrics.features import FeatureRunner
+from layton_bench.metrics.reference_cache import ReferenceCache
 from layton_bench.metrics.views import Viewed
 from layton_bench.models.base import Tokenizer
 from layton_bench.plan import RunOptions, select
-from layton_bench.reference_cache import ReferenceCache
 from layton_bench.resolve import parse_options, resolve_model
 from layton_bench.run import load_model
 from layton_bench.seeds import sample_seed

@@ -25,9 +25,9 @@ import pluggy
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-    from layton_bench.backbones import BackboneSpec
     from layton_bench.datasets.base import DatasetSpec
     from layton_bench.datasets.protocols import Protocol
+    from layton_bench.metrics.backbones import BackboneSpec
     from layton_bench.metrics.base import MetricPattern, MetricSpec
     from layton_bench.models.base import ModelPattern, ModelSpec
     from layton_bench.weights.store import WeightsEntry

@@ -15,7 +15,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import pluggy
 
 from layton_bench import hookspecs
-from layton_bench.backbones import BackboneSpec
 from layton_bench.datasets.base import Dataset, DatasetSpec
 from layton_bench.datasets.protocols import Protocol
 from layton_bench.errors import (
@@ -24,6 +23,7 @@ from layton_bench.errors import (
     UnknownNameError,
     UserError,
 )
+from layton_bench.metrics.backbones import BackboneSpec
 from layton_bench.metrics.base import MetricPattern, MetricSpec
 from layton_bench.models.base import ModelPattern, ModelSpec
 from layton_bench.plugin_discovery import Found, PluginInfo, find_plugins, left_out

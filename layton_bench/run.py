@@ -33,19 +33,19 @@ from layton_bench.datasets.fingerprint import (
 from layton_bench.datasets.loading import load, prompt_batches
 from layton_bench.engine import Candidates, Evaluation, evaluate
 from layton_bench.errors import LaytonBenchError, UserError
-from layton_bench.features import FeatureRunner
 from layton_bench.gallery import Gallery, image_spool
 from layton_bench.generation_speed import NUM_PROMPTS, measure_throughput
 from layton_bench.machine.clock import Clock
 from layton_bench.machine.devices import resolve_device, starting_batch_size, torch_dtype
 from layton_bench.machine.progress import Reporter, Silent
 from layton_bench.metrics.base import Metric, MetricContext
+from layton_bench.metrics.features import FeatureRunner
+from layton_bench.metrics.reference_cache import ReferenceCache
 from layton_bench.models import base as models
 from layton_bench.models.base import LoadContext, ModelSpec, OptionValue, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select, with_prompts
 from layton_bench.plugin_manager import Plugins
 from layton_bench.record import DataInfo, ModelInfo, Throughput
-from layton_bench.reference_cache import ReferenceCache
 from layton_bench.resolve import parse_options, resolve_model
 from layton_bench.results import (
     StoredRun,

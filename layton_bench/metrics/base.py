@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layton_bench.features import Features
+    from layton_bench.metrics.features import Features
 
 Direction = Literal["higher", "lower", "zero", "none"]
 Need = Literal["reference", "codes", "codebook", "prompt"]

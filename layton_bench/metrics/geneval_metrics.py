@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from layton_bench.backbones.color_classifier import Crop
+    from layton_bench.metrics.backbones.color_classifier import Crop
     from layton_bench.types import ScoredBatch
 
 FAMILY: Final = "geneval"
@@ -89,7 +89,7 @@ class GenevalJudge:
         Which objects' colours are asked does not depend on the colours, so judging once with no
         answers finds them.
         """
-        from layton_bench.backbones.color_classifier import Crop, masked_crop
+        from layton_bench.metrics.backbones.color_classifier import Crop, masked_crop
 
         crops: dict[int, Crop] = {}
         for image, prompt, detections in zip(images, prompts, found, strict=True):
@@ -147,8 +147,8 @@ def verdict(
 
 def _load(context: MetricContext) -> GenevalJudge:
     """The judge with its two networks; loaded once a run, however many metrics use it."""
-    from layton_bench.backbones.color_classifier import ClipColors
-    from layton_bench.backbones.detector import Mask2FormerDetector
+    from layton_bench.metrics.backbones.color_classifier import ClipColors
+    from layton_bench.metrics.backbones.detector import Mask2FormerDetector
 
     def load() -> GenevalJudge:
         return GenevalJudge(

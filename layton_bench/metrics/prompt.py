@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layton_bench.backbones.clip import HPSV2, load_hpsv2_texts, load_texts
-from layton_bench.backbones.linear_chain import LinearChain
+from layton_bench.metrics.backbones.clip import HPSV2, load_hpsv2_texts, load_texts
+from layton_bench.metrics.backbones.linear_chain import LinearChain
 from layton_bench.metrics.base import MetricContext, MetricSpec, PerSampleMetric
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _make_aesthetic(context: MetricContext) -> PerSampleMetric:
 
 
 def _make_image_reward(context: MetricContext) -> PerSampleMetric:
-    from layton_bench.backbones.image_reward import ImageReward
+    from layton_bench.metrics.backbones.image_reward import ImageReward
 
     model = ImageReward.load(context.weights(IMAGE_REWARD), device=context.device)
 

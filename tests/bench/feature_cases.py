@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from layton_bench.backbones import BackboneSpec
-from layton_bench.features import FeatureRunner
+from layton_bench.metrics.backbones import BackboneSpec
 from layton_bench.metrics.base import MetricContext
+from layton_bench.metrics.features import FeatureRunner
 from layton_bench.types import ScoredBatch
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features"

@@ -10,11 +10,11 @@ import torch
 from fakes import BAD_LEVEL, Grey, Noisy, Scaled, card, metric_spec
 
 from layton_bench import Codes, DatasetSpec, LoadContext, MetricSpec, ModelSpec, hookimpl
-from layton_bench.backbones import BackboneSpec
 from layton_bench.datasets.base import Dataset
 from layton_bench.datasets.layouts.any import open_images
 from layton_bench.errors import MissingDataError
-from layton_bench.metrics import frechet
+from layton_bench.metrics.backbones import BackboneSpec
+from layton_bench.metrics.sets import frechet
 from layton_bench.types import ScoredBatch
 
 

@@ -14,7 +14,7 @@ from pixel_cases import photo
 from seeded_weights import digest, seeded
 from torch.nn import functional as F
 
-from layton_bench.backbones.inception import (
+from layton_bench.metrics.backbones.inception import (
     SPECS,
     TAPS,
     Inception,
@@ -22,7 +22,7 @@ from layton_bench.backbones.inception import (
     resize_pytorch_fid,
     resize_tf1,
 )
-from layton_bench.features import FeatureRunner
+from layton_bench.metrics.features import FeatureRunner
 from layton_bench.types import ScoredBatch
 
 TOLERANCE = 2e-5  # absolute, between honest float32 implementations

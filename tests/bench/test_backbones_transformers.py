@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from pixel_cases import photo
 
-from layton_bench.backbones import clip, dinov2
-from layton_bench.backbones.pillow import crop_then_resize, resize_then_crop, squash
 from layton_bench.errors import MissingWeightsError
-from layton_bench.features import FeatureRunner
+from layton_bench.metrics.backbones import clip, dinov2
+from layton_bench.metrics.backbones.pillow import crop_then_resize, resize_then_crop, squash
+from layton_bench.metrics.features import FeatureRunner
 from layton_bench.types import ScoredBatch
 
 

@@ -18,9 +18,9 @@ from layton_bench.compare import (
     widening,
 )
 from layton_bench.errors import NotComparableError
-from layton_bench.metrics import frechet
 from layton_bench.metrics.base import influence_column
 from layton_bench.metrics.judged import TaskAccuracy
+from layton_bench.metrics.sets import frechet
 from layton_bench.pairing import check_comparable, paired_values
 from layton_bench.record import RECORD, SAMPLES
 from layton_bench.results import stored_runs

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from layton_bench.backbones import BackboneSpec
 from layton_bench.errors import ModelOutputError
-from layton_bench.features import FeatureChunk, FeatureRows, FeatureRunner
-from layton_bench.metrics import frechet, inception_score, kernel, manifold
+from layton_bench.metrics.backbones import BackboneSpec
 from layton_bench.metrics.base import MetricContext, MetricSpec
-from layton_bench.reference_cache import ReferenceCache
+from layton_bench.metrics.features import FeatureChunk, FeatureRows, FeatureRunner
+from layton_bench.metrics.reference_cache import ReferenceCache
+from layton_bench.metrics.sets import frechet, inception_score, kernel, manifold
 
 SPECS = [
     spec

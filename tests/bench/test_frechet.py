@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from layton_bench.errors import UserError
-from layton_bench.features import FeatureChunk
-from layton_bench.metrics import frechet
-from layton_bench.metrics.feature_sets import FeatureSets
-from layton_bench.metrics.frechet import (
+from layton_bench.metrics.features import FeatureChunk
+from layton_bench.metrics.sets import frechet
+from layton_bench.metrics.sets.feature_sets import FeatureSets
+from layton_bench.metrics.sets.frechet import (
     frechet_distance,
     frechet_infinity,
     frechet_interval,
     influences,
 )
-from layton_bench.metrics.moments import Moments, read_statistics, write_statistics
+from layton_bench.metrics.sets.moments import Moments, read_statistics, write_statistics
 
 SPECS = {spec.name: spec for spec in frechet.SPECS if hasattr(spec, "name")}
 FROM_FILE = next(spec for spec in frechet.SPECS if hasattr(spec, "pattern"))
@@ -88,7 +88,7 @@ def test_merging_equals_the_whole(cuts: tuple[int, ...]) -> None:
 def test_blocks_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.random.default_rng(2).standard_normal((500, 12)) + 5
     whole = Moments.of_rows(rows)
-    monkeypatch.setattr("layton_bench.metrics.moments._BLOCK_ROWS", 64)
+    monkeypatch.setattr("layton_bench.metrics.sets.moments._BLOCK_ROWS", 64)
     by_blocks = Moments.of_rows(rows)
     np.testing.assert_allclose(by_blocks.covariance, whole.covariance, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(by_blocks.mean, rows.mean(0), rtol=1e-13)

@@ -6,7 +6,8 @@ import torch
 from geneval_models import tiny_mask2former
 from PIL import Image
 
-from layton_bench.backbones.detector import (
+from layton_bench.errors import MissingWeightsError
+from layton_bench.metrics.backbones.detector import (
     Mask2FormerDetector,
     best_pairs,
     box_of,
@@ -14,7 +15,6 @@ from layton_bench.backbones.detector import (
     resized,
     upsampled,
 )
-from layton_bench.errors import MissingWeightsError
 
 NAMES = tuple(f"class {i}" for i in range(80))
 

@@ -31,7 +31,7 @@ def networks(tmp_path_factory):
 @pytest.fixture
 def installed(networks, bench, tmp_path, monkeypatch):
     """The tiny networks, installed as a user would, and run on small inputs to save time."""
-    monkeypatch.setattr("layton_bench.backbones.detector.resized", lambda *_: (96, 96))
+    monkeypatch.setattr("layton_bench.metrics.backbones.detector.resized", lambda *_: (96, 96))
     monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(tmp_path / "weights"))
     for name, folder in networks.items():
         assert bench("weights", "add", name, folder).code == 0

@@ -10,7 +10,7 @@ import feature_cases as cases
 import numpy as np
 import pytest
 
-from layton_bench.metrics.inception_score import SPECS, inception_scores
+from layton_bench.metrics.sets.inception_score import SPECS, inception_scores
 
 NAME = re.compile(r"torch_fidelity_splits(\d+)_shuffle(\d)_seed2020")
 

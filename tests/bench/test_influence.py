@@ -9,11 +9,11 @@ import feature_cases as cases
 import numpy as np
 import pytest
 
-from layton_bench.features import FeatureChunk
-from layton_bench.metrics import frechet, inception_score, kernel, manifold
-from layton_bench.metrics.feature_sets import FeatureSets
-from layton_bench.metrics.gram import Gram
-from layton_bench.metrics.regions import RatioMetric
+from layton_bench.metrics.features import FeatureChunk
+from layton_bench.metrics.pairs.regions import RatioMetric
+from layton_bench.metrics.sets import frechet, inception_score, kernel, manifold
+from layton_bench.metrics.sets.feature_sets import FeatureSets
+from layton_bench.metrics.sets.gram import Gram
 from layton_bench.plugin_manager import Plugins
 from layton_bench.types import MetricValue
 

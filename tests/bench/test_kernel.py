@@ -9,10 +9,16 @@ import feature_cases as cases
 import numpy as np
 import pytest
 
-from layton_bench.metrics import gram as gram_module
-from layton_bench.metrics import kernel
-from layton_bench.metrics.gram import Gram
-from layton_bench.metrics.kernel import cmmd, cubic, gaussian_gap, kernel_sums, mmd_unbiased
+from layton_bench.metrics.sets import gram as gram_module
+from layton_bench.metrics.sets import kernel
+from layton_bench.metrics.sets.gram import Gram
+from layton_bench.metrics.sets.kernel import (
+    cmmd,
+    cubic,
+    gaussian_gap,
+    kernel_sums,
+    mmd_unbiased,
+)
 
 SUBSETS = re.compile(r"torch_fidelity_poly3_subsets(\d+)_size(\d+)_seed2020_f64")
 

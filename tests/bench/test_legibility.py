@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from seeded_weights import seeded
 
-from layton_bench.features import FeatureRunner
-from layton_bench.metrics import faces, legibility
 from layton_bench.metrics.base import MetricContext
-from layton_bench.metrics.legibility import (
+from layton_bench.metrics.features import FeatureRunner
+from layton_bench.metrics.pairs import faces, legibility
+from layton_bench.metrics.pairs.legibility import (
     LinePair,
     character_score,
     cut_line,
     edit_distance,
     edit_score,
 )
-from layton_bench.metrics.regions import RatioMetric
+from layton_bench.metrics.pairs.regions import RatioMetric
 from layton_bench.types import ScoredBatch
 
 TEXTS = st.text(alphabet=string.ascii_letters[:4], max_size=8)

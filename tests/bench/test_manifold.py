@@ -9,10 +9,10 @@ import feature_cases as cases
 import numpy as np
 import pytest
 
-from layton_bench.metrics import gram as gram_module
-from layton_bench.metrics import manifold
-from layton_bench.metrics.gram import Gram
-from layton_bench.metrics.manifold import neighbourhoods, square_radii
+from layton_bench.metrics.sets import gram as gram_module
+from layton_bench.metrics.sets import manifold
+from layton_bench.metrics.sets.gram import Gram
+from layton_bench.metrics.sets.manifold import neighbourhoods, square_radii
 
 
 @pytest.fixture(params=["held", "by blocks"])

@@ -10,7 +10,7 @@ import torch
 from seeded_weights import seeded
 from test_backbone_inception import _bare, reference_network
 
-from layton_bench.backbones import inception
+from layton_bench.metrics.backbones import inception
 from layton_bench.weights.store import WeightsEntry, WeightsFile, WeightsStore
 
 METRICS = ("fid", "sfid", "kid", "kid-full", "is", "precision", "recall", "density", "coverage")

@@ -17,9 +17,10 @@ from pixel_cases import distorted, photo
 from seeded_weights import digest, seeded
 
 from layton_bench.errors import MissingWeightsError, UnknownNameError
-from layton_bench.metrics import perceptual, pyiqa_metrics
 from layton_bench.metrics.base import MetricContext
-from layton_bench.metrics.perceptual import Dists, Lpips, lpips_heads
+from layton_bench.metrics.pairs import perceptual
+from layton_bench.metrics.pairs import pyiqa as pyiqa_metrics
+from layton_bench.metrics.pairs.perceptual import Dists, Lpips, lpips_heads
 from layton_bench.types import ScoredBatch
 from layton_bench.weights.catalogue import ENTRIES
 from layton_bench.weights.store import WeightsStore

@@ -10,8 +10,8 @@ import pytest
 import torch
 from pixel_cases import DISTORTIONS, GOLDEN, PHOTOS, distorted, photo
 
-from layton_bench.metrics import colour, pixel, pixel_scores, ssim
 from layton_bench.metrics.base import MetricContext
+from layton_bench.metrics.pairs import colour, pixel, pixel_scores, ssim
 from layton_bench.types import MetricValue, ScoredBatch
 
 SPECS = {spec.name: spec for spec in pixel.SPECS}

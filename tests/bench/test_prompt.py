@@ -11,15 +11,15 @@ import torch
 from geneval_models import save_tiny_clip
 from pixel_cases import photo
 
-from layton_bench.backbones import clip
-from layton_bench.backbones.image_reward import ImageReward
-from layton_bench.backbones.linear_chain import LinearChain
-from layton_bench.backbones.open_clip import to_transformers
-from layton_bench.backbones.pillow import resize_then_crop
 from layton_bench.errors import MissingWeightsError
-from layton_bench.features import FeatureRunner
 from layton_bench.metrics import prompt
+from layton_bench.metrics.backbones import clip
+from layton_bench.metrics.backbones.image_reward import ImageReward
+from layton_bench.metrics.backbones.linear_chain import LinearChain
+from layton_bench.metrics.backbones.open_clip import to_transformers
+from layton_bench.metrics.backbones.pillow import resize_then_crop
 from layton_bench.metrics.base import MetricContext
+from layton_bench.metrics.features import FeatureRunner
 from layton_bench.types import Prompt, ScoredBatch
 
 SPECS = {spec.name: spec for spec in prompt.SPECS}

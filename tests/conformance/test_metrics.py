@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from layton_bench.features import FeatureChunk, FeatureRows
-from layton_bench.metrics import legibility
 from layton_bench.metrics.base import Direction, Metric, MetricContext, MetricSpec
+from layton_bench.metrics.features import FeatureChunk, FeatureRows
+from layton_bench.metrics.pairs import legibility
 from layton_bench.plugin_manager import Plugins
 from layton_bench.types import Codes, MetricValue, ScoredBatch
 

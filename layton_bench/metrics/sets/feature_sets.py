@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
-from layton_bench.features import FeatureChunk, FeatureRows
+from layton_bench.metrics.features import FeatureChunk, FeatureRows
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layton_bench.features import Features
     from layton_bench.metrics.base import MetricContext, State
+    from layton_bench.metrics.features import Features
     from layton_bench.types import ScoredBatch
 
 T = TypeVar("T")

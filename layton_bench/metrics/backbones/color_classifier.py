@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from layton_bench.backbones.clip import MEAN, STD, load_clip
-from layton_bench.backbones.pretrained import require_files
+from layton_bench.metrics.backbones.clip import MEAN, STD, load_clip
+from layton_bench.metrics.backbones.pretrained import require_files
 from layton_bench.metrics.geneval import COLORS, Instance
 
 if TYPE_CHECKING:

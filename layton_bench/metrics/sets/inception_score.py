@@ -14,7 +14,7 @@ import numpy as np
 
 from layton_bench.intervals import jackknife
 from layton_bench.metrics.base import MetricContext, MetricSpec
-from layton_bench.metrics.feature_sets import FeatureSetMetric, FeatureSets
+from layton_bench.metrics.sets.feature_sets import FeatureSetMetric, FeatureSets
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:

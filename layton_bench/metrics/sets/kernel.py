@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layton_bench.metrics.base import MetricContext, MetricSpec
-from layton_bench.metrics.feature_sets import FeatureSetMetric, FeatureSets
-from layton_bench.metrics.gram import Gram
+from layton_bench.metrics.sets.feature_sets import FeatureSetMetric, FeatureSets
+from layton_bench.metrics.sets.gram import Gram
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from layton_bench.metrics.gram import Side
+    from layton_bench.metrics.sets.gram import Side
 
     Array = NDArray[np.float64]
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layton_bench.intervals import bootstrap_mean, bootstrap_means
-from layton_bench.metrics import pixel_scores, ssim
 from layton_bench.metrics.base import (
     Direction,
     MetricContext,
@@ -30,7 +29,8 @@ from layton_bench.metrics.base import (
     PerSampleMetric,
     State,
 )
-from layton_bench.metrics.pixel_scores import Comparison, comparison, psnr_from_mse
+from layton_bench.metrics.pairs import pixel_scores, ssim
+from layton_bench.metrics.pairs.pixel_scores import Comparison, comparison, psnr_from_mse
 from layton_bench.types import MetricValue, ScoredBatch
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from layton_bench.metrics.base import MetricContext, MetricSpec
-from layton_bench.metrics.regions import RatioMetric
+from layton_bench.metrics.pairs.regions import RatioMetric
 
 if TYPE_CHECKING:
     from pathlib import Path

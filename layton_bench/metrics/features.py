@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from layton_bench.backbones import Backbone, BackboneSpec
-    from layton_bench.reference_cache import ReferenceCache
+    from layton_bench.metrics.backbones import Backbone, BackboneSpec
+    from layton_bench.metrics.reference_cache import ReferenceCache
     from layton_bench.types import ScoredBatch
 
 T = TypeVar("T")

@@ -31,7 +31,7 @@ from layton_bench.metrics.base import (
     MetricSpec,
     PerSampleMetric,
 )
-from layton_bench.metrics.perceptual import in_passes
+from layton_bench.metrics.pairs.perceptual import in_passes
 from layton_bench.weights.pyiqa import entry_name
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layton_bench.metrics.base import MetricContext, MetricPattern, MetricSpec
-from layton_bench.metrics.feature_sets import FeatureSetMetric, FeatureSets
-from layton_bench.metrics.moments import Moments, read_statistics
+from layton_bench.metrics.sets.feature_sets import FeatureSetMetric, FeatureSets
+from layton_bench.metrics.sets.moments import Moments, read_statistics
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:

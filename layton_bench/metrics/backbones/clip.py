@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layton_bench.backbones import BackboneSpec
-from layton_bench.backbones.pillow import crop_then_resize, resize_then_crop
+from layton_bench.metrics.backbones import BackboneSpec
+from layton_bench.metrics.backbones.pillow import crop_then_resize, resize_then_crop
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,7 +87,7 @@ def load_clip(folder: Path, *, name: str, device: str) -> Any:
     """Both towers in one ``CLIPModel``; raises MissingWeightsError for a folder without it."""
     from transformers import CLIPModel
 
-    from layton_bench.backbones.pretrained import load_pretrained
+    from layton_bench.metrics.backbones.pretrained import load_pretrained
 
     return load_pretrained(CLIPModel, folder, name=name, device=device)
 
@@ -96,7 +96,7 @@ def load_texts(folder: Path, *, name: str, device: str) -> ClipTexts:
     """The text tower of a folder; raises MissingWeightsError where it is not whole."""
     from transformers import CLIPTextModelWithProjection
 
-    from layton_bench.backbones.pretrained import load_pretrained, tower_config
+    from layton_bench.metrics.backbones.pretrained import load_pretrained, tower_config
 
     model = load_pretrained(
         CLIPTextModelWithProjection, folder, name=name, device=device,
@@ -107,7 +107,7 @@ def load_texts(folder: Path, *, name: str, device: str) -> ClipTexts:
 
 def load_hpsv2_texts(folder: Path, *, device: str) -> ClipTexts:
     """HPSv2's text tower, from open_clip's layout."""
-    from layton_bench.backbones.open_clip import load_text_tower
+    from layton_bench.metrics.backbones.open_clip import load_text_tower
 
     model = load_text_tower(folder, HPSV2_FILE, device=device)
     return ClipTexts(model, load_tokenizer(folder, name=HPSV2), device=device)
@@ -117,7 +117,7 @@ def load_tokenizer(folder: Path, *, name: str) -> Any:
     """The tokenizer of a folder's vocab.json and merges.txt."""
     from transformers import CLIPTokenizer
 
-    from layton_bench.backbones.pretrained import require_files
+    from layton_bench.metrics.backbones.pretrained import require_files
 
     require_files(folder, ("vocab.json", "merges.txt"), name=name)
     return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
@@ -126,7 +126,7 @@ def load_tokenizer(folder: Path, *, name: str) -> Any:
 def _load(find: Callable[[str], Path], device: str, *, name: str, resize: Resize) -> ClipImages:
     from transformers import CLIPVisionModelWithProjection
 
-    from layton_bench.backbones.pretrained import load_pretrained, tower_config
+    from layton_bench.metrics.backbones.pretrained import load_pretrained, tower_config
 
     folder = find(name)
     model = load_pretrained(
@@ -137,7 +137,7 @@ def _load(find: Callable[[str], Path], device: str, *, name: str, resize: Resize
 
 
 def _load_hpsv2(find: Callable[[str], Path], device: str) -> ClipImages:
-    from layton_bench.backbones.open_clip import load_image_tower
+    from layton_bench.metrics.backbones.open_clip import load_image_tower
 
     model = load_image_tower(find(HPSV2), HPSV2_FILE, device=device)
     return ClipImages(model, resize_then_crop, device=device)

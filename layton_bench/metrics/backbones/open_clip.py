@@ -91,7 +91,11 @@ def _tower(
 ) -> Any:
     import torch
 
-    from layton_bench.backbones.pretrained import require_files, tower_config, unusable
+    from layton_bench.metrics.backbones.pretrained import (
+        require_files,
+        tower_config,
+        unusable,
+    )
     from layton_bench.weights.checkpoint import load_state_dict
 
     require_files(folder, (file,), name="hpsv2")

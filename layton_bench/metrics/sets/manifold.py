@@ -27,15 +27,15 @@ import numpy as np
 
 from layton_bench.intervals import bootstrap_mean, wilson
 from layton_bench.metrics.base import MetricContext, MetricSpec
-from layton_bench.metrics.feature_sets import FeatureSetMetric, FeatureSets
-from layton_bench.metrics.kernel import gram_of
+from layton_bench.metrics.sets.feature_sets import FeatureSetMetric, FeatureSets
+from layton_bench.metrics.sets.kernel import gram_of
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from layton_bench.metrics.gram import Gram, Side
+    from layton_bench.metrics.sets.gram import Gram, Side
 
     Array = NDArray[np.float64]
     Flags = NDArray[np.bool_]

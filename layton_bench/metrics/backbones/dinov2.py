@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layton_bench.backbones import BackboneSpec
-from layton_bench.backbones.pillow import squash
+from layton_bench.metrics.backbones import BackboneSpec
+from layton_bench.metrics.backbones.pillow import squash
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class Dinov2:
 def _load(find: Callable[[str], Path], device: str) -> Dinov2:
     from transformers import Dinov2Model
 
-    from layton_bench.backbones.pretrained import load_pretrained
+    from layton_bench.metrics.backbones.pretrained import load_pretrained
 
     model = load_pretrained(Dinov2Model, find(NAME), name=NAME, device=device)
     side = _SIDE_PX // model.config.patch_size

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from layton_bench.backbones.pretrained import load_pretrained, unusable
+from layton_bench.metrics.backbones.pretrained import load_pretrained, unusable
 from layton_bench.metrics.geneval import Instance
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layton_bench.backbones import BackboneSpec
+from layton_bench.metrics.backbones import BackboneSpec
 
 if TYPE_CHECKING:
     from torch import Tensor

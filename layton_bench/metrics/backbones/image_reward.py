@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from layton_bench.backbones.clip import MEAN, STD
-from layton_bench.backbones.pillow import resize_then_crop
+from layton_bench.metrics.backbones.clip import MEAN, STD
+from layton_bench.metrics.backbones.pillow import resize_then_crop
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,8 +61,8 @@ class ImageReward:
         """
         from transformers import BertTokenizer
 
-        from layton_bench.backbones.linear_chain import LinearChain
-        from layton_bench.backbones.pretrained import require_files
+        from layton_bench.metrics.backbones.linear_chain import LinearChain
+        from layton_bench.metrics.backbones.pretrained import require_files
         from layton_bench.weights.checkpoint import load_state_dict
 
         require_files(folder, ("ImageReward.pt", "med_config.json", "vocab.txt"), name=NAME)
@@ -141,7 +141,7 @@ def _vision_names(visual: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _fill(model: Any, state: Mapping[str, Tensor], folder: Path) -> None:
     """Load a state dict; entries the model has no use for are left, lacking ones are an error."""
-    from layton_bench.backbones.pretrained import unusable
+    from layton_bench.metrics.backbones.pretrained import unusable
 
     missing, _ = model.load_state_dict(dict(state), strict=False)
     lacking = [name for name in missing if "position_ids" not in name]

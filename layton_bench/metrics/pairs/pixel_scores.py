@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layton_bench.metrics import colour, ssim
+from layton_bench.metrics.pairs import colour, ssim
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

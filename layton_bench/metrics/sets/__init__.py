@@ -1,0 +1,1 @@
+"""Metrics of two whole sets of features."""
