@@ -30,12 +30,12 @@ import torch
 from numpy.typing import NDArray
 
 from layton_bench.compare import compare_metric
-from layton_bench.markdown import table
 from layton_bench.metrics.base import influence_column
 from layton_bench.metrics.features import FeatureChunk, FeatureRunner
 from layton_bench.metrics.sets import frechet, inception_score, kernel
 from layton_bench.metrics.sets.feature_sets import FeatureSets
-from layton_bench.record import MetricResult
+from layton_bench.records.markdown import table
+from layton_bench.records.record import MetricResult
 from layton_bench.types import MetricValue
 
 Array = NDArray[np.float64]

@@ -20,7 +20,7 @@ from layton_bench.machine.clock import Clock
 from layton_bench.metrics.base import Explains, Metric, MetricSpec, influence_column
 from layton_bench.metrics.views import Viewed
 from layton_bench.plan import Plan
-from layton_bench.record import (
+from layton_bench.records.record import (
     Completeness,
     DataInfo,
     MetricResult,
@@ -32,8 +32,8 @@ from layton_bench.record import (
     Timing,
     read_samples,
 )
-from layton_bench.results import StoredRun, new_run_id
-from layton_bench.signature import metric_label, signature
+from layton_bench.records.results import StoredRun, new_run_id
+from layton_bench.records.signature import metric_label, signature
 from layton_bench.types import Failure, Item, MetricValue
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ import numpy as np
 from layton_bench.errors import NotComparableError
 from layton_bench.intervals import bootstrap_means
 from layton_bench.leaderboard import ARROWS, display_name
-from layton_bench.markdown import escape, table
 from layton_bench.metrics.base import Direction, badness
 from layton_bench.pairing import (
     check_comparable,
@@ -27,8 +26,9 @@ from layton_bench.pairing import (
     paired_table,
     paired_values,
 )
-from layton_bench.record import MetricResult, RunRecord
-from layton_bench.results import StoredRun
+from layton_bench.records.markdown import escape, table
+from layton_bench.records.record import MetricResult, RunRecord
+from layton_bench.records.results import StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from layton_bench.images import encode_png
 from layton_bench.metrics.base import badness
-from layton_bench.record import IMAGES, SavedImage
+from layton_bench.records.record import IMAGES, SavedImage
 
 if TYPE_CHECKING:
     from torch import Tensor

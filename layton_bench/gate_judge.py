@@ -25,15 +25,15 @@ from layton_bench.compare import compare, to_markdown
 from layton_bench.errors import NotComparableError, UserError
 from layton_bench.gate_file import Bounds, Gate, NotWorse, Throughput
 from layton_bench.pairing import check_comparable, paired_table, paired_values
-from layton_bench.record import read_record
-from layton_bench.results import StoredRun
+from layton_bench.records.record import read_record
+from layton_bench.records.results import StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
     from layton_bench.metrics.base import Direction
-    from layton_bench.record import MetricResult
+    from layton_bench.records.record import MetricResult
 
 _NEW_BASELINE = "Make a new one: pytest --layton-bench-update-baselines."
 HEADINGS = ("metric", "wanted", "baseline", "now", "loss, lower bound", "verdict")

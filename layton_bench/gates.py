@@ -25,7 +25,7 @@ import pytest
 
 if TYPE_CHECKING:
     from layton_bench.gate_file import Gate
-    from layton_bench.results import StoredRun
+    from layton_bench.records.results import StoredRun
 
 SUFFIX = ".gates.toml"
 SECTION = "layton-bench baseline"

@@ -19,8 +19,8 @@ from layton_bench.metrics.geneval_metrics import DEMANDS, FAMILY
 from layton_bench.metrics.geneval_summary import ImageResult
 from layton_bench.models.base import LoadContext, ModelCard, ModelSpec, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select
-from layton_bench.record import read_samples
-from layton_bench.results import StoredRun, safe_name
+from layton_bench.records.record import read_samples
+from layton_bench.records.results import StoredRun, safe_name
 from layton_bench.run import Outcome, execute
 from layton_bench.types import Failure, ImageBatch, Item, Prompt, ScoredBatch
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from layton_bench.errors import UserError
-from layton_bench.markdown import code, escape, table
 from layton_bench.metrics.base import Direction, badness
 from layton_bench.ranks import rank_column, rank_note
-from layton_bench.record import MetricResult, RunRecord
+from layton_bench.records.markdown import code, escape, table
+from layton_bench.records.record import MetricResult, RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd

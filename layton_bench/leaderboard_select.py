@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from layton_bench.errors import UnknownNameError, UserError
-from layton_bench.record import RunRecord
+from layton_bench.records.record import RunRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

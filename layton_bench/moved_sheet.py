@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layton_bench.compare import Comparison
-from layton_bench.contact_sheet import TileRow, difference_map, tile_sheet
-from layton_bench.kept_pictures import read_picture
 from layton_bench.leaderboard import display_name
-from layton_bench.record import SavedImage, output_error
-from layton_bench.results import StoredRun
+from layton_bench.records.pictures import read_picture
+from layton_bench.records.record import SavedImage, output_error
+from layton_bench.records.results import StoredRun
+from layton_bench.records.tiles import TileRow, difference_map, tile_sheet
 
 if TYPE_CHECKING:
     from PIL import Image

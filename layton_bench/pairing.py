@@ -18,8 +18,8 @@ import numpy as np
 
 from layton_bench.errors import NotComparableError
 from layton_bench.metrics.base import influence_column
-from layton_bench.record import MetricResult, RunRecord, read_samples
-from layton_bench.results import StoredRun
+from layton_bench.records.record import MetricResult, RunRecord, read_samples
+from layton_bench.records.results import StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd

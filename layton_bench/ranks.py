@@ -15,7 +15,7 @@ from layton_bench.metrics.base import badness
 
 if TYPE_CHECKING:
     from layton_bench.leaderboard import Board, Column
-    from layton_bench.record import RunRecord
+    from layton_bench.records.record import RunRecord
 
 
 def ranks(board: Board, column: Column) -> list[int | None]:

@@ -45,9 +45,8 @@ from layton_bench.models import base as models
 from layton_bench.models.base import LoadContext, ModelSpec, OptionValue, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select, with_prompts
 from layton_bench.plugin_manager import Plugins
-from layton_bench.record import DataInfo, ModelInfo, Throughput
-from layton_bench.resolve import parse_options, resolve_model
-from layton_bench.results import (
+from layton_bench.records.record import DataInfo, ModelInfo, Throughput
+from layton_bench.records.results import (
     StoredRun,
     check_writable,
     copy_images,
@@ -55,6 +54,7 @@ from layton_bench.results import (
     run_key,
     store,
 )
+from layton_bench.resolve import parse_options, resolve_model
 from layton_bench.seeds import sample_seed
 from layton_bench.timing import allocated_device_mib
 from layton_bench.types import Failure, ImageBatch, Item

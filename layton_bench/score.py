@@ -18,7 +18,7 @@ from layton_bench.machine.progress import Reporter, Silent
 from layton_bench.models.base import LoadContext, ModelCard, ModelSpec, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select
 from layton_bench.plugin_manager import Plugins
-from layton_bench.results import safe_name
+from layton_bench.records.results import safe_name
 from layton_bench.run import Outcome, execute
 from layton_bench.suite import Suite
 from layton_bench.types import Failure, ImageBatch, Item, ScoredBatch

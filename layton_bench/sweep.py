@@ -11,7 +11,7 @@ from layton_bench.errors import UserError
 from layton_bench.machine.progress import Reporter
 from layton_bench.plan import RunOptions
 from layton_bench.plugin_manager import Plugins
-from layton_bench.record import RunRecord, output_error
+from layton_bench.records.record import RunRecord, output_error
 from layton_bench.run import Outcome, run
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> Bench:
     """The command line over a data root of its own, run in the test's own folder."""
     from layton_bench.cli import console, invoke
-    from layton_bench.results import stored_runs
+    from layton_bench.records.results import stored_runs
 
     monkeypatch.chdir(tmp_path)
     for one in (console.out, console.err):

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from layton_bench.record import RunRecord
+    from layton_bench.records.record import RunRecord
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from layton_bench.compare import compare as compare_runs
 from layton_bench.errors import NotComparableError
 from layton_bench.leaderboard import json_value
 from layton_bench.moved_sheet import write_moved_sheet
-from layton_bench.results import StoredRun, find_run
+from layton_bench.records.results import StoredRun, find_run
 
 REGRESSION, NOT_COMPARABLE = 1, 3
 

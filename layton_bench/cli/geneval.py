@@ -27,7 +27,7 @@ from layton_bench.metrics.geneval_summary import (
     summarise,
 )
 from layton_bench.plan import RunOptions
-from layton_bench.results import find_run
+from layton_bench.records.results import find_run
 
 _log = logging.getLogger(__name__)
 

@@ -27,13 +27,19 @@ from layton_bench.cli.options import (
     Settings,
     Strict,
 )
-from layton_bench.describe import left_out
 from layton_bench.errors import UserError
 from layton_bench.leaderboard import boards, to_markdown
 from layton_bench.machine.devices import parse_batch_size
 from layton_bench.plan import RunOptions
-from layton_bench.record import RunRecord, output_error
-from layton_bench.results import StorageError, StoredRun, latest, safe_name, stored_runs
+from layton_bench.records.describe import left_out
+from layton_bench.records.record import RunRecord, output_error
+from layton_bench.records.results import (
+    StorageError,
+    StoredRun,
+    latest,
+    safe_name,
+    stored_runs,
+)
 from layton_bench.run import Outcome, execute, make_plan
 
 _log = logging.getLogger(__name__)

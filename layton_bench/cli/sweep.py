@@ -23,7 +23,7 @@ from layton_bench.cli.run import say
 from layton_bench.leaderboard import boards
 from layton_bench.machine.devices import parse_batch_size
 from layton_bench.plan import RunOptions
-from layton_bench.results import model_folder
+from layton_bench.records.results import model_folder
 from layton_bench.sweep import draw_curves, table
 from layton_bench.sweep import sweep as sweep_model
 

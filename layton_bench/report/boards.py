@@ -20,7 +20,7 @@ from layton_bench.leaderboard import (
 )
 from layton_bench.ranks import rank_column, rank_note
 from layton_bench.rate_distortion import quality_columns, rate_table
-from layton_bench.record import RunRecord
+from layton_bench.records.record import RunRecord
 from layton_bench.report.plots import (
     Bars,
     Measured,

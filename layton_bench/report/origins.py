@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from layton_bench.describe import left_out, speed
 from layton_bench.leaderboard import display_name, marks
-from layton_bench.record import RunRecord
+from layton_bench.records.describe import left_out, speed
+from layton_bench.records.record import RunRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import torch
 from layton_bench.machine.provenance import Provenance
 from layton_bench.metrics.base import MetricSpec, PerSampleMetric
 from layton_bench.models.base import ModelCard, ModelSpec
-from layton_bench.record import (
+from layton_bench.records.record import (
     Completeness,
     DataInfo,
     MetricResult,

@@ -9,8 +9,8 @@ import pandas as pd
 from fakes import record, result
 from PIL import Image
 
-from layton_bench.record import IMAGES, RunRecord, SavedImage
-from layton_bench.results import store
+from layton_bench.records.record import IMAGES, RunRecord, SavedImage
+from layton_bench.records.results import store
 
 EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}</script><img src=x onerror=alert(2)>"
 KEYS = ("a", f"../../{EVIL}", "c")

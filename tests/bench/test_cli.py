@@ -19,8 +19,8 @@ from lab import Bench, Lab, Site
 from layton_bench import cli
 from layton_bench.cli import console
 from layton_bench.plugin_manager import Plugins
-from layton_bench.record import RunRecord
-from layton_bench.results import stored_runs
+from layton_bench.records.record import RunRecord
+from layton_bench.records.results import stored_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTS = ("suites", "models", "metrics", "plugins", "datasets", "protocols", "backbones", "runs")

@@ -10,12 +10,12 @@ import pytest
 from fakes import record, result
 from PIL import Image, ImageDraw, ImageFont
 
-from layton_bench import contact_sheet as sheets
-from layton_bench.contact_sheet import ERROR_CEILING, TILE_PX, SheetRow, contact_sheet
 from layton_bench.errors import UserError
-from layton_bench.record import IMAGES, SavedImage, write_record
-from layton_bench.results import StoredRun
-from layton_bench.sheet import write_contact_sheet
+from layton_bench.records import tiles as sheets
+from layton_bench.records.record import IMAGES, SavedImage, write_record
+from layton_bench.records.results import StoredRun
+from layton_bench.records.sheet import write_contact_sheet
+from layton_bench.records.tiles import ERROR_CEILING, TILE_PX, SheetRow, contact_sheet
 
 GAP, LINE = 8, 22
 FIRST_ROW = LINE + 2 * LINE + LINE  # under title, headings, scale and caption
@@ -139,7 +139,7 @@ def test_the_sheet_of_a_run_has_its_worst_on_the_left_and_best_on_the_right(tmp_
 def test_captions_give_rank_key_and_values(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "layton_bench.sheet.contact_sheet",
+        "layton_bench.records.sheet.contact_sheet",
         lambda strips, title: seen.append((strips, title)) or flat(0, 8),
     )
     write_contact_sheet(stored(tmp_path))

@@ -16,7 +16,7 @@ from layton_bench.errors import UserError
 from layton_bench.gate_file import Gate, NotWorse, Throughput, read_gates
 from layton_bench.gate_judge import _throughput, judge, lower_bound, sample_losses
 from layton_bench.pairing import paired_values
-from layton_bench.results import stored_runs
+from layton_bench.records.results import stored_runs
 
 if TYPE_CHECKING:
     from lab import Lab

@@ -8,11 +8,11 @@ import torch
 from fakes import record
 from lab import Lab
 
-from layton_bench.describe import describe
 from layton_bench.generation_speed import measure_throughput
 from layton_bench.machine.clock import StageClock
 from layton_bench.models.base import CallCost
-from layton_bench.record import RunRecord, Throughput
+from layton_bench.records.describe import describe
+from layton_bench.records.record import RunRecord, Throughput
 from layton_bench.report.boards import seconds_per_image
 from layton_bench.report.origins import view_origin
 from layton_bench.types import Prompt

@@ -17,7 +17,7 @@ from test_backbone_inception import _bare, reference_network
 from test_prompt import reference_cosines
 
 from layton_bench.metrics.backbones import inception
-from layton_bench.record import RunRecord
+from layton_bench.records.record import RunRecord
 from layton_bench.seeds import sample_seed
 from layton_bench.weights.store import WeightsEntry, WeightsFile, WeightsStore
 

@@ -18,7 +18,7 @@ from layton_bench.leaderboard import (
     to_frame,
     to_markdown,
 )
-from layton_bench.record import RunRecord
+from layton_bench.records.record import RunRecord
 from layton_bench.types import Failure
 
 FID = {"label": "rFID", "direction": "lower", "unit": "", "signature": "rfid|n:10|v1"}

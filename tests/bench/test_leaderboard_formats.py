@@ -13,7 +13,7 @@ from layton_bench.leaderboard_select import Selection, select
 from layton_bench.pareto import on_front
 from layton_bench.ranks import rank_column, rank_note, ranks
 from layton_bench.rate_distortion import rate_markdown, rate_rows, rate_table
-from layton_bench.record import RunRecord
+from layton_bench.records.record import RunRecord
 from layton_bench.reported import Reported
 
 

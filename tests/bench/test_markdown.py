@@ -1,6 +1,6 @@
 import pytest
 
-from layton_bench.markdown import code, escape, table
+from layton_bench.records.markdown import code, escape, table
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from fakes import record, result
 from jsonschema import Draft202012Validator
 
 from layton_bench.errors import UserError
-from layton_bench.record import (
+from layton_bench.records.record import (
     RECORD,
     SAMPLES,
     RunRecord,

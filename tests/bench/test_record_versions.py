@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from layton_bench.errors import UserError
-from layton_bench.record import RECORD, read_record, read_samples
-from layton_bench.record_versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
+from layton_bench.records.record import RECORD, read_record, read_samples
+from layton_bench.records.versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
 
 # written when 1 was the current version
 V1 = Path(__file__).parents[1] / "golden" / "records" / "v1"

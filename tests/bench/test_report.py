@@ -9,7 +9,7 @@ from PIL import Image
 from report_site import EVIL, KEYS, add_run, hostile_results
 
 from layton_bench.errors import UserError
-from layton_bench.record import IMAGES
+from layton_bench.records.record import IMAGES
 from layton_bench.report import build_report
 from layton_bench.report.build import MARKER
 
@@ -210,7 +210,7 @@ def test_a_records_file_names_reach_nothing_outside_its_folder(tmp_path: Path) -
 
 def _rewrite(path: Path, text: str) -> None:
     """Write a changed record with a digest that fits, as one who means harm would."""
-    from layton_bench.record import _digest
+    from layton_bench.records.record import _digest
 
     raw = json.loads(text)
     raw["digest"] = _digest(raw)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layton_bench.errors import UserError
-from layton_bench.record import RECORD, RunRecord
-from layton_bench.results import (
+from layton_bench.records.record import RECORD, RunRecord
+from layton_bench.records.results import (
     StorageError,
     StoredRun,
     check_writable,

@@ -9,7 +9,7 @@ from lab import Bench, Outcome, file_bytes, picture
 from PIL import Image
 
 from layton_bench.datasets.protocols import canonical
-from layton_bench.results import stored_runs
+from layton_bench.records.results import stored_runs
 
 
 def darker(image: Image.Image, levels: int) -> Image.Image:

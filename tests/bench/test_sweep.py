@@ -9,7 +9,7 @@ from lab import Lab
 from PIL import Image
 
 from layton_bench.errors import UserError
-from layton_bench.results import stored_runs
+from layton_bench.records.results import stored_runs
 from layton_bench.sweep import combinations
 
 

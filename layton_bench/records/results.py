@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layton_bench.errors import UserError
-from layton_bench.record import (
+from layton_bench.records.record import (
     IMAGES,
     RECORD,
     RunRecord,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layton_bench.leaderboard import ARROWS, display_name, format_value, marks
 from layton_bench.metrics.base import badness, influence_column
-from layton_bench.record import MetricResult, RunRecord
+from layton_bench.records.record import MetricResult, RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,7 +23,7 @@ from layton_bench.errors import UserError
 from layton_bench.machine.provenance import Provenance
 from layton_bench.metrics.base import Direction
 from layton_bench.models.base import ModelCard, OptionValue, Stage
-from layton_bench.record_versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
+from layton_bench.records.versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
 from layton_bench.suite import Suite
 from layton_bench.types import Failure
 

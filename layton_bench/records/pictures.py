@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from layton_bench.errors import ImageError
 from layton_bench.images import decode_rgb
-from layton_bench.record import IMAGES
-from layton_bench.results import StoredRun
+from layton_bench.records.record import IMAGES
+from layton_bench.records.results import StoredRun
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layton_bench.contact_sheet import SheetRow, contact_sheet
 from layton_bench.errors import UserError
-from layton_bench.kept_pictures import read_picture
 from layton_bench.leaderboard import display_name
-from layton_bench.record import IMAGES, RunRecord, SavedImage, output_error, read_samples
-from layton_bench.results import StoredRun
+from layton_bench.records.pictures import read_picture
+from layton_bench.records.record import (
+    IMAGES,
+    RunRecord,
+    SavedImage,
+    output_error,
+    read_samples,
+)
+from layton_bench.records.results import StoredRun
+from layton_bench.records.tiles import SheetRow, contact_sheet
 
 if TYPE_CHECKING:
     import pandas as pd
