@@ -10,9 +10,9 @@ import time
 
 import numpy as np
 
-from layton_bench.scenes import draw_sample
-from layton_bench.scenes.folders import encode
-from layton_bench.scenes.judge import judge_image
+from layton_bench.tasks.scenes import draw_sample
+from layton_bench.tasks.scenes.folders import encode
+from layton_bench.tasks.scenes.judge import judge_image
 
 
 def best(work, things, rounds):

@@ -25,9 +25,9 @@ from layton.shipped import find_folder
 from layton.training.hard_negatives import HardNegativesRecipe, hard_negatives, neighbours
 from layton.words import load_words
 from layton_bench.images import to_signed
-from layton_bench.metrics.geneval import COLORS
-from layton_bench.scenes import draw_sample, sample_caption
-from layton_bench.scenes.layout import STYLES
+from layton_bench.tasks.geneval.judge import COLORS
+from layton_bench.tasks.scenes import draw_sample, sample_caption
+from layton_bench.tasks.scenes.layout import STYLES
 
 BATCH = 16
 FALSE = {

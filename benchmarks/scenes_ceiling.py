@@ -15,14 +15,14 @@ from collections import defaultdict
 import numpy as np
 
 from layton_bench.images import to_uint8
-from layton_bench.metrics.geneval import TASKS
 from layton_bench.plugin_manager import Plugins
 from layton_bench.resolve import find_model, parse_options
 from layton_bench.run import load_model
-from layton_bench.scenes.generators import SIZE_PX, SceneGenerator, as_asked
-from layton_bench.scenes.judge import judge_image
-from layton_bench.scenes.layout import STYLES
-from layton_bench.scenes.prompt_set import suite_prompts
+from layton_bench.tasks.geneval.judge import TASKS
+from layton_bench.tasks.scenes.generators import SIZE_PX, SceneGenerator, as_asked
+from layton_bench.tasks.scenes.judge import judge_image
+from layton_bench.tasks.scenes.layout import STYLES
+from layton_bench.tasks.scenes.prompt_set import suite_prompts
 from layton_bench.types import Prompt
 
 

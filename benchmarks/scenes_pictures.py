@@ -11,7 +11,13 @@ import numpy as np
 from PIL import Image
 
 from layton_bench.generate import grid
-from layton_bench.scenes import SCENE_TASKS, compose, draw_clutter, render, sample_prompts
+from layton_bench.tasks.scenes import (
+    SCENE_TASKS,
+    compose,
+    draw_clutter,
+    render,
+    sample_prompts,
+)
 
 SIZE_PX = 160
 

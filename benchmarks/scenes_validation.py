@@ -18,17 +18,17 @@ from functools import partial
 import numpy as np
 from PIL import Image, ImageFilter
 
-from layton_bench.scenes.draw import render
-from layton_bench.scenes.faults import FAULTS
-from layton_bench.scenes.grammar import (
+from layton_bench.tasks.scenes.draw import render
+from layton_bench.tasks.scenes.faults import FAULTS
+from layton_bench.tasks.scenes.grammar import (
     COLOR_TASKS,
     HELD_OUT_PAIRS,
     SCENE_TASKS,
     TRAIN_PAIRS,
     sample_prompts,
 )
-from layton_bench.scenes.judge import judge_image
-from layton_bench.scenes.layout import compose
+from layton_bench.tasks.scenes.judge import judge_image
+from layton_bench.tasks.scenes.layout import compose
 
 
 def jpeg(image, _rng, quality=75):

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from layton_bench.datasets import catalogue, geneval
+from layton_bench.datasets import catalogue
 from layton_bench.datasets.base import DatasetSpec
 from layton_bench.datasets.protocols import PROTOCOLS, Protocol
 from layton_bench.hookspecs import hookimpl
-from layton_bench.metrics import codes, geneval_metrics, prompt, rate
+from layton_bench.metrics import codes, prompt, rate
 from layton_bench.metrics.backbones import BackboneSpec, clip, dinov2, inception
 from layton_bench.metrics.base import MetricPattern, MetricSpec
 from layton_bench.metrics.pairs import (
@@ -25,7 +25,9 @@ from layton_bench.metrics.pairs import (
 )
 from layton_bench.metrics.sets import frechet, inception_score, kernel, manifold
 from layton_bench.models.base import ModelPattern, ModelSpec
-from layton_bench.scenes import generators, metrics, prompt_set
+from layton_bench.tasks.geneval import metrics as geneval_metrics
+from layton_bench.tasks.geneval import prompts as geneval
+from layton_bench.tasks.scenes import generators, metrics, prompt_set
 from layton_bench.weights import catalogue as weights_table
 from layton_bench.weights.store import WeightsEntry
 

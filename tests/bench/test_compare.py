@@ -19,11 +19,11 @@ from layton_bench.compare import (
 )
 from layton_bench.errors import NotComparableError
 from layton_bench.metrics.base import influence_column
-from layton_bench.metrics.judged import TaskAccuracy
 from layton_bench.metrics.sets import frechet
 from layton_bench.pairing import check_comparable, paired_values
 from layton_bench.records.record import RECORD, SAMPLES
 from layton_bench.records.results import stored_runs
+from layton_bench.tasks.accuracy import TaskAccuracy
 from layton_bench.types import Failure
 
 

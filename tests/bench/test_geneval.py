@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from layton_bench.metrics.geneval import (
+from layton_bench.tasks.geneval.judge import (
     TASKS,
     Clause,
     Instance,

@@ -7,13 +7,8 @@ from geneval_models import save_tiny_clip
 from PIL import Image
 
 from layton_bench.errors import MissingWeightsError
-from layton_bench.metrics.backbones.color_classifier import (
-    ClipColors,
-    Crop,
-    masked_crop,
-    prepared,
-)
-from layton_bench.metrics.geneval import COLORS, Instance
+from layton_bench.tasks.geneval.colors import ClipColors, Crop, masked_crop, prepared
+from layton_bench.tasks.geneval.judge import COLORS, Instance
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +101,7 @@ def test_text_features_are_of_unit_length_and_kept(colors):
 def test_batches_do_not_change_colors(colors, monkeypatch):
     asked = crops(9)
     whole = colors(asked)
-    monkeypatch.setattr("layton_bench.metrics.backbones.color_classifier._BATCH", 2)
+    monkeypatch.setattr("layton_bench.tasks.geneval.colors._BATCH", 2)
     assert colors(asked) == whole
     assert colors([]) == []
 

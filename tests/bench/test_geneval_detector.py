@@ -7,7 +7,7 @@ from geneval_models import tiny_mask2former
 from PIL import Image
 
 from layton_bench.errors import MissingWeightsError
-from layton_bench.metrics.backbones.detector import (
+from layton_bench.tasks.geneval.detector import (
     Mask2FormerDetector,
     best_pairs,
     box_of,

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from layton_bench.datasets.geneval import official_prompts
 from layton_bench.errors import UserError
-from layton_bench.geneval_layout import (
+from layton_bench.tasks.geneval.layout import (
     read_layout,
     sample_name,
     sample_path,
     write_metadata,
     write_sample,
 )
+from layton_bench.tasks.geneval.prompts import official_prompts
 
 
 @pytest.fixture

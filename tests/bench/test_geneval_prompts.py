@@ -7,14 +7,14 @@ from importlib.resources import files
 
 import pytest
 
-from layton_bench.datasets.geneval import (
+from layton_bench.errors import UserError
+from layton_bench.tasks.geneval.prompts import (
     digest,
     object_names,
     official_prompts,
     read_prompts,
     variant_of,
 )
-from layton_bench.errors import UserError
 
 OFFICIAL = files("layton_bench") / "suites" / "geneval" / "evaluation_metadata.jsonl"
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from geneval_models import save_tiny_clip, tiny_mask2former
 
-from layton_bench.datasets.geneval import digest, official_prompts
-from layton_bench.geneval_layout import sample_path, write_metadata, write_sample
-from layton_bench.metrics.geneval import COLORS, TASKS, Clause, Instance, ScenePrompt
-from layton_bench.metrics.geneval_metrics import DEMANDS, GenevalJudge, demands_of
-from layton_bench.metrics.geneval_summary import read_results, results_text, summarise
+from layton_bench.tasks.geneval.judge import COLORS, TASKS, Clause, Instance, ScenePrompt
+from layton_bench.tasks.geneval.layout import sample_path, write_metadata, write_sample
+from layton_bench.tasks.geneval.metrics import DEMANDS, GenevalJudge, demands_of
+from layton_bench.tasks.geneval.prompts import digest, official_prompts
+from layton_bench.tasks.geneval.scores import read_results, results_text, summarise
 from layton_bench.types import Prompt, ScoredBatch
 
 PROMPT_NUMBERS = (0, 90, 200)
@@ -31,7 +31,7 @@ def networks(tmp_path_factory):
 @pytest.fixture
 def installed(networks, bench, tmp_path, monkeypatch):
     """The tiny networks, installed as a user would, and run on small inputs to save time."""
-    monkeypatch.setattr("layton_bench.metrics.backbones.detector.resized", lambda *_: (96, 96))
+    monkeypatch.setattr("layton_bench.tasks.geneval.detector.resized", lambda *_: (96, 96))
     monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(tmp_path / "weights"))
     for name, folder in networks.items():
         assert bench("weights", "add", name, folder).code == 0
@@ -171,7 +171,7 @@ def test_without_the_detector_a_generator_does_not_even_begin(bench, tmp_path, m
         raise AssertionError("drawn for nothing")
 
     monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(tmp_path / "none"))
-    monkeypatch.setattr("layton_bench.scenes.generators.SceneGenerator.generate", never)
+    monkeypatch.setattr("layton_bench.tasks.scenes.generators.SceneGenerator.generate", never)
     done = bench("run", "--suite", "geneval", "--model", "scenes-random", "--limit", "2")
     assert done.code == 2
     assert "none of its metrics can be computed here" in done.err

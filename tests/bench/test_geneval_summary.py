@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from layton_bench.datasets.geneval import official_prompts
 from layton_bench.errors import UserError
 from layton_bench.intervals import wilson
-from layton_bench.metrics.geneval import Instance, Judgement
-from layton_bench.metrics.geneval_summary import (
+from layton_bench.tasks.geneval.judge import Instance, Judgement
+from layton_bench.tasks.geneval.prompts import official_prompts
+from layton_bench.tasks.geneval.scores import (
     ImageResult,
     clustered_wilson,
     completeness,

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from layton_bench.metrics.base import Explains
-from layton_bench.metrics.geneval_summary import clustered_wilson
-from layton_bench.metrics.judged import TaskAccuracy, Verdict
+from layton_bench.tasks.accuracy import TaskAccuracy, Verdict
+from layton_bench.tasks.geneval.scores import clustered_wilson
 from layton_bench.types import ScoredBatch
 
 # key → (task, correct): prompts a and b of colors, c of counting

@@ -4,27 +4,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from layton_bench.metrics.geneval import Clause, ScenePrompt, relations
-from layton_bench.scenes.background import (
+from layton_bench.tasks.geneval.judge import Clause, ScenePrompt, relations
+from layton_bench.tasks.scenes.background import (
     KINDS,
     SWATCHES,
     Background,
     paint,
     sample_background,
 )
-from layton_bench.scenes.clutter import draw_clutter
-from layton_bench.scenes.draw import coverage, render
-from layton_bench.scenes.grammar import (
+from layton_bench.tasks.scenes.clutter import draw_clutter
+from layton_bench.tasks.scenes.draw import coverage, render
+from layton_bench.tasks.scenes.grammar import (
     HELD_OUT_PAIRS,
     SCENE_TASKS,
     TRAIN_PAIRS,
     parse,
     sample_prompts,
 )
-from layton_bench.scenes.judge import judge_image
-from layton_bench.scenes.layout import QUARTERED, REGULAR, VARIED, Scene, Thing, compose
-from layton_bench.scenes.palette import ANCHORS, color_map, oklab, srgb
-from layton_bench.scenes.shapes import SHAPES, outline
+from layton_bench.tasks.scenes.judge import judge_image
+from layton_bench.tasks.scenes.layout import QUARTERED, REGULAR, VARIED, Scene, Thing, compose
+from layton_bench.tasks.scenes.palette import ANCHORS, color_map, oklab, srgb
+from layton_bench.tasks.scenes.shapes import SHAPES, outline
 
 GREY = Background(kind="plain", colors=((0.7, 0.0, 0.0), (0.7, 0.0, 0.0)))
 

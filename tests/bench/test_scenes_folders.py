@@ -10,9 +10,15 @@ import pytest
 from PIL import Image
 
 from layton_bench.errors import UserError
-from layton_bench.metrics.geneval import ScenePrompt
-from layton_bench.scenes import HELD_OUT_PAIRS, TRAIN_PAIRS, SceneStyle, write_folder, write_shards
-from layton_bench.scenes.judge import judge_image
+from layton_bench.tasks.geneval.judge import ScenePrompt
+from layton_bench.tasks.scenes import (
+    HELD_OUT_PAIRS,
+    TRAIN_PAIRS,
+    SceneStyle,
+    write_folder,
+    write_shards,
+)
+from layton_bench.tasks.scenes.judge import judge_image
 
 
 def rows(metadata):

@@ -6,8 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from layton_bench.metrics.geneval import COLORS, TASKS
-from layton_bench.scenes.grammar import (
+from layton_bench.tasks.geneval.judge import COLORS, TASKS
+from layton_bench.tasks.scenes.grammar import (
     COLOR_TASKS,
     HELD_OUT_PAIRS,
     SCENE_TASKS,
@@ -15,7 +15,7 @@ from layton_bench.scenes.grammar import (
     sample_caption,
     sample_prompts,
 )
-from layton_bench.scenes.shapes import SHAPES
+from layton_bench.tasks.scenes.shapes import SHAPES
 
 
 def pairs_named(prompt):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from layton_bench.metrics.geneval import Clause, ScenePrompt
-from layton_bench.scenes.draw import render
-from layton_bench.scenes.faults import FAULTS
-from layton_bench.scenes.grammar import SCENE_TASKS, sample_prompts
-from layton_bench.scenes.judge import detect, judge_image
-from layton_bench.scenes.layout import compose
+from layton_bench.tasks.geneval.judge import Clause, ScenePrompt
+from layton_bench.tasks.scenes.draw import render
+from layton_bench.tasks.scenes.faults import FAULTS
+from layton_bench.tasks.scenes.grammar import SCENE_TASKS, sample_prompts
+from layton_bench.tasks.scenes.judge import detect, judge_image
+from layton_bench.tasks.scenes.layout import compose
 
 NUM_PROMPTS = 12
 

@@ -9,19 +9,19 @@ import pytest
 import torch
 
 from layton_bench.errors import UserError
-from layton_bench.metrics.geneval import TASKS
 from layton_bench.models.base import LoadContext
-from layton_bench.scenes.generators import SPECS
-from layton_bench.scenes.grammar import (
+from layton_bench.tasks.geneval.judge import TASKS
+from layton_bench.tasks.scenes.generators import SPECS
+from layton_bench.tasks.scenes.grammar import (
     HELD_OUT_PAIRS,
     SCENE_TASKS,
     TRAIN_PAIRS,
     parse,
     sample_prompts,
 )
-from layton_bench.scenes.judge import judge_image
-from layton_bench.scenes.metrics import judge_batch
-from layton_bench.scenes.prompt_set import (
+from layton_bench.tasks.scenes.judge import judge_image
+from layton_bench.tasks.scenes.metrics import judge_batch
+from layton_bench.tasks.scenes.prompt_set import (
     HELD_OUT_TASKS,
     open_prompts,
     open_shuffled,

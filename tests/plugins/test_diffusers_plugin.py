@@ -580,7 +580,7 @@ def quick(monkeypatch):
 
 def test_geneval_from_a_pipeline_to_verdicts(bench, quick, folders, tmp_path, monkeypatch):
     """Everything of the real path but the weights: pipeline, detector, CLIP and processors."""
-    monkeypatch.setattr("layton_bench.metrics.backbones.detector.resized", lambda *_: (96, 96))
+    monkeypatch.setattr("layton_bench.tasks.geneval.detector.resized", lambda *_: (96, 96))
     monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(tmp_path / "weights"))
     for name, make in (
         ("mask2former-swin-s-coco", lambda folder: tiny_mask2former().save_pretrained(folder)),

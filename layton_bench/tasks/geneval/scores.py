@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from layton_bench.datasets.geneval import IMAGES_PER_PROMPT, demand, first_problem
 from layton_bench.errors import MissingDataError, UserError
 from layton_bench.intervals import wilson
-from layton_bench.metrics.geneval import Judgement, ScenePrompt
+from layton_bench.tasks.geneval.judge import Judgement, ScenePrompt
+from layton_bench.tasks.geneval.prompts import IMAGES_PER_PROMPT, demand, first_problem
 
 if TYPE_CHECKING:
     from pathlib import Path

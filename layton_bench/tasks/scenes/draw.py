@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-from layton_bench.scenes.background import paint
-from layton_bench.scenes.palette import ANCHORS, oklab, srgb
+from layton_bench.tasks.scenes.background import paint
+from layton_bench.tasks.scenes.palette import ANCHORS, oklab, srgb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layton_bench.scenes.layout import Scene, Thing
+    from layton_bench.tasks.scenes.layout import Scene, Thing
 
 # Each pixel of an edge averages this many samples squared.
 _OVERSAMPLING: Final = 8

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from layton_bench.metrics.geneval_summary import mean_of_tasks, task_score
+from layton_bench.tasks.geneval.scores import mean_of_tasks, task_score
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:

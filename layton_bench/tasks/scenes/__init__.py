@@ -8,17 +8,25 @@ disk. docs/scenes.md shows pictures and how the judge was validated. The judge i
 own module, since it takes scipy along.
 """
 
-from layton_bench.scenes.clutter import draw_clutter
-from layton_bench.scenes.draw import render
-from layton_bench.scenes.folders import draw_sample, write_folder, write_shards
-from layton_bench.scenes.grammar import (
+from layton_bench.tasks.scenes.clutter import draw_clutter
+from layton_bench.tasks.scenes.draw import render
+from layton_bench.tasks.scenes.folders import draw_sample, write_folder, write_shards
+from layton_bench.tasks.scenes.grammar import (
     HELD_OUT_PAIRS,
     SCENE_TASKS,
     TRAIN_PAIRS,
     sample_caption,
     sample_prompts,
 )
-from layton_bench.scenes.layout import QUARTERED, REGULAR, VARIED, Scene, SceneStyle, Thing, compose
+from layton_bench.tasks.scenes.layout import (
+    QUARTERED,
+    REGULAR,
+    VARIED,
+    Scene,
+    SceneStyle,
+    Thing,
+    compose,
+)
 
 __all__ = [
     "HELD_OUT_PAIRS",

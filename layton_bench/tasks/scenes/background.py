@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import numpy as np
 from PIL import Image
 
-from layton_bench.scenes.chance import pick
-from layton_bench.scenes.palette import BACKGROUND_CHROMA, BACKGROUND_LIGHTNESS, srgb
+from layton_bench.tasks.scenes.chance import pick
+from layton_bench.tasks.scenes.palette import BACKGROUND_CHROMA, BACKGROUND_LIGHTNESS, srgb
 
 if TYPE_CHECKING:
     from numpy.random import Generator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from layton_bench.datasets.base import DatasetSpec
 from layton_bench.datasets.prompts import PromptDataset
-from layton_bench.scenes.grammar import (
+from layton_bench.tasks.scenes.grammar import (
     COLOR_TASKS,
     HELD_OUT_PAIRS,
     SCENE_TASKS,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from layton_bench.metrics.geneval import ScenePrompt
+    from layton_bench.tasks.geneval.judge import ScenePrompt
 
 NAME: Final = "scenes-prompts"
 SHUFFLED: Final = "scenes-prompts-shuffled"

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from layton_bench.datasets.geneval import IMAGES_PER_PROMPT, parse_prompts
 from layton_bench.errors import MissingDataError, UserError
 from layton_bench.generate import Picture
 from layton_bench.seeds import sample_seed
+from layton_bench.tasks.geneval.prompts import IMAGES_PER_PROMPT, parse_prompts
 from layton_bench.types import Failure, Prompt
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from layton_bench.metrics.geneval import ScenePrompt
+    from layton_bench.tasks.geneval.judge import ScenePrompt
 
 METADATA = "metadata.jsonl"
 SAMPLES = "samples"

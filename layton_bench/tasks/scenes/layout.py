@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from layton_bench.metrics.geneval import Clause, Color, ScenePrompt, relations
-from layton_bench.scenes.background import KINDS, Background, Ground, sample_background
-from layton_bench.scenes.chance import pick
-from layton_bench.scenes.grammar import TRAIN_PAIRS, Pair
-from layton_bench.scenes.shapes import SHAPES, Shape, outline
+from layton_bench.tasks.geneval.judge import Clause, Color, ScenePrompt, relations
+from layton_bench.tasks.scenes.background import KINDS, Background, Ground, sample_background
+from layton_bench.tasks.scenes.chance import pick
+from layton_bench.tasks.scenes.grammar import TRAIN_PAIRS, Pair
+from layton_bench.tasks.scenes.shapes import SHAPES, Shape, outline
 
 if TYPE_CHECKING:
     from numpy.random import Generator

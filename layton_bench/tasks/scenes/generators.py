@@ -10,14 +10,14 @@ import numpy as np
 
 from layton_bench.errors import UserError
 from layton_bench.models.base import LoadContext, ModelCard, ModelSpec
-from layton_bench.scenes.draw import render
-from layton_bench.scenes.grammar import parse, sample_caption
-from layton_bench.scenes.layout import VARIED, SceneStyle, compose
+from layton_bench.tasks.scenes.draw import render
+from layton_bench.tasks.scenes.grammar import parse, sample_caption
+from layton_bench.tasks.scenes.layout import VARIED, SceneStyle, compose
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from layton_bench.metrics.geneval import ScenePrompt
+    from layton_bench.tasks.geneval.judge import ScenePrompt
     from layton_bench.types import Prompt
 
 SIZE_PX: Final = 256

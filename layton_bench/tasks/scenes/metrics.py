@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from layton_bench.errors import UserError
 from layton_bench.metrics.base import MetricContext, MetricSpec
-from layton_bench.metrics.geneval import TASKS
-from layton_bench.metrics.geneval_metrics import verdict
-from layton_bench.metrics.judged import TaskAccuracy, Verdict
-from layton_bench.scenes.grammar import SCENE_TASKS
-from layton_bench.scenes.prompt_set import HELD_OUT_TASKS, suite_prompts
+from layton_bench.tasks.accuracy import TaskAccuracy, Verdict
+from layton_bench.tasks.geneval.judge import TASKS
+from layton_bench.tasks.geneval.metrics import verdict
+from layton_bench.tasks.scenes.grammar import SCENE_TASKS
+from layton_bench.tasks.scenes.prompt_set import HELD_OUT_TASKS, suite_prompts
 
 if TYPE_CHECKING:
     from layton_bench.types import ScoredBatch
@@ -23,7 +23,7 @@ JUDGE_VERSION: Final = 1
 
 def judge_batch(batch: ScoredBatch) -> list[Verdict]:
     """A verdict on each picture of the suite scenes-gen; raises UserError for other samples."""
-    from layton_bench.scenes.judge import judge_image
+    from layton_bench.tasks.scenes.judge import judge_image
 
     prompts = suite_prompts()
     verdicts = []

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from layton_bench.datasets.geneval import object_names, official_prompts
 from layton_bench.errors import UserError
 from layton_bench.metrics.base import MetricContext, MetricSpec
-from layton_bench.metrics.geneval import (
+from layton_bench.tasks.accuracy import TaskAccuracy, Verdict
+from layton_bench.tasks.geneval.judge import (
     TASKS,
     Instance,
     Judgement,
@@ -22,15 +22,15 @@ from layton_bench.metrics.geneval import (
     ScenePrompt,
     judge,
 )
-from layton_bench.metrics.geneval_summary import image_result
-from layton_bench.metrics.judged import TaskAccuracy, Verdict
+from layton_bench.tasks.geneval.prompts import object_names, official_prompts
+from layton_bench.tasks.geneval.scores import image_result
 from layton_bench.weights.store import WeightsEntry, hub_file
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from layton_bench.metrics.backbones.color_classifier import Crop
+    from layton_bench.tasks.geneval.colors import Crop
     from layton_bench.types import ScoredBatch
 
 FAMILY: Final = "geneval"
@@ -89,7 +89,7 @@ class GenevalJudge:
         Which objects' colours are asked does not depend on the colours, so judging once with no
         answers finds them.
         """
-        from layton_bench.metrics.backbones.color_classifier import Crop, masked_crop
+        from layton_bench.tasks.geneval.colors import Crop, masked_crop
 
         crops: dict[int, Crop] = {}
         for image, prompt, detections in zip(images, prompts, found, strict=True):
@@ -147,8 +147,8 @@ def verdict(
 
 def _load(context: MetricContext) -> GenevalJudge:
     """The judge with its two networks; loaded once a run, however many metrics use it."""
-    from layton_bench.metrics.backbones.color_classifier import ClipColors
-    from layton_bench.metrics.backbones.detector import Mask2FormerDetector
+    from layton_bench.tasks.geneval.colors import ClipColors
+    from layton_bench.tasks.geneval.detector import Mask2FormerDetector
 
     def load() -> GenevalJudge:
         return GenevalJudge(

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import numpy as np
 
 from layton_bench.errors import UserError
-from layton_bench.metrics.geneval import COLORS, Clause, Color, Relation, ScenePrompt
-from layton_bench.scenes.chance import pick
-from layton_bench.scenes.shapes import SHAPES, Shape
+from layton_bench.tasks.geneval.judge import COLORS, Clause, Color, Relation, ScenePrompt
+from layton_bench.tasks.scenes.chance import pick
+from layton_bench.tasks.scenes.shapes import SHAPES, Shape
 
 if TYPE_CHECKING:
     from numpy.random import Generator

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
-from layton_bench.metrics.geneval import (
+from layton_bench.tasks.geneval.judge import (
     COLORS,
     Color,
     Instance,
@@ -25,9 +25,9 @@ from layton_bench.metrics.geneval import (
     ScenePrompt,
     judge,
 )
-from layton_bench.scenes.draw import coverage
-from layton_bench.scenes.palette import color_map
-from layton_bench.scenes.shapes import SHAPES, Shape, outline
+from layton_bench.tasks.scenes.draw import coverage
+from layton_bench.tasks.scenes.palette import color_map
+from layton_bench.tasks.scenes.shapes import SHAPES, Shape, outline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,23 +23,23 @@ import numpy as np
 from PIL import Image
 
 from layton_bench.errors import UserError
-from layton_bench.scenes.clutter import draw_clutter
-from layton_bench.scenes.draw import render
-from layton_bench.scenes.grammar import (
+from layton_bench.tasks.scenes.clutter import draw_clutter
+from layton_bench.tasks.scenes.draw import render
+from layton_bench.tasks.scenes.grammar import (
     SCENE_TASKS,
     TRAIN_PAIRS,
     Pair,
     SceneTask,
     sample_caption,
 )
-from layton_bench.scenes.layout import VARIED, SceneStyle, compose
+from layton_bench.tasks.scenes.layout import VARIED, SceneStyle, compose
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from layton_bench.metrics.geneval import ScenePrompt
+    from layton_bench.tasks.geneval.judge import ScenePrompt
 
 Content = Literal["captioned", "clutter"]
 METADATA: Final = "metadata.jsonl"

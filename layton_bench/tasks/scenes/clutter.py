@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layton_bench.scenes.background import KINDS, Background, paint
-from layton_bench.scenes.chance import pick
-from layton_bench.scenes.draw import coverage
-from layton_bench.scenes.shapes import SHAPES, outline
+from layton_bench.tasks.scenes.background import KINDS, Background, paint
+from layton_bench.tasks.scenes.chance import pick
+from layton_bench.tasks.scenes.draw import coverage
+from layton_bench.tasks.scenes.shapes import SHAPES, outline
 
 if TYPE_CHECKING:
     from numpy.random import Generator

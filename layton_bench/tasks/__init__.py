@@ -1,0 +1,1 @@
+"""Benchmarks that bring their own prompts and their own judge."""

@@ -1,0 +1,1 @@
+"""GenEval: prompts, detector, judge, scores."""
