@@ -37,7 +37,7 @@ from layton_bench.machine.clock import Clock
 from layton_bench.machine.memory import keep_freed_memory
 from layton_bench.metrics.base import Metric, MetricContext
 from layton_bench.models.base import LoadContext
-from layton_bench.plugin_manager import Plugins
+from layton_bench.registry.plugins import Plugins
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Codes, ImageBatch, Item, ScoredBatch
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layton_bench.availability import seed_name
 from layton_bench.datasets.fingerprint import duplicates
 from layton_bench.engine import Evaluation
 from layton_bench.errors import UserError
@@ -34,6 +33,7 @@ from layton_bench.records.record import (
 )
 from layton_bench.records.results import StoredRun, new_run_id
 from layton_bench.records.signature import metric_label, signature
+from layton_bench.registry.availability import seed_name
 from layton_bench.types import Failure, Item, MetricValue
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from layton_bench.availability import unavailable_reason
 from layton_bench.candidates import Reconstruct
 from layton_bench.datasets.fingerprint import cache_folder, fingerprint
 from layton_bench.datasets.loading import load
@@ -31,7 +30,8 @@ from layton_bench.metrics.reference_cache import ReferenceCache
 from layton_bench.metrics.views import Viewed
 from layton_bench.models.base import Tokenizer
 from layton_bench.plan import RunOptions, select
-from layton_bench.resolve import parse_options, resolve_model
+from layton_bench.registry.availability import unavailable_reason
+from layton_bench.registry.resolve import parse_options, resolve_model
 from layton_bench.run import load_model
 from layton_bench.seeds import sample_seed
 from layton_bench.types import MetricValue, ScoredBatch
@@ -40,7 +40,7 @@ from layton_bench.weights.store import WeightsStore
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from layton_bench.plugin_manager import Plugins
+    from layton_bench.registry.plugins import Plugins
     from layton_bench.suite import Suite
 
 VARIANTS: Mapping[str, tuple[str, ...]] = {

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layton_bench.availability import metric_specs
 from layton_bench.datasets.fingerprint import files_digest
 from layton_bench.engine import Candidates
 from layton_bench.errors import ImageError, UserError
@@ -17,6 +16,7 @@ from layton_bench.models.base import LoadContext, ModelCard, ModelSpec, Tokenize
 from layton_bench.plan import Plan, RunOptions, select
 from layton_bench.records.record import read_samples
 from layton_bench.records.results import StoredRun, safe_name
+from layton_bench.registry.availability import metric_specs
 from layton_bench.run import Outcome, execute
 from layton_bench.tasks.geneval.layout import Layout, PromptFolder, read_layout, sample_name
 from layton_bench.tasks.geneval.metrics import DEMANDS, FAMILY
@@ -27,7 +27,7 @@ from layton_bench.types import Failure, ImageBatch, Item, Prompt, ScoredBatch
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from layton_bench.plugin_manager import Plugins
+    from layton_bench.registry.plugins import Plugins
     from layton_bench.suite import Suite
     from layton_bench.tasks.geneval.judge import ScenePrompt
 

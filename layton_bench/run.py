@@ -15,13 +15,6 @@ from datetime import UTC, datetime
 from functools import partial
 
 from layton_bench.assemble import assemble, merge_into, run_inputs
-from layton_bench.availability import (
-    build_metrics,
-    metric_specs,
-    ranking_metric,
-    unavailable_reason,
-    under_decode_seeds,
-)
 from layton_bench.candidates import Draw, Reconstruct, prompts_of
 from layton_bench.datasets.base import Dataset
 from layton_bench.datasets.fingerprint import (
@@ -44,7 +37,6 @@ from layton_bench.metrics.reference_cache import ReferenceCache
 from layton_bench.models import base as models
 from layton_bench.models.base import LoadContext, ModelSpec, OptionValue, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select, with_prompts
-from layton_bench.plugin_manager import Plugins
 from layton_bench.records.record import DataInfo, ModelInfo, Throughput
 from layton_bench.records.results import (
     StoredRun,
@@ -54,7 +46,15 @@ from layton_bench.records.results import (
     run_key,
     store,
 )
-from layton_bench.resolve import parse_options, resolve_model
+from layton_bench.registry.availability import (
+    build_metrics,
+    metric_specs,
+    ranking_metric,
+    unavailable_reason,
+    under_decode_seeds,
+)
+from layton_bench.registry.plugins import Plugins
+from layton_bench.registry.resolve import parse_options, resolve_model
 from layton_bench.seeds import sample_seed
 from layton_bench.timing import allocated_device_mib
 from layton_bench.types import Failure, ImageBatch, Item

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layton_bench.availability import metric_specs
 from layton_bench.datasets.fingerprint import fingerprint
 from layton_bench.datasets.layouts.pairs import Pairs, pair_folders
 from layton_bench.engine import Candidates
@@ -17,8 +16,9 @@ from layton_bench.machine.devices import resolve_device
 from layton_bench.machine.progress import Reporter, Silent
 from layton_bench.models.base import LoadContext, ModelCard, ModelSpec, Tokenizer
 from layton_bench.plan import Plan, RunOptions, select
-from layton_bench.plugin_manager import Plugins
 from layton_bench.records.results import safe_name
+from layton_bench.registry.availability import metric_specs
+from layton_bench.registry.plugins import Plugins
 from layton_bench.run import Outcome, execute
 from layton_bench.suite import Suite
 from layton_bench.types import Failure, ImageBatch, Item, ScoredBatch

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from layton_bench.errors import UserError
 from layton_bench.machine.progress import Reporter
 from layton_bench.plan import RunOptions
-from layton_bench.plugin_manager import Plugins
 from layton_bench.records.record import RunRecord, output_error
+from layton_bench.registry.plugins import Plugins
 from layton_bench.run import Outcome, run
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from layton_bench.images import decode_rgb, to_signed, to_tensor
 from layton_bench.machine.devices import resolve_device, torch_dtype
 from layton_bench.models import base as models
 from layton_bench.models.base import ModelSpec, Tokenizer
-from layton_bench.resolve import find_model, parse_options
+from layton_bench.registry.resolve import find_model, parse_options
 from layton_bench.run import load_model
 from layton_bench.timing import (
     Effort,
@@ -36,7 +36,7 @@ from layton_bench.types import Prompt
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from layton_bench.plugin_manager import Plugins
+    from layton_bench.registry.plugins import Plugins
 
 DEFAULT_SIZE_PX = 256
 Calls = Mapping[str, Callable[[], object]]

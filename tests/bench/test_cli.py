@@ -18,9 +18,9 @@ from lab import Bench, Lab, Site
 
 from layton_bench import cli
 from layton_bench.cli import console
-from layton_bench.plugin_manager import Plugins
 from layton_bench.records.record import RunRecord
 from layton_bench.records.results import stored_runs
+from layton_bench.registry.plugins import Plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTS = ("suites", "models", "metrics", "plugins", "datasets", "protocols", "backbones", "runs")
@@ -480,7 +480,7 @@ def test_several_models_stop_at_ctrl_c(lab: Lab, monkeypatch: pytest.MonkeyPatch
         signal.raise_signal(signal.SIGINT)
         return [1.0] * len(batch)
 
-    from layton_bench.plugin_manager import Plugins as Registered
+    from layton_bench.registry.plugins import Plugins as Registered
 
     specs = {"level": metric_spec("level", press)}
     monkeypatch.setattr(Registered, "metric", lambda self, name: specs["level"])

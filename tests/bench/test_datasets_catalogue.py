@@ -74,7 +74,8 @@ def test_dpg_bench_as_its_repository_has_it(tmp_path, below):
 
 def test_data_sets_import_no_torch():
     code = (
-        "import sys, layton_bench.datasets.catalogue, layton_bench.datasets.protocols, layton_bench.datasets.loading;"
+        "import sys;"
+        "from layton_bench.datasets import catalogue, loading, protocols;"
         "print([m for m in ('torch', 'pyarrow', 'scipy', 'skimage', 'pandas') if m in sys.modules])"
     )
     result = subprocess.run(

@@ -5,9 +5,9 @@ import pytest
 import torch
 from lab import Lab, Site
 
-from layton_bench import doctor
-from layton_bench.doctor import Finding, examine
-from layton_bench.plugin_manager import Plugins
+from layton_bench.registry import doctor
+from layton_bench.registry.doctor import Finding, examine
+from layton_bench.registry.plugins import Plugins
 
 PLUGIN = """
     from pathlib import Path

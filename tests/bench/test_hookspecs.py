@@ -7,7 +7,7 @@ import pytest
 from lab import Site
 
 from layton_bench import hookspecs
-from layton_bench.plugin_manager import Plugins
+from layton_bench.registry.plugins import Plugins
 
 HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("layton_bench_register_"))
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"

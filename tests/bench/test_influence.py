@@ -14,7 +14,7 @@ from layton_bench.metrics.pairs.regions import RatioMetric
 from layton_bench.metrics.sets import frechet, inception_score, kernel, manifold
 from layton_bench.metrics.sets.feature_sets import FeatureSets
 from layton_bench.metrics.sets.gram import Gram
-from layton_bench.plugin_manager import Plugins
+from layton_bench.registry.plugins import Plugins
 from layton_bench.types import MetricValue
 
 METRICS = Plugins()

@@ -8,8 +8,8 @@ import pytest
 from lab import Site
 
 from layton_bench.errors import NameClashError, UnknownNameError, UserError
-from layton_bench.plugin_discovery import ENVIRONMENT_VARIABLE
-from layton_bench.plugin_manager import Plugins
+from layton_bench.registry.discovery import ENVIRONMENT_VARIABLE
+from layton_bench.registry.plugins import Plugins
 
 GOOD = """
     from layton_bench import ModelCard, ModelSpec, hookimpl

@@ -3,8 +3,8 @@ from fakes import spec, suite
 from lab import Site
 
 from layton_bench.errors import UnknownNameError, UserError
-from layton_bench.plugin_manager import Plugins
-from layton_bench.resolve import parse_options, resolve_model
+from layton_bench.registry.plugins import Plugins
+from layton_bench.registry.resolve import parse_options, resolve_model
 
 MODELS = """
     from layton_bench import ModelCard, ModelSpec, hookimpl

@@ -460,8 +460,8 @@ def test_the_adapter_is_recorded(lab: Lab) -> None:
 
 
 def test_a_loaders_own_advice_is_passed_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from layton_bench import plugin_manager
     from layton_bench.errors import UserError
+    from layton_bench.registry import plugins as plugin_manager
 
     def advise(context: object) -> None:
         raise UserError("the kernel", "it needs a GPU", "Use another machine.")
@@ -593,7 +593,7 @@ def test_a_changed_version_is_told_when_passes_are_merged(lab: Lab, monkeypatch)
 
 
 def test_the_library_runs_without_a_command_line(lab: Lab) -> None:
-    from layton_bench.plugin_manager import Plugins
+    from layton_bench.registry.plugins import Plugins
 
     plugins = Plugins([str(Path(__file__).with_name("lab_plugin.py"))])
     options = RunOptions(out=lab.bench.results, data_root=lab.bench.data, device="cpu")

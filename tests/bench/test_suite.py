@@ -6,7 +6,7 @@ import pytest
 from fakes import suite
 
 from layton_bench.errors import UserError
-from layton_bench.plugin_manager import Plugins
+from layton_bench.registry.plugins import Plugins
 from layton_bench.suite import load_suite
 
 FOLDER = files("layton_bench") / "suites"

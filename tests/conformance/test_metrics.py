@@ -20,7 +20,7 @@ import torch
 from layton_bench.metrics.base import Direction, Metric, MetricContext, MetricSpec
 from layton_bench.metrics.features import FeatureChunk, FeatureRows
 from layton_bench.metrics.pairs import legibility
-from layton_bench.plugin_manager import Plugins
+from layton_bench.registry.plugins import Plugins
 from layton_bench.types import Codes, MetricValue, ScoredBatch
 
 SIDE_PX = 176  # the smallest that MS-SSIM takes

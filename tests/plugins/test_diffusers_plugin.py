@@ -12,8 +12,8 @@ from tiny_pipelines import PIPELINES, save
 import layton_bench_diffusers
 from layton_bench import Generator, LoadContext, ModelPattern, ModelSpec, Prompt, UserError
 from layton_bench.images import to_uint8
-from layton_bench.plugin_manager import Plugins
-from layton_bench.resolve import find_model
+from layton_bench.registry.plugins import Plugins
+from layton_bench.registry.resolve import find_model
 from layton_bench_diffusers import build
 from layton_bench_diffusers.folder import find_folder, read_folder
 from layton_bench_diffusers.variants import KINDS, VARIANTS

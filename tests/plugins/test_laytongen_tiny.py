@@ -29,7 +29,7 @@ from layton.words import (
 )
 from layton_bench import LoadContext, Prompt, UserError
 from layton_bench.images import to_uint8
-from layton_bench.plugin_manager import Plugins
+from layton_bench.registry.plugins import Plugins
 from layton_bench.tasks.scenes import prompt_set, sample_caption, sample_prompts
 from layton_bench.tasks.scenes.judge import judge_image
 from layton_bench.tasks.scenes.prompt_set import suite_prompts

@@ -15,7 +15,7 @@ import layton_bench_titok as plugin
 from layton.errors import ImageError
 from layton.fingerprints import recognise
 from layton_bench import Codes, LoadContext, Tokenizer, UserError
-from layton_bench.plugin_manager import Plugins
+from layton_bench.registry.plugins import Plugins
 from layton_bench_titok.model import TiTok
 from layton_bench_titok.text import text_features
 from layton_bench_titok.variants import VARIANTS, PixelConfig, TiTokConfig, ViTConfig

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from layton_bench import builtin, hookspecs
+from layton_bench import hookspecs
 from layton_bench.models.external.declaration import external_model
+from layton_bench.registry import builtin
 
 ENVIRONMENT_VARIABLE = "LAYTON_BENCH_PLUGINS"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from layton_bench import __version__
 from layton_bench.errors import LaytonBenchError
-from layton_bench.plugin_manager import Plugins
+from layton_bench.registry.plugins import Plugins
 from layton_bench.weights.store import WeightsStore
 
 

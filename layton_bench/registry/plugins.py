@@ -26,7 +26,7 @@ from layton_bench.errors import (
 from layton_bench.metrics.backbones import BackboneSpec
 from layton_bench.metrics.base import MetricPattern, MetricSpec
 from layton_bench.models.base import ModelPattern, ModelSpec
-from layton_bench.plugin_discovery import Found, PluginInfo, find_plugins, left_out
+from layton_bench.registry.discovery import Found, PluginInfo, find_plugins, left_out
 from layton_bench.suite import Suite, load_suite
 from layton_bench.weights.store import WeightsEntry
 

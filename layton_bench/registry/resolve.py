@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from layton_bench.errors import UnknownNameError, UserError
 from layton_bench.models.base import ModelSpec, OptionValue
 from layton_bench.models.resized import adapt
-from layton_bench.plugin_manager import Plugins
+from layton_bench.registry.plugins import Plugins
 from layton_bench.suite import Suite
 
 _ADAPTED = re.compile(r"(?P<base>.+)@(?P<px>\d+)")

@@ -1,0 +1,1 @@
+"""From names to things: plugins, models, metrics, and what is available here."""
