@@ -18,7 +18,7 @@ import numpy as np
 
 from layton_bench.errors import NotComparableError
 from layton_bench.intervals import bootstrap_means
-from layton_bench.leaderboard import ARROWS, display_name
+from layton_bench.leaderboard.board import ARROWS, display_name
 from layton_bench.metrics.base import Direction, badness
 from layton_bench.pairing import (
     check_comparable,

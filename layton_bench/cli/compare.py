@@ -17,7 +17,7 @@ from layton_bench.cli.options import DEFAULT_RESULTS, Results
 from layton_bench.compare import Comparison, comparison_rows, to_markdown
 from layton_bench.compare import compare as compare_runs
 from layton_bench.errors import NotComparableError
-from layton_bench.leaderboard import json_value
+from layton_bench.leaderboard.board import json_value
 from layton_bench.moved_sheet import write_moved_sheet
 from layton_bench.records.results import StoredRun, find_run
 

@@ -17,9 +17,9 @@ from layton_bench.cli.options import AsJson, BatchSize, DataRoot, Device, Dtype,
 from layton_bench.errors import UserError
 from layton_bench.explain_gap import Explanation
 from layton_bench.explain_gap import explain_gap as explain
+from layton_bench.leaderboard.reported import reported_values
 from layton_bench.machine.devices import parse_batch_size
 from layton_bench.plan import RunOptions
-from layton_bench.reported import reported_values
 
 
 def register(app: typer.Typer) -> None:

@@ -28,7 +28,7 @@ from layton_bench.cli.options import (
     Strict,
 )
 from layton_bench.errors import UserError
-from layton_bench.leaderboard import boards, to_markdown
+from layton_bench.leaderboard.board import boards, to_markdown
 from layton_bench.machine.devices import parse_batch_size
 from layton_bench.plan import RunOptions
 from layton_bench.records.describe import left_out

@@ -20,7 +20,7 @@ from layton_bench.cli.options import (
     Seed,
 )
 from layton_bench.cli.run import say
-from layton_bench.leaderboard import boards
+from layton_bench.leaderboard.board import boards
 from layton_bench.machine.devices import parse_batch_size
 from layton_bench.plan import RunOptions
 from layton_bench.records.results import model_folder

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from layton_bench.leaderboard import (
+from layton_bench.leaderboard.board import (
     BITS,
     Board,
     Column,
@@ -18,8 +18,8 @@ from layton_bench.leaderboard import (
     ranked_value,
     signatures,
 )
-from layton_bench.ranks import rank_column, rank_note
-from layton_bench.rate_distortion import quality_columns, rate_table
+from layton_bench.leaderboard.ranks import rank_column, rank_note
+from layton_bench.leaderboard.rates import quality_columns, rate_table
 from layton_bench.records.record import RunRecord
 from layton_bench.report.plots import (
     Bars,

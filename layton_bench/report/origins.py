@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from layton_bench.leaderboard import display_name, marks
+from layton_bench.leaderboard.board import display_name, marks
 from layton_bench.records.describe import left_out, speed
 from layton_bench.records.record import RunRecord
 

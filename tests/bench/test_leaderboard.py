@@ -7,7 +7,7 @@ import pytest
 from fakes import record, result, suite
 
 from layton_bench.errors import UserError
-from layton_bench.leaderboard import (
+from layton_bench.leaderboard.board import (
     Board,
     boards,
     display_name,

@@ -6,15 +6,15 @@ from fakes import record, result, suite
 from huggingface_hub import ModelCard, ModelCardData
 
 from layton_bench.errors import UnknownNameError, UserError
-from layton_bench.leaderboard import Board, boards
-from layton_bench.leaderboard_formats import render
-from layton_bench.leaderboard_latex import escape
-from layton_bench.leaderboard_select import Selection, select
-from layton_bench.pareto import on_front
-from layton_bench.ranks import rank_column, rank_note, ranks
-from layton_bench.rate_distortion import rate_markdown, rate_rows, rate_table
+from layton_bench.leaderboard.board import Board, boards
+from layton_bench.leaderboard.formats import render
+from layton_bench.leaderboard.latex import escape
+from layton_bench.leaderboard.pareto import on_front
+from layton_bench.leaderboard.ranks import rank_column, rank_note, ranks
+from layton_bench.leaderboard.rates import rate_markdown, rate_rows, rate_table
+from layton_bench.leaderboard.reported import Reported
+from layton_bench.leaderboard.selection import Selection, select
 from layton_bench.records.record import RunRecord
-from layton_bench.reported import Reported
 
 
 def scored(

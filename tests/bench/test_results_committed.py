@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from layton_bench.reported import read_reported
+from layton_bench.leaderboard.reported import read_reported
 from layton_bench.tasks.geneval.judge import TASKS
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layton_bench.metrics.base import badness
 
 if TYPE_CHECKING:
-    from layton_bench.leaderboard import Board, Column
+    from layton_bench.leaderboard.board import Board, Column
     from layton_bench.records.record import RunRecord
 
 

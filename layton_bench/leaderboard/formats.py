@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from layton_bench import leaderboard
-from layton_bench.leaderboard_latex import to_latex
-from layton_bench.leaderboard_model_index import to_model_index
-from layton_bench.rate_distortion import rate_markdown
-from layton_bench.reported import reported_markdown
+from layton_bench.leaderboard import board as leaderboard
+from layton_bench.leaderboard.latex import to_latex
+from layton_bench.leaderboard.model_index import to_model_index
+from layton_bench.leaderboard.rates import rate_markdown
+from layton_bench.leaderboard.reported import reported_markdown
 
 if TYPE_CHECKING:
-    from layton_bench.leaderboard import Board
-    from layton_bench.reported import Reported
+    from layton_bench.leaderboard.board import Board
+    from layton_bench.leaderboard.reported import Reported
 
 Format = Literal["md", "csv", "json", "latex", "model-index"]
 

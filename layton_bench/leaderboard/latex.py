@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from layton_bench.leaderboard import cells, headings, notes, signatures
-from layton_bench.ranks import rank_column, rank_note
+from layton_bench.leaderboard.board import cells, headings, notes, signatures
+from layton_bench.leaderboard.ranks import rank_column, rank_note
 
 if TYPE_CHECKING:
-    from layton_bench.leaderboard import Board
+    from layton_bench.leaderboard.board import Board
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from layton_bench.errors import UserError
+from layton_bench.leaderboard.ranks import rank_column, rank_note
 from layton_bench.metrics.base import Direction, badness
-from layton_bench.ranks import rank_column, rank_note
 from layton_bench.records.markdown import code, escape, table
 from layton_bench.records.record import MetricResult, RunRecord
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from layton_bench.errors import UserError
-from layton_bench.leaderboard import display_name
+from layton_bench.leaderboard.board import display_name
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-    from layton_bench.leaderboard import Board
+    from layton_bench.leaderboard.board import Board
     from layton_bench.records.record import MetricResult, RunRecord
     from layton_bench.suite import SuiteKind
 

@@ -1,0 +1,1 @@
+"""Records side by side: boards, ranks, and the formats they are written in."""
