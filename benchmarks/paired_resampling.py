@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from layton_bench.compare import compare_metric
+from layton_bench.compare.differences import compare_metric
 from layton_bench.metrics.base import influence_column
 from layton_bench.metrics.features import FeatureChunk, FeatureRunner
 from layton_bench.metrics.sets import frechet, inception_score, kernel

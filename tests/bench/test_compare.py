@@ -9,7 +9,7 @@ from fakes import record, result
 from lab import Lab
 from test_influence import sets_of
 
-from layton_bench.compare import (
+from layton_bench.compare.differences import (
     compare,
     compare_metric,
     comparison_rows,
@@ -17,10 +17,10 @@ from layton_bench.compare import (
     to_markdown,
     widening,
 )
+from layton_bench.compare.pairing import check_comparable, paired_values
 from layton_bench.errors import NotComparableError
 from layton_bench.metrics.base import influence_column
 from layton_bench.metrics.sets import frechet
-from layton_bench.pairing import check_comparable, paired_values
 from layton_bench.records.record import RECORD, SAMPLES
 from layton_bench.records.results import stored_runs
 from layton_bench.tasks.accuracy import TaskAccuracy

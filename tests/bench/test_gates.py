@@ -12,10 +12,10 @@ import pytest
 from scipy import stats
 from test_compare import distances
 
+from layton_bench.compare.pairing import paired_values
 from layton_bench.errors import UserError
 from layton_bench.gate_file import Gate, NotWorse, Throughput, read_gates
 from layton_bench.gate_judge import _throughput, judge, lower_bound, sample_losses
-from layton_bench.pairing import paired_values
 from layton_bench.records.results import stored_runs
 
 if TYPE_CHECKING:

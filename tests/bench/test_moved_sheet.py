@@ -10,9 +10,9 @@ from lab import Lab
 from PIL import Image
 from test_contact_sheet import FIRST_ROW, GAP, LINE, flat
 
-from layton_bench.compare import compare, to_markdown
+from layton_bench.compare.differences import compare, to_markdown
+from layton_bench.compare.sheet import write_moved_sheet
 from layton_bench.errors import UserError
-from layton_bench.moved_sheet import write_moved_sheet
 from layton_bench.records.record import IMAGES, SavedImage
 from layton_bench.records.results import StoredRun, store, stored_runs
 from layton_bench.records.tiles import TILE_PX, colourise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layton_bench.compare import Comparison
+from layton_bench.compare.differences import Comparison
 from layton_bench.leaderboard.board import display_name
 from layton_bench.records.pictures import read_picture
 from layton_bench.records.record import SavedImage, output_error

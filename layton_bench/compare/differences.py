@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from layton_bench.errors import NotComparableError
-from layton_bench.intervals import bootstrap_means
-from layton_bench.leaderboard.board import ARROWS, display_name
-from layton_bench.metrics.base import Direction, badness
-from layton_bench.pairing import (
+from layton_bench.compare.pairing import (
     check_comparable,
     has_sample_values,
     paired_table,
     paired_values,
 )
+from layton_bench.errors import NotComparableError
+from layton_bench.intervals import bootstrap_means
+from layton_bench.leaderboard.board import ARROWS, display_name
+from layton_bench.metrics.base import Direction, badness
 from layton_bench.records.markdown import escape, table
 from layton_bench.records.record import MetricResult, RunRecord
 from layton_bench.records.results import StoredRun
