@@ -28,16 +28,16 @@ import pytest
 import torch
 from bench_loader import CANONICAL, make_images
 
-from layton_bench.candidates import Reconstruct
 from layton_bench.datasets.layouts.folder import FileDataset
 from layton_bench.datasets.loading import Decoder, Reader, load
-from layton_bench.engine import evaluate
-from layton_bench.gallery import Gallery
 from layton_bench.machine.clock import Clock
 from layton_bench.machine.memory import keep_freed_memory
 from layton_bench.metrics.base import Metric, MetricContext
 from layton_bench.models.base import LoadContext
 from layton_bench.registry.plugins import Plugins
+from layton_bench.run.engine.candidates import Reconstruct
+from layton_bench.run.engine.gallery import Gallery
+from layton_bench.run.engine.loop import evaluate
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Codes, ImageBatch, Item, ScoredBatch
 

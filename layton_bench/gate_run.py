@@ -7,10 +7,10 @@ from pathlib import Path
 
 from layton_bench.errors import UserError
 from layton_bench.gate_file import Gate
-from layton_bench.plan import RunOptions
 from layton_bench.records.results import StoredRun
 from layton_bench.registry.plugins import Plugins
-from layton_bench.run import run
+from layton_bench.run.execute import run
+from layton_bench.run.plan import RunOptions
 
 
 @lru_cache

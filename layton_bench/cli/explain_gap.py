@@ -15,11 +15,11 @@ from rich.text import Text
 from layton_bench.cli.console import BarReporter, State, err, out
 from layton_bench.cli.options import AsJson, BatchSize, DataRoot, Device, Dtype, Limit, Settings
 from layton_bench.errors import UserError
-from layton_bench.explain_gap import Explanation
-from layton_bench.explain_gap import explain_gap as explain
 from layton_bench.leaderboard.reported import reported_values
 from layton_bench.machine.devices import parse_batch_size
-from layton_bench.plan import RunOptions
+from layton_bench.run.explain_gap import Explanation
+from layton_bench.run.explain_gap import explain_gap as explain
+from layton_bench.run.plan import RunOptions
 
 
 def register(app: typer.Typer) -> None:

@@ -14,11 +14,11 @@ from rich.table import Table
 from layton_bench.cli.console import BarReporter, State, err, out
 from layton_bench.cli.options import AsJson, BatchSize, Device, Limit, OnExisting, Strict
 from layton_bench.cli.run import report, say
-from layton_bench.geneval_score import results_of
-from layton_bench.geneval_score import score_folder as score_layout
 from layton_bench.machine.devices import parse_batch_size
-from layton_bench.plan import RunOptions
 from layton_bench.records.results import find_run
+from layton_bench.run.geneval_folder import results_of
+from layton_bench.run.geneval_folder import score_folder as score_layout
+from layton_bench.run.plan import RunOptions
 from layton_bench.tasks.geneval.prompts import (
     IMAGES_PER_PROMPT,
     official_prompts,

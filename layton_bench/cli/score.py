@@ -22,8 +22,8 @@ from layton_bench.cli.options import (
 )
 from layton_bench.cli.run import report, say
 from layton_bench.machine.devices import parse_batch_size
-from layton_bench.plan import RunOptions
-from layton_bench.score import score as score_folders
+from layton_bench.run.folders import score as score_folders
+from layton_bench.run.plan import RunOptions
 
 
 def register(app: typer.Typer) -> None:

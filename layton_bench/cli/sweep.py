@@ -22,10 +22,10 @@ from layton_bench.cli.options import (
 from layton_bench.cli.run import say
 from layton_bench.leaderboard.board import boards
 from layton_bench.machine.devices import parse_batch_size
-from layton_bench.plan import RunOptions
 from layton_bench.records.results import model_folder
-from layton_bench.sweep import draw_curves, table
-from layton_bench.sweep import sweep as sweep_model
+from layton_bench.run.plan import RunOptions
+from layton_bench.run.sweep import draw_curves, table
+from layton_bench.run.sweep import sweep as sweep_model
 
 
 def register(app: typer.Typer) -> None:

@@ -15,8 +15,8 @@ from layton_bench.cli.console import State, err, out
 from layton_bench.cli.options import AsJson, Device, Dtype, Settings
 from layton_bench.errors import UserError
 from layton_bench.machine.devices import parse_batch_size
-from layton_bench.throughput import load, time_models
-from layton_bench.timing import Effort, Ratio, Speed
+from layton_bench.run.speed.time_models import load, time_models
+from layton_bench.run.speed.timing import Effort, Ratio, Speed
 
 
 def register(app: typer.Typer) -> None:

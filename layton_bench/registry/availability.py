@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from layton_bench.candidates import redecoded
 from layton_bench.errors import UserError
 from layton_bench.metrics.base import Direction, Metric, MetricContext, MetricSpec
 from layton_bench.metrics.views import Viewed
 from layton_bench.registry.plugins import Plugins
+from layton_bench.run.engine.candidates import redecoded
 from layton_bench.suite import Suite
 from layton_bench.weights.store import WeightsStore
 

@@ -14,12 +14,12 @@ from fakes import Grey, Noisy, Scaled, image_batch, level
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layton_bench.candidates import Draw, Reconstruct
-from layton_bench.engine import Evaluation, evaluate
 from layton_bench.errors import UserError
-from layton_bench.gallery import Gallery
 from layton_bench.machine.clock import Clock
 from layton_bench.metrics.base import PerSampleMetric
+from layton_bench.run.engine.candidates import Draw, Reconstruct
+from layton_bench.run.engine.gallery import Gallery
+from layton_bench.run.engine.loop import Evaluation, evaluate
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Codes, Failure, ImageBatch, Item, Prompt, ScoredBatch
 

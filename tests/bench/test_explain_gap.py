@@ -11,7 +11,6 @@ from skimage import data
 from skimage.metrics import structural_similarity
 
 from layton_bench.errors import UserError
-from layton_bench.explain_gap import explain_gap, paper_metric, rerounded
 from layton_bench.images import to_uint8
 from layton_bench.leaderboard.reported import (
     read_reported,
@@ -19,8 +18,9 @@ from layton_bench.leaderboard.reported import (
     reported_values,
 )
 from layton_bench.metrics.pairs.published import ssim_range2
-from layton_bench.plan import RunOptions
 from layton_bench.registry.plugins import Plugins
+from layton_bench.run.explain_gap import explain_gap, paper_metric, rerounded
+from layton_bench.run.plan import RunOptions
 from layton_bench.types import ScoredBatch
 
 HEAD = "model,suite,metric,value,source,protocol,note\n"

@@ -8,8 +8,8 @@ import torch
 from fakes import level
 from PIL import Image
 
-from layton_bench.gallery import Gallery, image_spool
 from layton_bench.metrics.base import PerSampleMetric
+from layton_bench.run.engine.gallery import Gallery, image_spool
 from layton_bench.types import ScoredBatch
 
 LEVELS = {"a": 50, "b": 10, "c": 90, "d": 30, "e": 70, "f": 10, "g": 90}

@@ -11,9 +11,9 @@ from lab import Bench
 from PIL import Image
 
 from layton_bench.errors import UserError
-from layton_bench.generate import draw, file_name, grid, plan_pictures
 from layton_bench.models.base import check_prompts
 from layton_bench.models.resized import ResizedGenerator
+from layton_bench.run.generate import draw, file_name, grid, plan_pictures
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Prompt
 

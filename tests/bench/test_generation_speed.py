@@ -8,13 +8,13 @@ import torch
 from fakes import record
 from lab import Lab
 
-from layton_bench.generation_speed import measure_throughput
 from layton_bench.machine.clock import StageClock
 from layton_bench.models.base import CallCost
 from layton_bench.records.describe import describe
 from layton_bench.records.record import RunRecord, Throughput
 from layton_bench.report.boards import seconds_per_image
 from layton_bench.report.origins import view_origin
+from layton_bench.run.speed.throughput import measure_throughput
 from layton_bench.types import Prompt
 
 PROMPTS = [Prompt(key=str(i), text=f"prompt {i}") for i in range(4)]

@@ -30,8 +30,8 @@ SET_METRICS = ("fid", "clean-fid", "kid", "cmmd", "fd-dinov2")
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The speed of a generator is measured on as few pictures as can be."""
-    monkeypatch.setattr("layton_bench.generation_speed.MIN_SECONDS", 0.0)
-    monkeypatch.setattr("layton_bench.generation_speed.LARGEST_BATCH", 1)
+    monkeypatch.setattr("layton_bench.run.speed.throughput.MIN_SECONDS", 0.0)
+    monkeypatch.setattr("layton_bench.run.speed.throughput.LARGEST_BATCH", 1)
     Flat.seen.clear()
 
 

@@ -11,11 +11,12 @@ import torch
 from fakes import Scaled, spec
 from lab import Bench
 
-from layton_bench import throughput, timing
 from layton_bench.errors import UserError
 from layton_bench.machine.clock import Clock, counted_flops
-from layton_bench.throughput import NotTimed, TimedModel, photographs, time_models
-from layton_bench.timing import (
+from layton_bench.run.speed import time_models as throughput
+from layton_bench.run.speed import timing
+from layton_bench.run.speed.time_models import NotTimed, TimedModel, photographs, time_models
+from layton_bench.run.speed.timing import (
     Effort,
     best_batch_size,
     measure,
@@ -93,7 +94,7 @@ def test_memory_that_runs_out_ends_the_search_and_is_survived() -> None:
 
 LIMITED = """
 import resource, torch
-from layton_bench.timing import best_batch_size
+from layton_bench.run.speed.timing import best_batch_size
 torch.ones(8) @ torch.ones(8)
 used = next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmSize")) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (used + 600 * 2**20, resource.RLIM_INFINITY))
@@ -176,7 +177,7 @@ def test_the_hosts_peak_is_of_the_calls_and_not_of_what_was_before() -> None:
     # in a process of its own: memory that other tests have freed would serve the 256 MiB
     script = """
 import torch
-from layton_bench.timing import peak_host_mib, reset_peak
+from layton_bench.run.speed.timing import peak_host_mib, reset_peak
 reset_peak("cpu")
 before = peak_host_mib()
 torch.ones(2**26)

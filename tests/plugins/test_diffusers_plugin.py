@@ -574,8 +574,8 @@ def test_published_settings():
 @pytest.fixture
 def quick(monkeypatch):
     """The speed of a generator is measured on as few pictures as can be."""
-    monkeypatch.setattr("layton_bench.generation_speed.MIN_SECONDS", 0.0)
-    monkeypatch.setattr("layton_bench.generation_speed.LARGEST_BATCH", 1)
+    monkeypatch.setattr("layton_bench.run.speed.throughput.MIN_SECONDS", 0.0)
+    monkeypatch.setattr("layton_bench.run.speed.throughput.LARGEST_BATCH", 1)
 
 
 def test_geneval_from_a_pipeline_to_verdicts(bench, quick, folders, tmp_path, monkeypatch):

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from layton_bench.assemble import assemble, merge_into, run_inputs
-from layton_bench.candidates import Draw, Reconstruct, prompts_of
 from layton_bench.datasets.base import Dataset
 from layton_bench.datasets.fingerprint import (
     cache_folder,
@@ -24,10 +22,7 @@ from layton_bench.datasets.fingerprint import (
     prompted_fingerprint,
 )
 from layton_bench.datasets.loading import load, prompt_batches
-from layton_bench.engine import Candidates, Evaluation, evaluate
 from layton_bench.errors import LaytonBenchError, UserError
-from layton_bench.gallery import Gallery, image_spool
-from layton_bench.generation_speed import NUM_PROMPTS, measure_throughput
 from layton_bench.machine.clock import Clock
 from layton_bench.machine.devices import resolve_device, starting_batch_size, torch_dtype
 from layton_bench.machine.progress import Reporter, Silent
@@ -36,7 +31,6 @@ from layton_bench.metrics.features import FeatureRunner
 from layton_bench.metrics.reference_cache import ReferenceCache
 from layton_bench.models import base as models
 from layton_bench.models.base import LoadContext, ModelSpec, OptionValue, Tokenizer
-from layton_bench.plan import Plan, RunOptions, select, with_prompts
 from layton_bench.records.record import DataInfo, ModelInfo, Throughput
 from layton_bench.records.results import (
     StoredRun,
@@ -55,8 +49,14 @@ from layton_bench.registry.availability import (
 )
 from layton_bench.registry.plugins import Plugins
 from layton_bench.registry.resolve import parse_options, resolve_model
+from layton_bench.run.engine.candidates import Draw, Reconstruct, prompts_of
+from layton_bench.run.engine.gallery import Gallery, image_spool
+from layton_bench.run.engine.loop import Candidates, Evaluation, evaluate
+from layton_bench.run.plan import Plan, RunOptions, select, with_prompts
+from layton_bench.run.recording import assemble, merge_into, run_inputs
+from layton_bench.run.speed.throughput import NUM_PROMPTS, measure_throughput
+from layton_bench.run.speed.timing import allocated_device_mib
 from layton_bench.seeds import sample_seed
-from layton_bench.timing import allocated_device_mib
 from layton_bench.types import Failure, ImageBatch, Item
 from layton_bench.weights.store import WeightsStore
 

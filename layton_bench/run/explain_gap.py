@@ -14,12 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from layton_bench.candidates import Reconstruct
 from layton_bench.datasets.fingerprint import cache_folder, fingerprint
 from layton_bench.datasets.loading import load
-from layton_bench.engine import Evaluation, evaluate
 from layton_bench.errors import UserError
-from layton_bench.gallery import Gallery
 from layton_bench.images import ROUNDING_RULES, RoundingRule, to_uint8
 from layton_bench.machine.clock import Clock
 from layton_bench.machine.devices import resolve_device, starting_batch_size, torch_dtype
@@ -29,10 +26,13 @@ from layton_bench.metrics.features import FeatureRunner
 from layton_bench.metrics.reference_cache import ReferenceCache
 from layton_bench.metrics.views import Viewed
 from layton_bench.models.base import Tokenizer
-from layton_bench.plan import RunOptions, select
 from layton_bench.registry.availability import unavailable_reason
 from layton_bench.registry.resolve import parse_options, resolve_model
-from layton_bench.run import load_model
+from layton_bench.run.engine.candidates import Reconstruct
+from layton_bench.run.engine.gallery import Gallery
+from layton_bench.run.engine.loop import Evaluation, evaluate
+from layton_bench.run.execute import load_model
+from layton_bench.run.plan import RunOptions, select
 from layton_bench.seeds import sample_seed
 from layton_bench.types import MetricValue, ScoredBatch
 from layton_bench.weights.store import WeightsStore

@@ -13,11 +13,11 @@ from itertools import count
 
 import numpy as np
 
-from layton_bench.candidates import SeedOf
 from layton_bench.errors import LaytonBenchError
 from layton_bench.models.base import CallCost, Generator, Stage, TellsCost
 from layton_bench.records.record import Throughput
-from layton_bench.timing import (
+from layton_bench.run.engine.candidates import SeedOf
+from layton_bench.run.speed.timing import (
     Effort,
     best_batch_size,
     duration,

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from layton_bench.datasets.layouts.embedded import open_photos
 from layton_bench.datasets.protocols import canonical
-from layton_bench.engine import is_out_of_memory
 from layton_bench.errors import UserError
 from layton_bench.images import decode_rgb, to_signed, to_tensor
 from layton_bench.machine.devices import resolve_device, torch_dtype
 from layton_bench.models import base as models
 from layton_bench.models.base import ModelSpec, Tokenizer
 from layton_bench.registry.resolve import find_model, parse_options
-from layton_bench.run import load_model
-from layton_bench.timing import (
+from layton_bench.run.engine.loop import is_out_of_memory
+from layton_bench.run.execute import load_model
+from layton_bench.run.speed.timing import (
     Effort,
     Ratio,
     Speed,

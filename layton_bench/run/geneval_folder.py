@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from layton_bench.datasets.fingerprint import files_digest
-from layton_bench.engine import Candidates
 from layton_bench.errors import ImageError, UserError
 from layton_bench.machine.clock import Clock
 from layton_bench.machine.devices import resolve_device
 from layton_bench.machine.progress import Reporter, Silent
 from layton_bench.models.base import LoadContext, ModelCard, ModelSpec, Tokenizer
-from layton_bench.plan import Plan, RunOptions, select
 from layton_bench.records.record import read_samples
 from layton_bench.records.results import StoredRun, safe_name
 from layton_bench.registry.availability import metric_specs
-from layton_bench.run import Outcome, execute
+from layton_bench.run.engine.loop import Candidates
+from layton_bench.run.execute import Outcome, execute
+from layton_bench.run.plan import Plan, RunOptions, select
 from layton_bench.tasks.geneval.layout import Layout, PromptFolder, read_layout, sample_name
 from layton_bench.tasks.geneval.metrics import DEMANDS, FAMILY
 from layton_bench.tasks.geneval.prompts import demand, digest, official_prompts, variant_of

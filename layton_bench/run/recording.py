@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from layton_bench.datasets.fingerprint import duplicates
-from layton_bench.engine import Evaluation
 from layton_bench.errors import UserError
 from layton_bench.machine import provenance
 from layton_bench.machine.clock import Clock
 from layton_bench.metrics.base import Explains, Metric, MetricSpec, influence_column
 from layton_bench.metrics.views import Viewed
-from layton_bench.plan import Plan
 from layton_bench.records.record import (
     Completeness,
     DataInfo,
@@ -34,6 +32,8 @@ from layton_bench.records.record import (
 from layton_bench.records.results import StoredRun, new_run_id
 from layton_bench.records.signature import metric_label, signature
 from layton_bench.registry.availability import seed_name
+from layton_bench.run.engine.loop import Evaluation
+from layton_bench.run.plan import Plan
 from layton_bench.types import Failure, Item, MetricValue
 
 if TYPE_CHECKING:

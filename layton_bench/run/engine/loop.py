@@ -17,8 +17,8 @@ from layton_bench.machine.interrupts import deferred_interrupt
 from layton_bench.types import Failure, FailureStage, ImageBatch, ScoredBatch
 
 if TYPE_CHECKING:
-    from layton_bench.gallery import Gallery
     from layton_bench.metrics.base import Metric
+    from layton_bench.run.engine.gallery import Gallery
 
 _log = logging.getLogger(__name__)
 

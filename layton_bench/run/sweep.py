@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from layton_bench.errors import UserError
 from layton_bench.machine.progress import Reporter
-from layton_bench.plan import RunOptions
 from layton_bench.records.record import RunRecord, output_error
 from layton_bench.registry.plugins import Plugins
-from layton_bench.run import Outcome, run
+from layton_bench.run.execute import Outcome, run
+from layton_bench.run.plan import RunOptions
 
 if TYPE_CHECKING:
     import pandas as pd

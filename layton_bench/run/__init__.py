@@ -1,0 +1,1 @@
+"""Making records: plan, set up, evaluate, record."""

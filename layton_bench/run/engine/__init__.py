@@ -1,0 +1,1 @@
+"""The loop over batches: candidates, halving, gallery."""
