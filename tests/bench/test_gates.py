@@ -14,8 +14,8 @@ from test_compare import distances
 
 from layton_bench.compare.pairing import paired_values
 from layton_bench.errors import UserError
-from layton_bench.gate_file import Gate, NotWorse, Throughput, read_gates
-from layton_bench.gate_judge import _throughput, judge, lower_bound, sample_losses
+from layton_bench.gates.file import Gate, NotWorse, Throughput, read_gates
+from layton_bench.gates.judge import _throughput, judge, lower_bound, sample_losses
 from layton_bench.records.results import stored_runs
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def test_the_plugin_alone_imports_nothing_heavy() -> None:
     import sys
 
     code = (
-        "import sys, layton_bench.gates;"
+        "import sys, layton_bench.gates.plugin;"
         "print(sorted({'torch', 'pandas', 'pydantic'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from layton_bench.gate_file import Gate
+    from layton_bench.gates.file import Gate
     from layton_bench.records.results import StoredRun
 
 SUFFIX = ".gates.toml"
@@ -61,7 +61,7 @@ class GatesFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """One item a gate; a file that is not as it should be is a collection error."""
         from layton_bench.errors import UserError
-        from layton_bench.gate_file import read_gates
+        from layton_bench.gates.file import read_gates
 
         try:
             gates = read_gates(self.path)
@@ -82,8 +82,8 @@ class GateItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run the model, unless another gate has, and judge; raises GateError."""
-        from layton_bench.gate_judge import judge, update_baseline
-        from layton_bench.gate_run import run_gate
+        from layton_bench.gates.judge import judge, update_baseline
+        from layton_bench.gates.running import run_gate
 
         run = run_gate(self.gate, results_folder(self.config), self.path.parent)
         if self.config.getoption("--layton-bench-update-baselines"):
@@ -102,7 +102,7 @@ class GateItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:  # type: ignore[override]
         """The gate's own table; anything else as pytest shows it."""
         from layton_bench.errors import UserError
-        from layton_bench.gate_judge import GateError
+        from layton_bench.gates.judge import GateError
 
         if isinstance(excinfo.value, GateError | UserError):
             return f"gate '{self.gate.name}'\n{excinfo.value}"

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from layton_bench.errors import UserError
-from layton_bench.gate_file import Gate
+from layton_bench.gates.file import Gate
 from layton_bench.records.results import StoredRun
 from layton_bench.registry.plugins import Plugins
 from layton_bench.run.execute import run

@@ -24,7 +24,7 @@ import numpy as np
 from layton_bench.compare.differences import compare, to_markdown
 from layton_bench.compare.pairing import check_comparable, paired_table, paired_values
 from layton_bench.errors import NotComparableError, UserError
-from layton_bench.gate_file import Bounds, Gate, NotWorse, Throughput
+from layton_bench.gates.file import Bounds, Gate, NotWorse, Throughput
 from layton_bench.records.record import read_record
 from layton_bench.records.results import StoredRun
 
