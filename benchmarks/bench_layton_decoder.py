@@ -38,10 +38,10 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
 from layton import SamplerConfig, Tokenizer, TokenizerConfig, UNetConfig, VAEConfig, VQConfig
-from layton.folding import fold_vae, zero_text_output
-from layton.ladd import ConditionEmbedding
-from layton.lora import TARGETS
-from layton.official import official_layout
+from layton.tokenizer.folding import fold_vae, zero_text_output
+from layton.tokenizer.ladd import ConditionEmbedding
+from layton.tokenizer.lora import TARGETS
+from layton.tokenizer.official import official_layout
 
 
 def sizes(divide: int, image_px: int) -> TokenizerConfig:

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from layton.config import VQ_8, VQ_16
-from layton.folding import fold_upsampling
-from layton.quantizer import Quantizer
-from layton.vq import AttnBlock, ResBlock, VQModel
+from layton.tokenizer.config import VQ_8, VQ_16
+from layton.tokenizer.folding import fold_upsampling
+from layton.tokenizer.quantizer import Quantizer
+from layton.tokenizer.vq import AttnBlock, ResBlock, VQModel
 from layton_bench.machine.memory import keep_freed_memory
 from layton_bench_titok.model import TiTok
 from layton_bench_titok.transformer import Block

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 import layton
-from layton.config import TokenizerConfig, UNetConfig, VAEConfig
-from layton.tokenizer import Tokenizer
+from layton.tokenizer.config import TokenizerConfig, UNetConfig, VAEConfig
+from layton.tokenizer.model import Tokenizer
 from layton.training.optim import make_optimizer
 from layton.training.phases import recipe_kind
 from layton.training.phases.alignment import AlignmentPhase, Recipe

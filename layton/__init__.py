@@ -14,18 +14,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from layton.config import (
-        NAMED_MODELS,
-        NamedModel,
-        NoiseConfig,
-        SamplerConfig,
-        TokenizerConfig,
-        UNetConfig,
-        VAEConfig,
-        ViTConfig,
-        VQConfig,
-        named_model,
-    )
     from layton.errors import (
         CheckpointError,
         CodesError,
@@ -42,7 +30,19 @@ if TYPE_CHECKING:
     from layton.packed import pack_linears
     from layton.text import T5TextEncoder
     from layton.text_to_image import ClassToImage, LaytonDecoder, TextToImage, VQImageDecoder
-    from layton.tokenizer import Tokenizer
+    from layton.tokenizer.config import (
+        NAMED_MODELS,
+        NamedModel,
+        NoiseConfig,
+        SamplerConfig,
+        TokenizerConfig,
+        UNetConfig,
+        VAEConfig,
+        ViTConfig,
+        VQConfig,
+        named_model,
+    )
+    from layton.tokenizer.model import Tokenizer
 
 __all__ = [
     "GENERATORS",
@@ -91,7 +91,7 @@ _MODULES = {
     "Sampling": "gpt_config",
     "T5TextEncoder": "text",
     "TextToImage": "text_to_image",
-    "Tokenizer": "tokenizer",
+    "Tokenizer": "tokenizer.model",
     "VQImageDecoder": "text_to_image",
     "find_generator": "gpt_config",
     "load_gpt": "gpt_loading",
@@ -103,5 +103,5 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "errors" if name.endswith("Error") else _MODULES.get(name, "config")
+    home = "errors" if name.endswith("Error") else _MODULES.get(name, "tokenizer.config")
     return getattr(import_module(f"{__name__}.{home}"), name)

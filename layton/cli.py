@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from layton.tokenizer import Tokenizer
+    from layton.tokenizer.model import Tokenizer
 
 __all__ = ["app", "main"]
 
@@ -141,7 +141,7 @@ def main() -> None:
 def _load(
     model: str, name: str | None, sdxl: Path | None, lora: Path | None, device: str, dtype: str
 ) -> Tokenizer:
-    from layton.tokenizer import Tokenizer
+    from layton.tokenizer.model import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(
         model, name=name, sdxl=sdxl, lora=lora, device=device, dtype=_dtype(dtype)

@@ -10,7 +10,7 @@ from layton.errors import ConfigError
 from layton.generator_folder import read_gpt_config
 from layton.gpt import GPT
 from layton.gpt_config import GPTConfig
-from layton.loading import write_folder
+from layton.tokenizer.loading import write_folder
 
 __all__ = ["load_gpt", "save_gpt"]
 

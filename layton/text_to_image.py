@@ -16,8 +16,8 @@ from layton.gpt import GPT
 from layton.gpt_config import GPTConfig, Guidance, Sampling
 from layton.packed import pack_linears
 from layton.text import TextEncoder
-from layton.tokenizer import Tokenizer
-from layton.vq import VQModel
+from layton.tokenizer.model import Tokenizer
+from layton.tokenizer.vq import VQModel
 
 __all__ = ["ClassToImage", "CodeDecoder", "LaytonDecoder", "TextToImage", "VQImageDecoder"]
 

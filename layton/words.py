@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from layton.checkpoint import load_strict, read_state
 from layton.errors import ConfigError, PromptError
-from layton.loading import write_folder
 from layton.text import check_text, shortened
+from layton.tokenizer.loading import write_folder
 
 __all__ = ["WordEncoder", "WordsConfig", "load_words", "save_words", "split_words", "vocabulary"]
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from layton.config import SamplerConfig, TokenizerConfig, UNetConfig, VAEConfig, VQConfig
-from layton.tokenizer import Tokenizer
+from layton.tokenizer.config import (
+    SamplerConfig,
+    TokenizerConfig,
+    UNetConfig,
+    VAEConfig,
+    VQConfig,
+)
+from layton.tokenizer.model import Tokenizer
 
 CONFIG = TokenizerConfig(
     encoder=VQConfig(

@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from layton.config import NAMED_MODELS, config_from_json
-from layton.diffusers_parts import unet_config, vae_config
 from layton.errors import ConfigError
-from layton.loading import load_parts, load_tokenizer
 from layton.shipped import find_folder
-from layton.tokenizer import Tokenizer
+from layton.tokenizer.config import NAMED_MODELS, config_from_json
+from layton.tokenizer.diffusers_parts import unet_config, vae_config
+from layton.tokenizer.loading import load_parts, load_tokenizer
+from layton.tokenizer.model import Tokenizer
 from layton.training.data import Batch
 from layton.training.phases.base import Phase, images_of
 from layton.training.seeds import sample_noise
@@ -28,7 +28,7 @@ from layton.training.seeds import sample_noise
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layton.config import TokenizerConfig
+    from layton.tokenizer.config import TokenizerConfig
 
     # (x_t, timesteps) → the decoder's output, float32
     Predictor = Callable[[Tensor, Tensor | int], Tensor]

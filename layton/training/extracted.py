@@ -220,7 +220,7 @@ def _computations(
     codebook, encode = _encoder(recipe)
     vae = None
     if recipe.vae is not None:
-        from layton.diffusers_parts import read_part
+        from layton.tokenizer.diffusers_parts import read_part
 
         vae = read_part(recipe.vae, "vae").eval()
     text = None
@@ -247,7 +247,7 @@ def _computations(
 def _encoder(recipe: ExtractRecipe) -> tuple[str, Callable[[Tensor], Tensor] | None]:
     """Digest of the codebook, and images → codes (B, N)."""
     if recipe.tokenizer is not None:
-        from layton.tokenizer import Tokenizer
+        from layton.tokenizer.model import Tokenizer
 
         tokenizer = Tokenizer.from_pretrained(recipe.tokenizer)
         return tokenizer.quantize.digest, tokenizer.encode

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PositiveInt
 
 from layton.errors import MissingPartError
-from layton.lora import TARGETS
+from layton.tokenizer.lora import TARGETS
 from layton.training.recipe import StrictModel
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def without_lora(unet: Any) -> Iterator[None]:
 
 
 def lora_state(unet: Any) -> dict[str, Tensor]:
-    """The LoRA alone, by the names that diffusers and `layton.lora` read."""
+    """The LoRA alone, by the names that diffusers and `layton.tokenizer.lora` read."""
     from peft.utils import get_peft_model_state_dict
 
     state: dict[str, Tensor] = get_peft_model_state_dict(unet, adapter_name=_NAME)

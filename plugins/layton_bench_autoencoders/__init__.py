@@ -63,7 +63,7 @@ def _load(name: str, context: LoadContext) -> AutoencoderTokenizer:
     import torch
 
     from layton.errors import LaytonError
-    from layton.folding import fold_upsampling
+    from layton.tokenizer.folding import fold_upsampling
     from layton_bench import as_user_error, torch_dtype
     from layton_bench_autoencoders.build import load
     from layton_bench_autoencoders.tokenizer import AutoencoderTokenizer

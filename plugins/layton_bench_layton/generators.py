@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from layton.config import NAMED_MODELS
 from layton.gpt_config import GENERATORS
+from layton.tokenizer.config import NAMED_MODELS
 from layton_bench import (
     Generator,
     LoadContext,
@@ -26,10 +26,10 @@ from layton_bench import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from layton.config import TokenizerConfig
     from layton.gpt import GPT
     from layton.gpt_config import GeneratorConfig
     from layton.text import TextEncoder
+    from layton.tokenizer.config import TokenizerConfig
     from layton_bench_layton.adapter import LaytonTokenizer
 
 _TITLES: Final = {

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from layton.config import NAMED_MODELS, TokenizerConfig, config_from_json
 from layton.errors import CheckpointError, ConfigError
 from layton.shipped import model_folders
+from layton.tokenizer.config import NAMED_MODELS, TokenizerConfig, config_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from layton_bench import (
 from layton_bench_llamagen import generators
 
 if TYPE_CHECKING:
-    from layton.vq import VQModel
+    from layton.tokenizer.vq import VQModel
     from layton_bench import GridTokenizer
 
 _CODEBOOK_SIZE = 16384
@@ -137,10 +137,10 @@ def load_vq(name: str, context: LoadContext) -> VQModel:
     import torch
 
     from layton.checkpoint import load_model
-    from layton.config import VQ_8, VQ_16
     from layton.errors import LaytonError
-    from layton.folding import fold_upsampling
-    from layton.vq import VQModel
+    from layton.tokenizer.config import VQ_8, VQ_16
+    from layton.tokenizer.folding import fold_upsampling
+    from layton.tokenizer.vq import VQModel
     from layton_bench import as_user_error, torch_dtype
 
     config = VQ_16 if _PUBLISHED[name].downsample_factor == 16 else VQ_8

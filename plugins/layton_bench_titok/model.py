@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layton.errors import ImageError
-from layton.quantizer import Quantizer
+from layton.tokenizer.quantizer import Quantizer
 from layton_bench_titok.pixel_decoder import PixelDecoder
 from layton_bench_titok.transformer import Block, lay_out_for_inference
 

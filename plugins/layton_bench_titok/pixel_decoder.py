@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from layton.folding import FoldedUpsample
+from layton.tokenizer.folding import FoldedUpsample
 
 if TYPE_CHECKING:
     from layton_bench_titok.variants import PixelConfig

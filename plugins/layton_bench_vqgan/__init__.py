@@ -138,7 +138,7 @@ def _load(name: str, context: LoadContext) -> GridTokenizer:
 
     from layton.checkpoint import load_model
     from layton.errors import LaytonError
-    from layton.folding import fold_upsampling
+    from layton.tokenizer.folding import fold_upsampling
     from layton_bench import GridTokenizer, as_user_error, torch_dtype
     from layton_bench_vqgan.model import VQGAN
 

@@ -1,8 +1,8 @@
 """VQGAN of taming-transformers (arXiv 2012.09841) and latent-diffusion (arXiv 2112.10752).
 
 Module names are those of the published checkpoints, so that their state dicts load without a map.
-The blocks are those of `layton.vq`, which LlamaGen took over from here; what differs is where
-attention stands, the names around the blocks, and the codebook.
+The blocks are those of `layton.tokenizer.vq`, which LlamaGen took over from here. What differs is
+where attention is placed, the names around the blocks, and the codebook.
 
 Axes: B batch, C channels, H W pixels, h w the token grid, K codebook_size. Images are RGB in
 [-1, 1].
@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from layton.quantizer import Quantizer
-from layton.vq import AttnBlock, Downsample, ResBlock, Upsample, check_images
+from layton.tokenizer.quantizer import Quantizer
+from layton.tokenizer.vq import AttnBlock, Downsample, ResBlock, Upsample, check_images
 
 if TYPE_CHECKING:
     from layton_bench_vqgan.variants import VQGANConfig

@@ -3,8 +3,8 @@
 import pytest
 from tiny_layton import CONFIG, random_tokenizer
 
-from layton.config import TokenizerConfig
-from layton.tokenizer import Tokenizer
+from layton.tokenizer.config import TokenizerConfig
+from layton.tokenizer.model import Tokenizer
 
 
 @pytest.fixture(scope="session")

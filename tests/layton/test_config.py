@@ -6,7 +6,7 @@ import json
 import pytest
 
 from layton import NAMED_MODELS, ConfigError, TokenizerConfig, VQConfig, named_model
-from layton.config import config_from_json, config_to_json
+from layton.tokenizer.config import config_from_json, config_to_json
 
 
 def test_named_models():

@@ -4,8 +4,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, LCMScheduler
 
-from layton.config import NoiseConfig
-from layton.consistency import (
+from layton.errors import ConfigError
+from layton.tokenizer.config import NoiseConfig
+from layton.tokenizer.consistency import (
     NoiseSchedule,
     boundary_scalings,
     consistency_timesteps,
@@ -13,7 +14,6 @@ from layton.consistency import (
     sample_consistency,
     sample_ddim,
 )
-from layton.errors import ConfigError
 
 SDXL = {
     "beta_start": 0.00085,

@@ -10,12 +10,12 @@ from torch import nn
 
 from layton import fingerprints
 from layton.checkpoint import load_strict
-from layton.config import VQ_8, VQ_16, named_model
 from layton.errors import CheckpointError
 from layton.fingerprints import codebook_digest, fingerprint, recognise
-from layton.official import official_layout
-from layton.tokenizer import Tokenizer
-from layton.vq import VQModel
+from layton.tokenizer.config import VQ_8, VQ_16, named_model
+from layton.tokenizer.model import Tokenizer
+from layton.tokenizer.official import official_layout
+from layton.tokenizer.vq import VQModel
 
 
 def meta_state(config):

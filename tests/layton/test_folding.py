@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from layton.config import UNetConfig
 from layton.errors import ConfigError
-from layton.folding import FoldedUpsample, fold_unet, zero_text_output
-from layton.ladd import LADD
+from layton.tokenizer.config import UNetConfig
+from layton.tokenizer.folding import FoldedUpsample, fold_unet, zero_text_output
+from layton.tokenizer.ladd import LADD
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from diffusers import ControlNetModel
 
 from layton import ImageError
-from layton.ladd import LADD, ConditionEmbedding
+from layton.tokenizer.ladd import LADD, ConditionEmbedding
 
 
 @torch.no_grad()

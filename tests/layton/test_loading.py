@@ -19,8 +19,8 @@ from layton import (
     VAEConfig,
 )
 from layton.checkpoint import read_state
-from layton.diffusers_parts import unet_config, vae_config
-from layton.vq import VQModel
+from layton.tokenizer.diffusers_parts import unet_config, vae_config
+from layton.tokenizer.vq import VQModel
 
 
 def images():
@@ -268,7 +268,7 @@ def test_saving_replaces_files_whole(tiny_tokenizer, tmp_path, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("layton.loading.save_file", interrupted)
+    monkeypatch.setattr("layton.tokenizer.loading.save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tiny_tokenizer.save_pretrained(tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == before

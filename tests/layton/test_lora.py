@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from layton.errors import CheckpointError
-from layton.lora import TARGETS, is_target, merge_lora, parse_lora, read_lora
+from layton.tokenizer.lora import TARGETS, is_target, merge_lora, parse_lora, read_lora
 
 peft = pytest.importorskip("peft")
 
@@ -119,7 +119,7 @@ def test_every_naming_gives_the_same_weights(unet, wrapped, naming, tmp_path):
 def test_original_sdxl_names_are_those_diffusers_maps_back(unet, wrapped):
     from diffusers.loaders.lora_conversion_utils import _maybe_map_sgm_blocks_to_diffusers
 
-    from layton.lora import _original_name
+    from layton.tokenizer.lora import _original_name
 
     # diffusers maps attention layers only, from the numbered blocks of the original code
     layers = [n for n, m in unet.named_modules() if isinstance(m, nn.Linear) and "attentions" in n]
@@ -164,7 +164,7 @@ def test_original_sdxl_names_are_those_diffusers_maps_back(unet, wrapped):
 )
 def test_original_names_of_convolutions(diffusers_name, original):
     # by the block numbering of the SDXL checkpoint (input 1–8, output 0–8)
-    from layton.lora import _original_name
+    from layton.tokenizer.lora import _original_name
 
     assert _original_name(diffusers_name, 2) == original
 

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from layton.checkpoint import strip_prefix
-from layton.config import (
+from layton.errors import CheckpointError
+from layton.tokenizer.config import (
     NoiseConfig,
     SamplerConfig,
     TokenizerConfig,
@@ -19,10 +20,9 @@ from layton.config import (
     VQConfig,
     named_model,
 )
-from layton.consistency import NoiseSchedule, consistency_timesteps
-from layton.errors import CheckpointError
-from layton.official import official_layout
-from layton.tokenizer import Tokenizer
+from layton.tokenizer.consistency import NoiseSchedule, consistency_timesteps
+from layton.tokenizer.model import Tokenizer
+from layton.tokenizer.official import official_layout
 
 TINY = TokenizerConfig(
     encoder=VQConfig(

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from layton.errors import CodesError, ConfigError
-from layton.quantizer import Quantizer, nearest_codes
+from layton.tokenizer.quantizer import Quantizer, nearest_codes
 
 
 @pytest.mark.parametrize("unit_norm", [False, True])

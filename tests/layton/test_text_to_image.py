@@ -7,11 +7,11 @@ import pytest
 import torch
 from gpt_models import CLASS, TEXT, random_gpt, random_texts
 
-from layton.config import VQConfig
 from layton.errors import ConfigError, PromptError
 from layton.gpt_config import Guidance, Sampling
 from layton.text_to_image import ClassToImage, LaytonDecoder, TextToImage, VQImageDecoder
-from layton.vq import VQModel
+from layton.tokenizer.config import VQConfig
+from layton.tokenizer.vq import VQModel
 
 VQ = VQConfig(
     channels=8,

@@ -169,5 +169,5 @@ def test_half_precision_keeps_codes_exact_and_images_close(tiny_tokenizer, tmp_p
 
 
 def test_importing_layton_loads_no_torch():
-    code = "import sys, layton, layton.config; assert 'torch' not in sys.modules"
+    code = "import sys, layton, layton.tokenizer.config; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

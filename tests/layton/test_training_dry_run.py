@@ -9,9 +9,9 @@ from tiny_training import draw_images, recipe
 
 import layton
 from layton.cli import main
-from layton.config import config_to_json
 from layton.errors import ConfigError
-from layton.lora import is_target
+from layton.tokenizer.config import config_to_json
+from layton.tokenizer.lora import is_target
 from layton.training import dry_run
 from layton.training.dry_run import describe, estimate
 from layton.training.phases import recipe_kind

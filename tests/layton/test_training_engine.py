@@ -30,7 +30,7 @@ from layton.files import read_image
 from layton.fingerprints import codebook_digest
 from layton.generator_folder import read_generator
 from layton.gpt_loading import save_gpt
-from layton.lora import read_lora
+from layton.tokenizer.lora import read_lora
 from layton.training import engine as engine_module
 from layton.training.data import Stream
 from layton.training.engine import Trainer, train

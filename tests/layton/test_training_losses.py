@@ -14,7 +14,7 @@ from torchmetrics.functional.image import (
 from torchmetrics.functional.image import structural_similarity_index_measure as reference_ssim
 
 from layton.errors import MissingPartError
-from layton.quantizer import Quantizer
+from layton.tokenizer.quantizer import Quantizer
 from layton.training.losses import (
     chroma_loss,
     code_entropy,

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from tiny_training import ENCODER, GPT, draw_images, recipe
 
-from layton.config import NoiseConfig
-from layton.consistency import NoiseSchedule, boundary_scalings
-from layton.quantizer import Quantizer
+from layton.tokenizer.config import NoiseConfig
+from layton.tokenizer.consistency import NoiseSchedule, boundary_scalings
+from layton.tokenizer.quantizer import Quantizer
 from layton.training.codebook import EMACodebook
 from layton.training.phases.base import images_of
 from layton.training.phases.vq import read_vq

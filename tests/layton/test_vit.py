@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from layton import ImageError, Tokenizer, ViTConfig
-from layton.vit import ViTEncoder, sincos_positions
+from layton.tokenizer.vit import ViTEncoder, sincos_positions
 
 TINY = ViTConfig(patch_size=4, width=16, depth=2, num_heads=2, z_channels=6, codebook_size=16)
 

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from layton.checkpoint import load_strict, strip_prefix
-from layton.config import VQ_8, VQ_16, VQConfig
 from layton.errors import CodesError, ImageError
-from layton.vq import VQModel
+from layton.tokenizer.config import VQ_8, VQ_16, VQConfig
+from layton.tokenizer.vq import VQModel
 
 TINY = VQConfig(
     channels=32,

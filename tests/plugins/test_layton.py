@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 import layton_bench_layton as plugin
 from layton import NAMED_MODELS, Tokenizer
-from layton.config import TokenizerConfig, UNetConfig, VAEConfig, VQConfig
+from layton.tokenizer.config import TokenizerConfig, UNetConfig, VAEConfig, VQConfig
 from layton_bench import LoadContext, UserError
 from layton_bench.types import Codes
 from layton_bench_layton.shipped import find_shipped

@@ -10,10 +10,10 @@ from tiny_t5 import WIDTH, save_tiny_t5
 
 import layton_bench_llamagen
 from layton import ClassToImage, T5TextEncoder, TextToImage, VQImageDecoder
-from layton.config import VQ_16, VQConfig
 from layton.gpt import GPT
 from layton.gpt_config import GENERATORS, Guidance, Sampling
-from layton.vq import VQModel
+from layton.tokenizer.config import VQ_16, VQConfig
+from layton.tokenizer.vq import VQModel
 from layton_bench import Generator, LoadContext, Prompt, UserError
 from layton_bench.weights.store import WeightsStore
 from layton_bench_llamagen import generators
@@ -87,7 +87,7 @@ def test_a_size_without_a_published_file_can_only_be_added(tmp_path, monkeypatch
 @pytest.fixture
 def load(tmp_path, monkeypatch):
     """Loads a generator of tiny parts from files as they are published."""
-    monkeypatch.setattr("layton.config.VQ_16", VQ)
+    monkeypatch.setattr("layton.tokenizer.config.VQ_16", VQ)
     for name, config in TINY.items():
         monkeypatch.setitem(GENERATORS, name, replace(GENERATORS[name], gpt=config))
         torch.save({"model": random_gpt(config).state_dict()}, tmp_path / f"{name}.pt")

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from layton.checkpoint import load_strict, strip_prefix
-from layton.folding import fold_upsampling
+from layton.tokenizer.folding import fold_upsampling
 from layton_bench_vqgan.model import VQGAN
 from layton_bench_vqgan.variants import VARIANTS, VQGANConfig
 

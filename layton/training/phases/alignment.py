@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 import torch.nn.functional as F
 
-from layton.config import TokenizerConfig
+from layton.tokenizer.config import TokenizerConfig
 from layton.training.decoding import DecoderPhase, tokenizer_from_parts
 from layton.training.phases.base import Outcome, PhaseRecipe
 from layton.training.seeds import derive, sample_timesteps
 
 if TYPE_CHECKING:
-    from layton.tokenizer import Tokenizer
+    from layton.tokenizer.model import Tokenizer
     from layton.training.data import Batch
 
 __all__ = ["AlignmentPhase", "Recipe"]

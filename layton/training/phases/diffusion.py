@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
-from layton.config import NoiseConfig, UNetConfig
-from layton.consistency import NoiseSchedule, ddim_timesteps, sample_ddim
-from layton.diffusers_parts import read_part
+from layton.tokenizer.config import NoiseConfig, UNetConfig
+from layton.tokenizer.consistency import NoiseSchedule, ddim_timesteps, sample_ddim
+from layton.tokenizer.diffusers_parts import read_part
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
 from layton.training.seeds import sample_noise, sample_timesteps
 

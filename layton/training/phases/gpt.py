@@ -308,7 +308,7 @@ class GPTPhase(Phase):
     def _open_decoder(self) -> CodeDecoder | None:
         if self._decoder is None and self._recipe.tokenizer is not None:
             from layton.text_to_image import LaytonDecoder
-            from layton.tokenizer import Tokenizer
+            from layton.tokenizer.model import Tokenizer
 
             tokenizer = Tokenizer.from_pretrained(self._recipe.tokenizer)
             self._decoder = LaytonDecoder(tokenizer, cond_scale=None)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from layton.consistency import consistency_timesteps, sample_consistency
+from layton.tokenizer.consistency import consistency_timesteps, sample_consistency
 from layton.training.decoding import DecoderPhase, open_tokenizer
 from layton.training.lora import LoRARecipe, add_lora, merged_state
 from layton.training.phases.base import Outcome, PhaseRecipe, images_of
@@ -23,7 +23,7 @@ from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
 from layton.training.seeds import sample_timesteps
 
 if TYPE_CHECKING:
-    from layton.tokenizer import Tokenizer
+    from layton.tokenizer.model import Tokenizer
     from layton.training.data import Batch
 
 __all__ = ["LatentConsistencyPhase", "Recipe"]

@@ -11,8 +11,8 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from layton.checkpoint import load_strict
-from layton.config import VAEConfig
-from layton.diffusers_parts import read_part
+from layton.tokenizer.config import VAEConfig
+from layton.tokenizer.diffusers_parts import read_part
 from layton.training.losses import kl_divergence
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe

@@ -24,9 +24,11 @@ from pydantic import (
 from torch import Tensor, nn
 
 from layton.checkpoint import load_strict, read_state
-from layton.config import VQ_16, ViTConfig, VQConfig
 from layton.errors import ConfigError
-from layton.quantizer import Quantized, Quantizer
+from layton.tokenizer.config import VQ_16, ViTConfig, VQConfig
+from layton.tokenizer.quantizer import Quantized, Quantizer
+from layton.tokenizer.vit import ViTDecoder, ViTEncoder
+from layton.tokenizer.vq import VQDecoder, VQEncoder
 from layton.training.codebook import EMACodebook
 from layton.training.discriminator import PatchDiscriminator
 from layton.training.losses import code_entropy, codebook_losses, generator_hinge
@@ -35,8 +37,6 @@ from layton.training.recipe import DataRecipe, SourceRecipe, Stage, StrictModel
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
 from layton.training.seeds import derive
 from layton.training.start import fit_components, leading_components
-from layton.vit import ViTDecoder, ViTEncoder
-from layton.vq import VQDecoder, VQEncoder
 
 if TYPE_CHECKING:
     from layton.training.data import Batch
@@ -203,7 +203,7 @@ class VQPhase(Phase):
         """
         import json
 
-        from layton.loading import write_folder
+        from layton.tokenizer.loading import write_folder
 
         mine = ("_average.", "quantize.codebook_used")  # of no use outside training
         state = {k: v for k, v in self.state_dict().items() if not k.startswith(mine)}

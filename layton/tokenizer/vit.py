@@ -7,8 +7,8 @@ any grid will do. Axes: B batch, N = h·w patches, D width.
 import torch
 from torch import Tensor, nn
 
-from layton.config import ViTConfig
-from layton.vq import check_images
+from layton.tokenizer.config import ViTConfig
+from layton.tokenizer.vq import check_images
 
 __all__ = ["ViTDecoder", "ViTEncoder", "sincos_positions"]
 

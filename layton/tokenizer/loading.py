@@ -12,23 +12,23 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from layton.checkpoint import compare, load_strict, read_state
-from layton.config import (
+from layton.errors import CheckpointError, ConfigError, MissingPartError
+from layton.shipped import find_folder
+from layton.tokenizer.config import (
     NAMED_MODELS,
     TokenizerConfig,
     config_from_json,
     named_model,
 )
-from layton.diffusers_parts import read_part, sizes_fit, unet_config, vae_config
-from layton.errors import CheckpointError, ConfigError, MissingPartError
-from layton.ladd import ENCODER_PARTS, ConditionEmbedding
-from layton.lora import LoRAPair, match_lora, merged_weight, read_lora
-from layton.official import from_official, is_official, without_unused
-from layton.shipped import find_folder
+from layton.tokenizer.diffusers_parts import read_part, sizes_fit, unet_config, vae_config
+from layton.tokenizer.ladd import ENCODER_PARTS, ConditionEmbedding
+from layton.tokenizer.lora import LoRAPair, match_lora, merged_weight, read_lora
+from layton.tokenizer.official import from_official, is_official, without_unused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from layton.tokenizer import Tokenizer
+    from layton.tokenizer.model import Tokenizer
 
 __all__ = ["load_parts", "load_tokenizer", "write_folder"]
 

@@ -13,20 +13,20 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Generator, Tensor, nn
 
-from layton.config import TokenizerConfig, ViTConfig, config_to_json
-from layton.consistency import (
+from layton.errors import CodesError, ConfigError, ImageError
+from layton.tokenizer.config import TokenizerConfig, ViTConfig, config_to_json
+from layton.tokenizer.consistency import (
     NoiseSchedule,
     consistency_timesteps,
     ddim_timesteps,
     sample_consistency,
     sample_ddim,
 )
-from layton.errors import CodesError, ConfigError, ImageError
-from layton.folding import fold_vae, pack_transformers
-from layton.ladd import LADD
-from layton.quantizer import Quantizer
-from layton.vit import ViTEncoder
-from layton.vq import VQEncoder, check_images
+from layton.tokenizer.folding import fold_vae, pack_transformers
+from layton.tokenizer.ladd import LADD
+from layton.tokenizer.quantizer import Quantizer
+from layton.tokenizer.vit import ViTEncoder
+from layton.tokenizer.vq import VQEncoder, check_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,15 +65,15 @@ class Tokenizer(nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: str | Path, **options: Any) -> Self:
-        """Load a tokenizer; see `layton.loading.load_tokenizer` for sources and options."""
-        from layton.loading import load_tokenizer
+        """Load a tokenizer; `loading.load_tokenizer` has the sources and options."""
+        from layton.tokenizer.loading import load_tokenizer
 
         return load_tokenizer(cls, source, **options)
 
     @classmethod
     def from_parts(cls, **options: Any) -> Self:
         """A tokenizer before training, from SDXL and a VQ tokenizer; see `loading.load_parts`."""
-        from layton.loading import load_parts
+        from layton.tokenizer.loading import load_parts
 
         return load_parts(cls, **options)
 
@@ -94,7 +94,7 @@ class Tokenizer(nn.Module):
         Raises:
             ConfigError: optimize_for_inference has run, so the weights are no longer whole.
         """
-        from layton.loading import write_folder
+        from layton.tokenizer.loading import write_folder
 
         if self.decoder.is_folded:
             raise ConfigError("save_pretrained", "the weights are folded", "Save before folding.")
@@ -258,7 +258,7 @@ class Tokenizer(nn.Module):
     def optimize_for_inference(self, *, compile: bool = False) -> Self:  # noqa: A002 torch's word
         """Fold constants, drop what decoding never reads, lay weights out for convolution.
 
-        Outputs stay the same to rounding (layton.folding says why). In place and for good: the
+        Outputs stay the same to rounding (folding.py says why). In place and for good: the
         model can no longer be trained or saved, and a second call changes nothing.
 
         Args:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from layton.errors import ConfigError
 from layton.packed import pack_linears
-from layton.vq import Upsample
+from layton.tokenizer.vq import Upsample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -176,7 +176,7 @@ def fold_vae(vae: Any) -> None:
 
 
 def fold_upsampling(root: nn.Module) -> None:
-    """Fold nearest doublings in place: those of `layton.vq`, of AutoencoderKL and -Tiny."""
+    """Fold nearest doublings in place: of our `vq.py`, of AutoencoderKL and -Tiny."""
     _replace(root, _fold_doubling)
 
 

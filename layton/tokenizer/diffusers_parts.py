@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layton.config import TokenizerConfig, UNetConfig, VAEConfig
 from layton.errors import ConfigError, MissingPartError
+from layton.tokenizer.config import TokenizerConfig, UNetConfig, VAEConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

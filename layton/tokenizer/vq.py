@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from layton.config import VQConfig
 from layton.errors import ImageError
-from layton.quantizer import Quantized, Quantizer
+from layton.tokenizer.config import VQConfig
+from layton.tokenizer.quantizer import Quantized, Quantizer
 
 __all__ = [
     "AttnBlock",

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from layton.checkpoint import compare
 from layton.errors import CheckpointError
-from layton.lora import LoRAPair, is_target, merged_weight
+from layton.tokenizer.lora import LoRAPair, is_target, merged_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

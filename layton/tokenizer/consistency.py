@@ -15,7 +15,7 @@ from layton.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layton.config import NoiseConfig
+    from layton.tokenizer.config import NoiseConfig
 
 __all__ = [
     "NoiseSchedule",

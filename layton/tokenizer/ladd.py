@@ -22,12 +22,12 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
 from layton.errors import ConfigError, ImageError
-from layton.folding import FoldedResnet, fold_unet
+from layton.tokenizer.folding import FoldedResnet, fold_unet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layton.config import UNetConfig
+    from layton.tokenizer.config import UNetConfig
 
 __all__ = ["ENCODER_PARTS", "LADD", "ConditionEmbedding"]
 
@@ -161,7 +161,7 @@ class LADD(nn.Module):
         return _run_decoder(self.unet, x, skips, for_unet, text)
 
     def fold(self) -> None:
-        """Take everything constant out of the U-Net and its copy; see layton.folding."""
+        """Take everything constant out of the U-Net and its copy; see layton.tokenizer.folding."""
         if self._resnets is None:
             self._resnets = fold_unet(self.unet), fold_unet(self.controlnet)
 

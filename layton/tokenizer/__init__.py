@@ -1,0 +1,1 @@
+"""Layton, the tokenizer: VQ encoder, U-Net with LADD, consistency decoder."""
