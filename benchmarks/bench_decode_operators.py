@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from layton.gpt_config import find_generator
-from layton.gpt_layers import rotary_table, rotate
+from layton.generator.config import find_generator
+from layton.generator.layers import rotary_table, rotate
+from layton.generator.sampling import gumbel_noise, philox, seed_keys
 from layton.packed import PackedLinear
-from layton.sampling import gumbel_noise, philox, seed_keys
 
 CONFIG = find_generator("llamagen-c2i-b").gpt
 Ways = dict[str, Callable[[], object]]

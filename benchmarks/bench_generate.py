@@ -27,8 +27,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from layton import GENERATORS, GPT, CodeGenerator, GPTConfig, Guidance, Sampling, pack_linears
-from layton.gpt_layers import rotary_table
-from layton.text import left_pad
+from layton.generator.layers import rotary_table
+from layton.generator.text import left_pad
 
 SCALE = 2.0
 GREEDY = Sampling(temperature=0.0)

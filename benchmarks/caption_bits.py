@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 
 from layton import Tokenizer
-from layton.generator_folder import TEXT_FOLDER, read_generator
-from layton.gpt_loading import load_gpt
+from layton.generator.folder import TEXT_FOLDER, read_generator
+from layton.generator.loading import load_gpt
+from layton.generator.words import load_words
 from layton.shipped import find_folder
 from layton.training.hard_negatives import HardNegativesRecipe, hard_negatives, neighbours
-from layton.words import load_words
 from layton_bench.images import to_signed
 from layton_bench.tasks.geneval.judge import COLORS
 from layton_bench.tasks.scenes import draw_sample, sample_caption

@@ -23,13 +23,24 @@ if TYPE_CHECKING:
         MissingPartError,
         PromptError,
     )
-    from layton.generate import CodeGenerator
-    from layton.gpt import GPT
-    from layton.gpt_config import GENERATORS, GPTConfig, Guidance, Sampling, find_generator
-    from layton.gpt_loading import load_gpt, save_gpt
+    from layton.generator.codes import CodeGenerator
+    from layton.generator.config import (
+        GENERATORS,
+        GPTConfig,
+        Guidance,
+        Sampling,
+        find_generator,
+    )
+    from layton.generator.loading import load_gpt, save_gpt
+    from layton.generator.text import T5TextEncoder
+    from layton.generator.text_to_image import (
+        ClassToImage,
+        LaytonDecoder,
+        TextToImage,
+        VQImageDecoder,
+    )
+    from layton.generator.transformer import GPT
     from layton.packed import pack_linears
-    from layton.text import T5TextEncoder
-    from layton.text_to_image import ClassToImage, LaytonDecoder, TextToImage, VQImageDecoder
     from layton.tokenizer.config import (
         NAMED_MODELS,
         NamedModel,
@@ -81,22 +92,22 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ClassToImage": "text_to_image",
-    "CodeGenerator": "generate",
-    "GENERATORS": "gpt_config",
-    "GPT": "gpt",
-    "GPTConfig": "gpt_config",
-    "Guidance": "gpt_config",
-    "LaytonDecoder": "text_to_image",
-    "Sampling": "gpt_config",
-    "T5TextEncoder": "text",
-    "TextToImage": "text_to_image",
+    "ClassToImage": "generator.text_to_image",
+    "CodeGenerator": "generator.codes",
+    "GENERATORS": "generator.config",
+    "GPT": "generator.transformer",
+    "GPTConfig": "generator.config",
+    "Guidance": "generator.config",
+    "LaytonDecoder": "generator.text_to_image",
+    "Sampling": "generator.config",
+    "T5TextEncoder": "generator.text",
+    "TextToImage": "generator.text_to_image",
     "Tokenizer": "tokenizer.model",
-    "VQImageDecoder": "text_to_image",
-    "find_generator": "gpt_config",
-    "load_gpt": "gpt_loading",
+    "VQImageDecoder": "generator.text_to_image",
+    "find_generator": "generator.config",
+    "load_gpt": "generator.loading",
     "pack_linears": "packed",
-    "save_gpt": "gpt_loading",
+    "save_gpt": "generator.loading",
 }
 
 

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from layton.checkpoint import load_strict, strip_prefix
-from layton.gpt import GPT
-from layton.gpt_config import GPTConfig
+from layton.generator.config import GPTConfig
+from layton.generator.transformer import GPT
 
 CLASS = GPTConfig(
     dim=48,

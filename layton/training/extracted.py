@@ -225,7 +225,7 @@ def _computations(
         vae = read_part(recipe.vae, "vae").eval()
     text = None
     if recipe.text_encoder is not None:
-        from layton.text import T5TextEncoder
+        from layton.generator.text import T5TextEncoder
 
         text = T5TextEncoder.from_pretrained(recipe.text_encoder, max_tokens=10**6)
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, field_validator
 from torch import Tensor
 
+from layton.generator.words import split_words
 from layton.training.recipe import StrictModel
-from layton.words import split_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from layton.gpt_config import GENERATORS
+from layton.generator.config import GENERATORS
 from layton.tokenizer.config import NAMED_MODELS
 from layton_bench import (
     Generator,
@@ -26,9 +26,9 @@ from layton_bench import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from layton.gpt import GPT
-    from layton.gpt_config import GeneratorConfig
-    from layton.text import TextEncoder
+    from layton.generator.config import GeneratorConfig
+    from layton.generator.text import TextEncoder
+    from layton.generator.transformer import GPT
     from layton.tokenizer.config import TokenizerConfig
     from layton_bench_layton.adapter import LaytonTokenizer
 

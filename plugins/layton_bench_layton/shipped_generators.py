@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from layton.errors import CheckpointError, ConfigError, LaytonError
 from layton.fingerprints import codebook_digest
-from layton.generator_folder import GENERATOR_FILE, TEXT_FOLDER, read_generator
+from layton.generator.folder import GENERATOR_FILE, TEXT_FOLDER, read_generator
 from layton.shipped import PACKAGED, model_folders
 from layton_bench import Generator, LoadContext, ModelCard, ModelSpec, as_user_error, torch_dtype
 from layton_bench_layton.generators import assemble, decoder_options
@@ -21,7 +21,7 @@ from layton_bench_layton.shipped import Shipped, tensor_sizes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from layton.gpt_config import GeneratorConfig
+    from layton.generator.config import GeneratorConfig
 
 _PAPER: Final = "https://arxiv.org/abs/2503.08377"
 _FILES: Final = ("config.json", "model.safetensors")
@@ -29,7 +29,7 @@ _FILES: Final = ("config.json", "model.safetensors")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShippedGenerator:
-    """A generator in a folder (see `layton.generator_folder`), and the tokenizer it names."""
+    """A generator in a folder (see `layton.generator.folder`), and the tokenizer it names."""
 
     folder: Path
     config: GeneratorConfig
@@ -163,8 +163,8 @@ def _unusable(name: str, error: LaytonError) -> ModelSpec:
 
 def _load(shipped: ShippedGenerator, context: LoadContext) -> Generator:
     """The generator from its folder; raises UserError where a part does not fit."""
-    from layton.gpt_loading import load_gpt
-    from layton.words import load_words
+    from layton.generator.loading import load_gpt
+    from layton.generator.words import load_words
     from layton_bench_layton.adapter import load_shipped
 
     folder, tokenizer = shipped.folder, shipped.tokenizer

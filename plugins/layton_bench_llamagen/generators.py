@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from layton.gpt_config import GENERATORS
+from layton.generator.config import GENERATORS
 from layton_bench import (
     ClassGenerator,
     Generator,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layton.captions import clean_caption
+from layton.generator.captions import clean_caption
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/caption_cleaning.json").read_text())
 

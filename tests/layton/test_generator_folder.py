@@ -6,16 +6,16 @@ import pytest
 from gpt_models import TEXT, random_gpt
 
 from layton.errors import ConfigError
-from layton.generator_folder import (
+from layton.generator.config import Guidance, Sampling
+from layton.generator.folder import (
     GeneratorSettings,
     read_generator,
     read_gpt_config,
     write_generator,
 )
-from layton.gpt_config import Guidance, Sampling
-from layton.gpt_loading import save_gpt
+from layton.generator.loading import save_gpt
+from layton.generator.words import WordEncoder, WordsConfig, load_words
 from layton.training.phases.gpt import GPTPhase, Recipe
-from layton.words import WordEncoder, WordsConfig, load_words
 
 SETTINGS = {
     "tokenizer": "layton-small",

@@ -18,11 +18,11 @@ from gpt_models import (
 )
 
 from layton.errors import ConfigError
-from layton.generate import CodeGenerator
-from layton.gpt import GPT
-from layton.gpt_config import GENERATORS, GPTConfig, find_generator
-from layton.gpt_layers import prefix_bias, rotary_table, rotate
-from layton.text import left_pad
+from layton.generator.codes import CodeGenerator
+from layton.generator.config import GENERATORS, GPTConfig, find_generator
+from layton.generator.layers import prefix_bias, rotary_table, rotate
+from layton.generator.text import left_pad
+from layton.generator.transformer import GPT
 
 GOLDEN = ["llamagen_gpt_c2i", "llamagen_gpt_t2i", "lactokgen_gpt"]
 TOLERANCE = 1e-4  # two honest float32 implementations differ by about 1e-5

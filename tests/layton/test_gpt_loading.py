@@ -9,7 +9,7 @@ from gpt_models import CLASS, TEXT, random_gpt
 from safetensors.torch import save_file
 
 from layton.errors import CheckpointError, ConfigError
-from layton.gpt_loading import load_gpt, save_gpt
+from layton.generator.loading import load_gpt, save_gpt
 
 
 def assert_same_weights(model, other):

@@ -8,11 +8,11 @@ from gpt_models import CLASS, HEAVY, KEYED, TEXT, golden_gpt, random_gpt, random
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from layton.errors import PromptError
-from layton.generate import CodeGenerator
-from layton.gpt import GPT
-from layton.gpt_config import Guidance, Sampling
+from layton.generator.codes import CodeGenerator
+from layton.generator.config import Guidance, Sampling
+from layton.generator.sampling import choose, guide, gumbel_noise, seed_keys
+from layton.generator.transformer import GPT
 from layton.packed import pack_linears
-from layton.sampling import choose, guide, gumbel_noise, seed_keys
 
 GREEDY = Sampling(temperature=0.0)
 WARM = Sampling(temperature=1.3, top_k=20, top_p=0.95)

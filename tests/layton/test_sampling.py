@@ -8,8 +8,15 @@ import torch
 from safetensors.torch import load_file
 
 from layton.errors import ConfigError
-from layton.gpt_config import Guidance, Sampling
-from layton.sampling import choose, filter_logits, guide, gumbel_noise, philox, seed_keys
+from layton.generator.config import Guidance, Sampling
+from layton.generator.sampling import (
+    choose,
+    filter_logits,
+    guide,
+    gumbel_noise,
+    philox,
+    seed_keys,
+)
 
 COMBINATIONS = {
     "topk7": {"top_k": 7},

@@ -5,7 +5,7 @@ import torch
 from tiny_t5 import save_tiny_t5
 
 from layton.errors import CheckpointError, PromptError
-from layton.text import T5TextEncoder, left_pad
+from layton.generator.text import T5TextEncoder, left_pad
 
 
 @pytest.fixture(scope="module")

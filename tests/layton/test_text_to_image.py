@@ -8,8 +8,13 @@ import torch
 from gpt_models import CLASS, TEXT, random_gpt, random_texts
 
 from layton.errors import ConfigError, PromptError
-from layton.gpt_config import Guidance, Sampling
-from layton.text_to_image import ClassToImage, LaytonDecoder, TextToImage, VQImageDecoder
+from layton.generator.config import Guidance, Sampling
+from layton.generator.text_to_image import (
+    ClassToImage,
+    LaytonDecoder,
+    TextToImage,
+    VQImageDecoder,
+)
 from layton.tokenizer.config import VQConfig
 from layton.tokenizer.vq import VQModel
 

@@ -28,8 +28,9 @@ from layton.cli import main
 from layton.errors import CheckpointError, ConfigError
 from layton.files import read_image
 from layton.fingerprints import codebook_digest
-from layton.generator_folder import read_generator
-from layton.gpt_loading import save_gpt
+from layton.generator.folder import read_generator
+from layton.generator.loading import save_gpt
+from layton.generator.words import load_words
 from layton.tokenizer.lora import read_lora
 from layton.training import engine as engine_module
 from layton.training.data import Stream
@@ -37,7 +38,6 @@ from layton.training.engine import Trainer, train
 from layton.training.errors import DataError, NonFiniteLossError
 from layton.training.extracted import ExtractRecipe, extract
 from layton.training.recipe import validate
-from layton.words import load_words
 
 PHASES = [name for name in CHAIN if name not in ("pairs", "codes")]
 ROWS = {"vq": 2, "vae": 2, "diffusion": 2, "gpt": 2}  # of a grid; the decoders' have 3

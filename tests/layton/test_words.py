@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from layton.errors import CheckpointError, ConfigError, PromptError
-from layton.words import (
+from layton.generator.words import (
     WordEncoder,
     WordsConfig,
     load_words,

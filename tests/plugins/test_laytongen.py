@@ -10,8 +10,8 @@ from tiny_layton import CONFIG
 from tiny_t5 import WIDTH, save_tiny_t5
 
 from layton import LaytonDecoder, T5TextEncoder, TextToImage, Tokenizer
-from layton.gpt import GPT
-from layton.gpt_config import GENERATORS, Guidance, Sampling
+from layton.generator.config import GENERATORS, Guidance, Sampling
+from layton.generator.transformer import GPT
 from layton.tokenizer.config import NAMED_MODELS
 from layton.tokenizer.ladd import LADD
 from layton_bench import LoadContext, Prompt, UserError

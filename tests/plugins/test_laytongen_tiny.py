@@ -15,11 +15,10 @@ from tiny_layton import CONFIG, random_tokenizer
 import layton_bench_layton as plugin
 from layton import LaytonDecoder, TextToImage
 from layton.fingerprints import codebook_digest
-from layton.generator_folder import TEXT_FOLDER, GeneratorSettings, write_generator
-from layton.gpt_config import Guidance, Sampling
-from layton.gpt_loading import load_gpt, save_gpt
-from layton.shipped import PACKAGED
-from layton.words import (
+from layton.generator.config import Guidance, Sampling
+from layton.generator.folder import TEXT_FOLDER, GeneratorSettings, write_generator
+from layton.generator.loading import load_gpt, save_gpt
+from layton.generator.words import (
     WordEncoder,
     WordsConfig,
     load_words,
@@ -27,6 +26,7 @@ from layton.words import (
     split_words,
     vocabulary,
 )
+from layton.shipped import PACKAGED
 from layton_bench import LoadContext, Prompt, UserError
 from layton_bench.images import to_uint8
 from layton_bench.registry.plugins import Plugins

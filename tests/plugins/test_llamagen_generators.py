@@ -10,8 +10,8 @@ from tiny_t5 import WIDTH, save_tiny_t5
 
 import layton_bench_llamagen
 from layton import ClassToImage, T5TextEncoder, TextToImage, VQImageDecoder
-from layton.gpt import GPT
-from layton.gpt_config import GENERATORS, Guidance, Sampling
+from layton.generator.config import GENERATORS, Guidance, Sampling
+from layton.generator.transformer import GPT
 from layton.tokenizer.config import VQ_16, VQConfig
 from layton.tokenizer.vq import VQModel
 from layton_bench import Generator, LoadContext, Prompt, UserError

@@ -18,11 +18,18 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from layton.generate import CodeGenerator
-from layton.generator_folder import TEXT_FOLDER, GeneratorSettings, write_generator
-from layton.gpt import GPT
-from layton.gpt_config import GPTConfig, Guidance
-from layton.gpt_loading import load_gpt, save_gpt
+from layton.generator.codes import CodeGenerator
+from layton.generator.config import GPTConfig, Guidance
+from layton.generator.folder import TEXT_FOLDER, GeneratorSettings, write_generator
+from layton.generator.loading import load_gpt, save_gpt
+from layton.generator.transformer import GPT
+from layton.generator.words import (
+    WordEncoder,
+    WordsConfig,
+    load_words,
+    save_words,
+    vocabulary,
+)
 from layton.training.errors import DataError
 from layton.training.extracted import Extracted, codebook_of
 from layton.training.hard_negatives import (
@@ -37,10 +44,9 @@ from layton.training.phases.vq import read_vq
 from layton.training.recipe import StrictModel
 from layton.training.seeds import sample_mask
 from layton.training.start import keep_variance, project_codes, with_prefix_keys
-from layton.words import WordEncoder, WordsConfig, load_words, save_words, vocabulary
 
 if TYPE_CHECKING:
-    from layton.text_to_image import CodeDecoder
+    from layton.generator.text_to_image import CodeDecoder
     from layton.training.data import Batch
 
 __all__ = ["GPTPhase", "Recipe", "WordsRecipe"]
@@ -307,7 +313,7 @@ class GPTPhase(Phase):
 
     def _open_decoder(self) -> CodeDecoder | None:
         if self._decoder is None and self._recipe.tokenizer is not None:
-            from layton.text_to_image import LaytonDecoder
+            from layton.generator.text_to_image import LaytonDecoder
             from layton.tokenizer.model import Tokenizer
 
             tokenizer = Tokenizer.from_pretrained(self._recipe.tokenizer)

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from layton.captions import clean_caption
 from layton.errors import CheckpointError, PromptError
+from layton.generator.captions import clean_caption
 
 __all__ = ["T5TextEncoder", "TextEncoder", "check_text", "left_pad", "shortened"]
 

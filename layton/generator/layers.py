@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from layton.gpt_config import GPTConfig
+from layton.generator.config import GPTConfig
 
 __all__ = [
     "Attention",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from layton.gpt_config import Sampling
+from layton.generator.config import Sampling
 
 __all__ = [
     "choose",

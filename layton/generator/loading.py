@@ -7,9 +7,9 @@ from pydantic import TypeAdapter
 
 from layton.checkpoint import load_strict, read_state
 from layton.errors import ConfigError
-from layton.generator_folder import read_gpt_config
-from layton.gpt import GPT
-from layton.gpt_config import GPTConfig
+from layton.generator.config import GPTConfig
+from layton.generator.folder import read_gpt_config
+from layton.generator.transformer import GPT
 from layton.tokenizer.loading import write_folder
 
 __all__ = ["load_gpt", "save_gpt"]

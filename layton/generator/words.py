@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from layton.checkpoint import load_strict, read_state
 from layton.errors import ConfigError, PromptError
-from layton.text import check_text, shortened
+from layton.generator.text import check_text, shortened
 from layton.tokenizer.loading import write_folder
 
 __all__ = ["WordEncoder", "WordsConfig", "load_words", "save_words", "split_words", "vocabulary"]
@@ -131,7 +131,7 @@ class WordEncoder(nn.Module):
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> list[Tensor]:
-        """Features of each text, (n, D), as `layton.text.TextEncoder` has it."""
+        """Features of each text, (n, D), as `layton.generator.text.TextEncoder` has it."""
         padded = [self.pad([text]) for text in texts]  # all are checked before any is run
         return [self(numbers, mask)[0] for numbers, mask in padded]
 

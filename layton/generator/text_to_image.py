@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from layton.errors import ConfigError
-from layton.generate import CodeGenerator, Conditions, check_conditions, check_seeds
-from layton.gpt import GPT
-from layton.gpt_config import GPTConfig, Guidance, Sampling
+from layton.generator.codes import CodeGenerator, Conditions, check_conditions, check_seeds
+from layton.generator.config import GPTConfig, Guidance, Sampling
+from layton.generator.text import TextEncoder
+from layton.generator.transformer import GPT
 from layton.packed import pack_linears
-from layton.text import TextEncoder
 from layton.tokenizer.model import Tokenizer
 from layton.tokenizer.vq import VQModel
 

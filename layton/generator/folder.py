@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from layton.errors import ConfigError
-from layton.gpt_config import GeneratorConfig, GPTConfig, Guidance, Sampling
+from layton.generator.config import GeneratorConfig, GPTConfig, Guidance, Sampling
 
 __all__ = [
     "GENERATOR_FILE",

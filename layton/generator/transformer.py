@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from layton.errors import ConfigError
-from layton.gpt_config import GPTConfig
-from layton.gpt_layers import (
+from layton.generator.config import GPTConfig
+from layton.generator.layers import (
     Attention,
     CaptionEmbedder,
     ClassEmbedder,

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from layton.errors import PromptError
-from layton.gpt import GPT, KVCache, Prefix
-from layton.gpt_config import GPTConfig, Guidance, Sampling
-from layton.gpt_layers import CaptionEmbedder
-from layton.sampling import choose, guide, gumbel_noise, seed_keys
-from layton.text import left_pad
+from layton.generator.config import GPTConfig, Guidance, Sampling
+from layton.generator.layers import CaptionEmbedder
+from layton.generator.sampling import choose, guide, gumbel_noise, seed_keys
+from layton.generator.text import left_pad
+from layton.generator.transformer import GPT, KVCache, Prefix
 
 __all__ = ["CodeGenerator", "Conditions", "check_conditions", "check_seeds"]
 

@@ -1,0 +1,1 @@
+"""LaytonGen: the autoregressive transformer over Layton's codes."""
