@@ -19,7 +19,7 @@ from torch import nn
 from layton.generator.config import find_generator
 from layton.generator.layers import rotary_table, rotate
 from layton.generator.sampling import gumbel_noise, philox, seed_keys
-from layton.packed import PackedLinear
+from layton.weights.packed import PackedLinear
 
 CONFIG = find_generator("llamagen-c2i-b").gpt
 Ways = dict[str, Callable[[], object]]

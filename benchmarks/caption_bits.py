@@ -22,8 +22,8 @@ from layton import Tokenizer
 from layton.generator.folder import TEXT_FOLDER, read_generator
 from layton.generator.loading import load_gpt
 from layton.generator.words import load_words
-from layton.shipped import find_folder
 from layton.training.hard_negatives import HardNegativesRecipe, hard_negatives, neighbours
+from layton.weights.shipped import find_folder
 from layton_bench.images import to_signed
 from layton_bench.tasks.geneval.judge import COLORS
 from layton_bench.tasks.scenes import draw_sample, sample_caption

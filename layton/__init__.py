@@ -40,7 +40,6 @@ if TYPE_CHECKING:
         VQImageDecoder,
     )
     from layton.generator.transformer import GPT
-    from layton.packed import pack_linears
     from layton.tokenizer.config import (
         NAMED_MODELS,
         NamedModel,
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
         named_model,
     )
     from layton.tokenizer.model import Tokenizer
+    from layton.weights.packed import pack_linears
 
 __all__ = [
     "GENERATORS",
@@ -106,7 +106,7 @@ _MODULES = {
     "VQImageDecoder": "generator.text_to_image",
     "find_generator": "generator.config",
     "load_gpt": "generator.loading",
-    "pack_linears": "packed",
+    "pack_linears": "weights.packed",
     "save_gpt": "generator.loading",
 }
 

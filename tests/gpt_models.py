@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from layton.checkpoint import load_strict, strip_prefix
 from layton.generator.config import GPTConfig
 from layton.generator.transformer import GPT
+from layton.weights.checkpoint import load_strict, strip_prefix
 
 CLASS = GPTConfig(
     dim=48,

@@ -16,10 +16,10 @@ from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from layton.checkpoint import load_strict, read_state
 from layton.errors import ConfigError, PromptError
 from layton.generator.text import check_text, shortened
 from layton.tokenizer.loading import write_folder
+from layton.weights.checkpoint import load_strict, read_state
 
 __all__ = ["WordEncoder", "WordsConfig", "load_words", "save_words", "split_words", "vocabulary"]
 

@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layton.errors import ConfigError
-from layton.packed import pack_linears
 from layton.tokenizer.vq import Upsample
+from layton.weights.packed import pack_linears
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

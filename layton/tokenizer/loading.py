@@ -11,9 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from layton.checkpoint import compare, load_strict, read_state
 from layton.errors import CheckpointError, ConfigError, MissingPartError
-from layton.shipped import find_folder
 from layton.tokenizer.config import (
     NAMED_MODELS,
     TokenizerConfig,
@@ -24,6 +22,8 @@ from layton.tokenizer.diffusers_parts import read_part, sizes_fit, unet_config, 
 from layton.tokenizer.ladd import ENCODER_PARTS, ConditionEmbedding
 from layton.tokenizer.lora import LoRAPair, match_lora, merged_weight, read_lora
 from layton.tokenizer.official import from_official, is_official, without_unused
+from layton.weights.checkpoint import compare, load_strict, read_state
+from layton.weights.shipped import find_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

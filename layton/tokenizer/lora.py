@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from layton.checkpoint import read_state
 from layton.errors import CheckpointError
+from layton.weights.checkpoint import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

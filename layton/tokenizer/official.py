@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from layton.checkpoint import compare
 from layton.errors import CheckpointError
 from layton.tokenizer.lora import LoRAPair, is_target, merged_weight
+from layton.weights.checkpoint import compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

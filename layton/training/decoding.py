@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from layton.errors import ConfigError
-from layton.shipped import find_folder
 from layton.tokenizer.config import NAMED_MODELS, config_from_json
 from layton.tokenizer.diffusers_parts import unet_config, vae_config
 from layton.tokenizer.loading import load_parts, load_tokenizer
@@ -24,6 +23,7 @@ from layton.tokenizer.model import Tokenizer
 from layton.training.data import Batch
 from layton.training.phases.base import Phase, images_of
 from layton.training.seeds import sample_noise
+from layton.weights.shipped import find_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
 
-from layton.checkpoint import load_strict, read_state
 from layton.errors import CheckpointError
+from layton.weights.checkpoint import load_strict, read_state
 
 if TYPE_CHECKING:
     from layton_bench_autoencoders.variants import AutoencoderConfig

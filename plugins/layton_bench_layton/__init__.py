@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from layton.shipped import PACKAGED
 from layton.tokenizer.config import NAMED_MODELS, TokenizerConfig
+from layton.weights.shipped import PACKAGED
 from layton_bench import ModelCard, ModelSpec, WeightsEntry, WeightsFile, hookimpl, hub_file
 from layton_bench_layton import generators, shipped_generators
 from layton_bench_layton.shipped import Shipped, find_shipped

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from layton.errors import CheckpointError, ConfigError
-from layton.shipped import model_folders
 from layton.tokenizer.config import NAMED_MODELS, TokenizerConfig, config_from_json
+from layton.weights.shipped import model_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ _UNUSED = ("vae.encoder.", "vae.quant_conv.")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shipped:
-    """A tokenizer in one of `layton.shipped.model_folders`, by the name of its folder."""
+    """A tokenizer in one of `layton.weights.shipped.model_folders`, by the name of its folder."""
 
     folder: Path
     config: TokenizerConfig

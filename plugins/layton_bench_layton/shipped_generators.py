@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from safetensors import SafetensorError, safe_open
 
 from layton.errors import CheckpointError, ConfigError, LaytonError
-from layton.fingerprints import codebook_digest
 from layton.generator.folder import GENERATOR_FILE, TEXT_FOLDER, read_generator
-from layton.shipped import PACKAGED, model_folders
+from layton.weights.fingerprints import codebook_digest
+from layton.weights.shipped import PACKAGED, model_folders
 from layton_bench import Generator, LoadContext, ModelCard, ModelSpec, as_user_error, torch_dtype
 from layton_bench_layton.generators import assemble, decoder_options
 from layton_bench_layton.shipped import Shipped, tensor_sizes

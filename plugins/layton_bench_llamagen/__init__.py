@@ -136,11 +136,11 @@ def load_vq(name: str, context: LoadContext) -> VQModel:
     """The tokenizer of that name, folded for inference; raises UserError for a wrong file."""
     import torch
 
-    from layton.checkpoint import load_model
     from layton.errors import LaytonError
     from layton.tokenizer.config import VQ_8, VQ_16
     from layton.tokenizer.folding import fold_upsampling
     from layton.tokenizer.vq import VQModel
+    from layton.weights.checkpoint import load_model
     from layton_bench import as_user_error, torch_dtype
 
     config = VQ_16 if _PUBLISHED[name].downsample_factor == 16 else VQ_8

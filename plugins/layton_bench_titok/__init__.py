@@ -178,8 +178,8 @@ def _load(name: str, context: LoadContext) -> TiTokTokenizer:
     """The model from its checkpoint; raises UserError where the file is another model's."""
     import torch
 
-    from layton.checkpoint import load_model
     from layton.errors import LaytonError
+    from layton.weights.checkpoint import load_model
     from layton_bench import as_user_error, torch_dtype
     from layton_bench_titok.model import TiTok
     from layton_bench_titok.tokenizer import TiTokTokenizer

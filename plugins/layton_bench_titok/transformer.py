@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from layton.packed import pack_linears
+from layton.weights.packed import pack_linears
 
 __all__ = ["Block", "lay_out_for_inference"]
 

@@ -136,9 +136,9 @@ def _load(name: str, context: LoadContext) -> GridTokenizer:
     """The model from its checkpoint; raises UserError where the file is another model's."""
     import torch
 
-    from layton.checkpoint import load_model
     from layton.errors import LaytonError
     from layton.tokenizer.folding import fold_upsampling
+    from layton.weights.checkpoint import load_model
     from layton_bench import GridTokenizer, as_user_error, torch_dtype
     from layton_bench_vqgan.model import VQGAN
 

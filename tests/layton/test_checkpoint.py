@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from layton.checkpoint import load_model, load_strict, read_state
 from layton.errors import CheckpointError
+from layton.weights.checkpoint import load_model, load_strict, read_state
 
 
 class _Runs:

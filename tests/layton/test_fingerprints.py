@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from layton import fingerprints
-from layton.checkpoint import load_strict
 from layton.errors import CheckpointError
-from layton.fingerprints import codebook_digest, fingerprint, recognise
 from layton.tokenizer.config import VQ_8, VQ_16, named_model
 from layton.tokenizer.model import Tokenizer
 from layton.tokenizer.official import official_layout
 from layton.tokenizer.vq import VQModel
+from layton.weights import fingerprints
+from layton.weights.checkpoint import load_strict
+from layton.weights.fingerprints import codebook_digest, fingerprint, recognise
 
 
 def meta_state(config):

@@ -12,7 +12,7 @@ from layton.generator.codes import CodeGenerator
 from layton.generator.config import Guidance, Sampling
 from layton.generator.sampling import choose, guide, gumbel_noise, seed_keys
 from layton.generator.transformer import GPT
-from layton.packed import pack_linears
+from layton.weights.packed import pack_linears
 
 GREEDY = Sampling(temperature=0.0)
 WARM = Sampling(temperature=1.3, top_k=20, top_p=0.95)

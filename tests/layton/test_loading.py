@@ -18,9 +18,9 @@ from layton import (
     UNetConfig,
     VAEConfig,
 )
-from layton.checkpoint import read_state
 from layton.tokenizer.diffusers_parts import unet_config, vae_config
 from layton.tokenizer.vq import VQModel
+from layton.weights.checkpoint import read_state
 
 
 def images():

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from layton.checkpoint import strip_prefix
 from layton.errors import CheckpointError
 from layton.tokenizer.config import (
     NoiseConfig,
@@ -23,6 +22,7 @@ from layton.tokenizer.config import (
 from layton.tokenizer.consistency import NoiseSchedule, consistency_timesteps
 from layton.tokenizer.model import Tokenizer
 from layton.tokenizer.official import official_layout
+from layton.weights.checkpoint import strip_prefix
 
 TINY = TokenizerConfig(
     encoder=VQConfig(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from layton.packed import PackedLinear, can_pack, pack_linears
+from layton.weights.packed import PackedLinear, can_pack, pack_linears
 
 DTYPES = [torch.float32, torch.bfloat16]
 

@@ -27,7 +27,6 @@ from layton import LaytonDecoder, TextToImage, Tokenizer, load_gpt
 from layton.cli import main
 from layton.errors import CheckpointError, ConfigError
 from layton.files import read_image
-from layton.fingerprints import codebook_digest
 from layton.generator.folder import read_generator
 from layton.generator.loading import save_gpt
 from layton.generator.words import load_words
@@ -38,6 +37,7 @@ from layton.training.engine import Trainer, train
 from layton.training.errors import DataError, NonFiniteLossError
 from layton.training.extracted import ExtractRecipe, extract
 from layton.training.recipe import validate
+from layton.weights.fingerprints import codebook_digest
 
 PHASES = [name for name in CHAIN if name not in ("pairs", "codes")]
 ROWS = {"vq": 2, "vae": 2, "diffusion": 2, "gpt": 2}  # of a grid; the decoders' have 3

@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from layton.checkpoint import load_strict, strip_prefix
 from layton.errors import CodesError, ImageError
 from layton.tokenizer.config import VQ_8, VQ_16, VQConfig
 from layton.tokenizer.vq import VQModel
+from layton.weights.checkpoint import load_strict, strip_prefix
 
 TINY = VQConfig(
     channels=32,

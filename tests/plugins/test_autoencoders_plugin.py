@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import layton_bench_autoencoders as plugin
-from layton.fingerprints import recognise
+from layton.weights.fingerprints import recognise
 from layton_bench import LoadContext, Tokenizer, UserError
 from layton_bench_autoencoders.build import build
 from layton_bench_autoencoders.variants import VARIANTS

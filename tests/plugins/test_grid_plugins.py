@@ -8,9 +8,9 @@ import torch
 from named_weights import fill_by_name, golden_images
 from safetensors.torch import save_file
 
-from layton.fingerprints import recognise
 from layton.tokenizer.config import VQ_8, VQ_16
 from layton.tokenizer.vq import VQModel
+from layton.weights.fingerprints import recognise
 from layton_bench import GridTokenizer, LoadContext, UserError
 from layton_bench_vqgan.model import VQGAN
 from layton_bench_vqgan.variants import VARIANTS

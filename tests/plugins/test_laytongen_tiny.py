@@ -14,7 +14,6 @@ from tiny_layton import CONFIG, random_tokenizer
 
 import layton_bench_layton as plugin
 from layton import LaytonDecoder, TextToImage
-from layton.fingerprints import codebook_digest
 from layton.generator.config import Guidance, Sampling
 from layton.generator.folder import TEXT_FOLDER, GeneratorSettings, write_generator
 from layton.generator.loading import load_gpt, save_gpt
@@ -26,7 +25,8 @@ from layton.generator.words import (
     split_words,
     vocabulary,
 )
-from layton.shipped import PACKAGED
+from layton.weights.fingerprints import codebook_digest
+from layton.weights.shipped import PACKAGED
 from layton_bench import LoadContext, Prompt, UserError
 from layton_bench.images import to_uint8
 from layton_bench.registry.plugins import Plugins

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from layton.checkpoint import load_strict, strip_prefix
+from layton.weights.checkpoint import load_strict, strip_prefix
 from layton_bench_titok.model import TiTok
 from layton_bench_titok.variants import VARIANTS, PixelConfig, TiTokConfig, ViTConfig
 

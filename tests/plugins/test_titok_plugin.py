@@ -13,7 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 import layton_bench_titok as plugin
 from layton.errors import ImageError
-from layton.fingerprints import recognise
+from layton.weights.fingerprints import recognise
 from layton_bench import Codes, LoadContext, Tokenizer, UserError
 from layton_bench.registry.plugins import Plugins
 from layton_bench_titok.model import TiTok

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from layton.checkpoint import load_strict, strip_prefix
 from layton.tokenizer.folding import fold_upsampling
+from layton.weights.checkpoint import load_strict, strip_prefix
 from layton_bench_vqgan.model import VQGAN
 from layton_bench_vqgan.variants import VARIANTS, VQGANConfig
 

@@ -23,7 +23,6 @@ from pydantic import (
 )
 from torch import Tensor, nn
 
-from layton.checkpoint import load_strict, read_state
 from layton.errors import ConfigError
 from layton.tokenizer.config import VQ_16, ViTConfig, VQConfig
 from layton.tokenizer.quantizer import Quantized, Quantizer
@@ -37,6 +36,7 @@ from layton.training.recipe import DataRecipe, SourceRecipe, Stage, StrictModel
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
 from layton.training.seeds import derive
 from layton.training.start import fit_components, leading_components
+from layton.weights.checkpoint import load_strict, read_state
 
 if TYPE_CHECKING:
     from layton.training.data import Batch

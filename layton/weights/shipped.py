@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["PACKAGED", "find_folder", "model_folders"]
 
-PACKAGED = Path(__file__).parent / "pretrained"
+PACKAGED = Path(__file__).parents[1] / "pretrained"
 """What the package itself brings."""
 
 _VARIABLE = "LAYTON_MODELS"

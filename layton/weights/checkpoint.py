@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from layton.errors import CheckpointError
-from layton.fingerprints import recognise
+from layton.weights.fingerprints import recognise
 
 __all__ = ["KeyReport", "compare", "load_model", "load_strict", "read_state", "strip_prefix"]
 

@@ -44,6 +44,6 @@ def codebook_digest(codebook: NDArray[Any]) -> str:
 def recognise(state: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Names of the published models with exactly these keys and shapes; none if unknown."""
     table: dict[str, list[str]] = json.loads(
-        (files("layton") / "fingerprints.json").read_text(encoding="utf-8")
+        (files("layton.weights") / "fingerprints.json").read_text(encoding="utf-8")
     )
     return tuple(table.get(fingerprint({k: v.shape for k, v in state.items()}), ()))

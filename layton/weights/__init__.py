@@ -1,0 +1,1 @@
+"""Checkpoint files: reading, fingerprints, packing, the shipped models."""
