@@ -22,18 +22,18 @@ from torch import Tensor
 
 from layton.errors import ConfigError
 from layton.training.checkpoints import Checkpoints
-from layton.training.data import Stream, collate, make_loader, opened
+from layton.training.data.seeds import derive
+from layton.training.data.stream import Stream, collate, make_loader, opened
 from layton.training.errors import NonFiniteLossError
 from layton.training.evaluation import evaluate
 from layton.training.optim import learning_rate, make_optimizer
 from layton.training.reporter import Reporter
-from layton.training.seeds import derive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from layton.training.data import Batch
+    from layton.training.data.stream import Batch
     from layton.training.phases.base import Outcome, Phase, PhaseRecipe
 
 __all__ = ["Trainer", "train"]

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from tiny_training import draw_images
 
-from layton.training.data import Stream, collate, crop, make_loader, opened
+from layton.training.data.sources import open_source
+from layton.training.data.stream import Stream, collate, crop, make_loader, opened
 from layton.training.errors import DataError
 from layton.training.recipe import DataRecipe, RunRecipe, SourceRecipe, Stage
-from layton.training.sources import open_source
 
 
 def data(*sources, **fields):

@@ -32,10 +32,10 @@ from layton.generator.loading import save_gpt
 from layton.generator.words import load_words
 from layton.tokenizer.lora import read_lora
 from layton.training import engine as engine_module
-from layton.training.data import Stream
+from layton.training.data.extract import ExtractRecipe, extract
+from layton.training.data.stream import Stream
 from layton.training.engine import Trainer, train
 from layton.training.errors import DataError, NonFiniteLossError
-from layton.training.extracted import ExtractRecipe, extract
 from layton.training.recipe import validate
 from layton.weights.fingerprints import codebook_digest
 
@@ -316,7 +316,7 @@ def test_extracted_codes_and_latents_are_those_of_the_pictures(chain):
 
 
 def test_extraction_goes_on_where_it_stopped(chain, monkeypatch):
-    monkeypatch.setattr("layton.training.extracted._PART_SIZE", 4)
+    monkeypatch.setattr("layton.training.data.extract._PART_SIZE", 4)
     folder = run_extract("pairs", chain, output=str(chain / "parts"))
     parts = sorted(folder.glob("part-*.safetensors"))
     assert [len(json.loads(p.with_suffix(".json").read_text())) for p in parts] == [4, 2]

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from tiny_training import GPT, draw_images, recipe
 
 from layton.errors import ConfigError
+from layton.training.data.extract import ExtractRecipe, extract
 from layton.training.dry_run import estimate
 from layton.training.errors import DataError
-from layton.training.extracted import ExtractRecipe, extract
 from layton.training.hard_negatives import (
     HardNegativesRecipe,
     contrastive_loss,

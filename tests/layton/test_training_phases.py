@@ -11,9 +11,9 @@ from layton.tokenizer.config import NoiseConfig
 from layton.tokenizer.consistency import NoiseSchedule, boundary_scalings
 from layton.tokenizer.quantizer import Quantizer
 from layton.training.codebook import EMACodebook
+from layton.training.data.seeds import derive, sample_mask, sample_noise, sample_timesteps
 from layton.training.phases.base import images_of
 from layton.training.phases.vq import read_vq
-from layton.training.seeds import derive, sample_mask, sample_noise, sample_timesteps
 from layton.training.start import fit_components, leading_components
 
 SEEDS = torch.tensor([11, 12, 13])

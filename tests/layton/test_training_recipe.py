@@ -12,7 +12,7 @@ from tiny_training import draw_images, recipe, tables
 import layton
 from layton.cli import main
 from layton.errors import ConfigError
-from layton.training.extracted import ExtractRecipe
+from layton.training.data.extract import ExtractRecipe
 from layton.training.optim import learning_rate
 from layton.training.phases import PHASES, recipe_kind
 from layton.training.recipe import OptimizerRecipe, read_toml, validate, with_overrides

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Literal
 import torch.nn.functional as F
 
 from layton.tokenizer.config import TokenizerConfig
-from layton.training.decoding import DecoderPhase, tokenizer_from_parts
+from layton.training.data.seeds import derive, sample_timesteps
 from layton.training.phases.base import Outcome, PhaseRecipe
-from layton.training.seeds import derive, sample_timesteps
+from layton.training.phases.decoder import DecoderPhase, tokenizer_from_parts
 
 if TYPE_CHECKING:
     from layton.tokenizer.model import Tokenizer
-    from layton.training.data import Batch
+    from layton.training.data.stream import Batch
 
 __all__ = ["AlignmentPhase", "Recipe"]
 
@@ -41,7 +41,7 @@ class Recipe(PhaseRecipe):
 
     def build(self, *, for_sizes: bool = False) -> AlignmentPhase:
         """See `PhaseRecipe.build`."""
-        from layton.training.decoding import open_tokenizer
+        from layton.training.phases.decoder import open_tokenizer
 
         if self.init is not None:
             tokenizer = open_tokenizer(self.init, for_sizes=for_sizes)

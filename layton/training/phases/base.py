@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from layton.training.data import Batch
+    from layton.training.data.stream import Batch
 
 __all__ = ["Outcome", "Phase", "PhaseRecipe", "images_of", "latents_of"]
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from layton.tokenizer.config import NoiseConfig, UNetConfig
 from layton.tokenizer.consistency import NoiseSchedule, ddim_timesteps, sample_ddim
 from layton.tokenizer.diffusers_parts import read_part
+from layton.training.data.seeds import sample_noise, sample_timesteps
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
-from layton.training.seeds import sample_noise, sample_timesteps
 
 if TYPE_CHECKING:
-    from layton.training.data import Batch
+    from layton.training.data.stream import Batch
 
 __all__ = ["DiffusionPhase", "Recipe"]
 

@@ -30,8 +30,9 @@ from layton.generator.words import (
     save_words,
     vocabulary,
 )
+from layton.training.data.extract import Extracted, codebook_of
+from layton.training.data.seeds import sample_mask
 from layton.training.errors import DataError
-from layton.training.extracted import Extracted, codebook_of
 from layton.training.hard_negatives import (
     HardNegativesRecipe,
     Neighbours,
@@ -42,12 +43,11 @@ from layton.training.hard_negatives import (
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe
 from layton.training.phases.vq import read_vq
 from layton.training.recipe import StrictModel
-from layton.training.seeds import sample_mask
 from layton.training.start import keep_variance, project_codes, with_prefix_keys
 
 if TYPE_CHECKING:
     from layton.generator.text_to_image import CodeDecoder
-    from layton.training.data import Batch
+    from layton.training.data.stream import Batch
 
 __all__ = ["GPTPhase", "Recipe", "WordsRecipe"]
 

@@ -16,15 +16,15 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from layton.tokenizer.consistency import consistency_timesteps, sample_consistency
-from layton.training.decoding import DecoderPhase, open_tokenizer
+from layton.training.data.seeds import sample_timesteps
 from layton.training.lora import LoRARecipe, add_lora, merged_state
 from layton.training.phases.base import Outcome, PhaseRecipe, images_of
+from layton.training.phases.decoder import DecoderPhase, open_tokenizer
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
-from layton.training.seeds import sample_timesteps
 
 if TYPE_CHECKING:
     from layton.tokenizer.model import Tokenizer
-    from layton.training.data import Batch
+    from layton.training.data.stream import Batch
 
 __all__ = ["LatentConsistencyPhase", "Recipe"]
 

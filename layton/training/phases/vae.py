@@ -12,15 +12,15 @@ from torch import Tensor
 
 from layton.tokenizer.config import VAEConfig
 from layton.tokenizer.diffusers_parts import read_part
+from layton.training.data.seeds import sample_noise
 from layton.training.losses import kl_divergence
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
-from layton.training.seeds import sample_noise
 from layton.training.start import close_branches, fit_components, leading_components
 from layton.weights.checkpoint import load_strict
 
 if TYPE_CHECKING:
-    from layton.training.data import Batch
+    from layton.training.data.stream import Batch
 
 __all__ = ["Recipe", "VAEPhase"]
 

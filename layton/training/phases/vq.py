@@ -29,17 +29,17 @@ from layton.tokenizer.quantizer import Quantized, Quantizer
 from layton.tokenizer.vit import ViTDecoder, ViTEncoder
 from layton.tokenizer.vq import VQDecoder, VQEncoder
 from layton.training.codebook import EMACodebook
+from layton.training.data.seeds import derive
 from layton.training.discriminator import PatchDiscriminator
 from layton.training.losses import code_entropy, codebook_losses, generator_hinge
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
 from layton.training.recipe import DataRecipe, SourceRecipe, Stage, StrictModel
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
-from layton.training.seeds import derive
 from layton.training.start import fit_components, leading_components
 from layton.weights.checkpoint import load_strict, read_state
 
 if TYPE_CHECKING:
-    from layton.training.data import Batch
+    from layton.training.data.stream import Batch
 
 __all__ = [
     "AdversaryRecipe",

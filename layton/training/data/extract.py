@@ -26,11 +26,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from layton.errors import ConfigError
-from layton.training.data import crop
+from layton.training.data.seeds import derive
+from layton.training.data.sources import Sample, open_source
+from layton.training.data.stream import crop
 from layton.training.errors import DataError
 from layton.training.recipe import DataRecipe, StrictModel
-from layton.training.seeds import derive
-from layton.training.sources import Sample, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

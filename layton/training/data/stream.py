@@ -18,9 +18,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from layton.training.data.seeds import derive
+from layton.training.data.sources import Sample, open_source
 from layton.training.errors import DataError
-from layton.training.seeds import derive
-from layton.training.sources import Sample, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -67,7 +67,7 @@ def open_source(recipe: SourceRecipe) -> Source:
         return Shards(recipe.path)
     if recipe.kind == "dataset":
         return HubDataset(recipe)
-    from layton.training.extracted import Extracted
+    from layton.training.data.extract import Extracted
 
     return Extracted(recipe.path)
 

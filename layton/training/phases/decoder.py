@@ -20,9 +20,9 @@ from layton.tokenizer.config import NAMED_MODELS, config_from_json
 from layton.tokenizer.diffusers_parts import unet_config, vae_config
 from layton.tokenizer.loading import load_parts, load_tokenizer
 from layton.tokenizer.model import Tokenizer
-from layton.training.data import Batch
+from layton.training.data.seeds import sample_noise
+from layton.training.data.stream import Batch
 from layton.training.phases.base import Phase, images_of
-from layton.training.seeds import sample_noise
 from layton.weights.shipped import find_folder
 
 if TYPE_CHECKING:
