@@ -1,16 +1,16 @@
 """Every hook has docs and is exercised by a plugin."""
 
 import re
-from pathlib import Path
 
 import pytest
 from lab import Site
+from places import DOCS
 
 from layton_bench import hookspecs
 from layton_bench.registry.plugins import Plugins
 
 HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("layton_bench_register_"))
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
+PAGE = DOCS / "plugins.md"
 
 HEADER = "from layton_bench import hookimpl\n\n@hookimpl\ndef {hook}(register):\n"
 BODIES = {
@@ -77,5 +77,5 @@ def test_every_hook_registers(hook: str, site: Site) -> None:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_documented(hook: str) -> None:
-    assert re.search(rf"^\| `{hook}` \| .+ \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.search(rf"^\| `{hook}` \| .+ \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert (getattr(hookspecs, hook).__doc__ or "").startswith("Register ")

@@ -2,13 +2,13 @@ import io
 import struct
 import threading
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from lab import file_bytes, picture
 from PIL import Image, ImageFile
+from places import GOLDEN
 
 from layton_bench.errors import ImageError
 from layton_bench.images import (
@@ -22,7 +22,7 @@ from layton_bench.images import (
     to_uint8,
 )
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "preprocess.npz"
+PREPROCESS = GOLDEN / "preprocess.npz"
 
 
 def decoded(image: Image.Image, form: str = "PNG", **options: object) -> np.ndarray:
@@ -267,7 +267,7 @@ def test_rounding_leaves_its_input_alone(rounding):
     [("floor-128", "llamagen_u8"), ("truncate", "taming_u8"), ("truncate-01", "lactok_u8")],
 )
 def test_rounding_equals_the_official_scripts(rounding, name):
-    golden = np.load(GOLDEN)
+    golden = np.load(PREPROCESS)
     result = to_uint8(torch.from_numpy(golden["signed"]), rounding)
     assert (result.numpy() == golden[name]).all()
 
@@ -276,7 +276,7 @@ def test_rounding_equals_the_official_scripts(rounding, name):
     ("rounding", "name"), [("round", "titok_eval_u8"), ("truncate-01", "titok_demo_u8")]
 )
 def test_rounding_of_a_unit_range_decoder(rounding, name):
-    golden = np.load(GOLDEN)
+    golden = np.load(PREPROCESS)
     signed = torch.from_numpy(golden["unit"]) * 2 - 1
     assert (to_uint8(signed, rounding).numpy() == golden[name]).all()
 

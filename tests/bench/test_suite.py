@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from fakes import suite
+from places import DOCS
 
 from layton_bench.errors import UserError
 from layton_bench.registry.plugins import Plugins
@@ -124,7 +125,7 @@ def test_texts_and_the_list_of_metrics_are_not(tmp_path: Path) -> None:
 
 
 def test_the_docs_example_is_a_valid_suite(tmp_path: Path) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "suites.md").read_text("utf-8")
+    page = (DOCS / "suites.md").read_text("utf-8")
     text = page.split("```toml\n")[1].split("```")[0]
     assert set(tomllib.loads(text)) == {
         "name", "version", "kind", "summary", "dataset", "reference", "num_samples", "size_px",
