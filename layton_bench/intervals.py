@@ -1,10 +1,15 @@
-"""Confidence intervals: bootstrap of a mean, jackknife, Wilson. Every draw is seeded."""
+"""Confidence intervals: of a mean, of a proportion, from a jackknife, from a bootstrap.
+
+The interval of a mean and the test that a mean is 0 are two views of one rule: the mean is a value
+of the interval exactly where the test does not reject it. docs/intervals.md says why this rule was
+chosen, and shows how often it holds.
+"""
 
 from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,36 +18,85 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-# Rows of resampled indices held at a time: bounds memory at 50,000 samples to about 25 MB.
-_CHUNK_ELEMENTS = 3_000_000
+
+_BIAS_OF_SKEWNESS = 11
+"""The skewness of n exponential values comes out about 1 + 11/n times too small."""
 
 
-def bootstrap_means(
-    values: ArrayLike, *, seed: int, num_resamples: int = 1000
-) -> NDArray[np.float64]:
-    """Means of resamples with replacement, (num_resamples,) float64 (Efron 1979)."""
+class _Sample(NamedTuple):
+    """What an interval needs to know of n values.
+
+    Attributes:
+        n: how many values.
+        mean: of the values.
+        error: standard error of the mean.
+        skew: skewness over √n.
+    """
+
+    n: int
+    mean: float
+    error: float
+    skew: float
+
+
+def _summarise(values: ArrayLike) -> _Sample:
     sample = np.asarray(values, dtype=np.float64)
-    n = len(sample)
-    rng = np.random.default_rng(seed)
-    rows = max(1, _CHUNK_ELEMENTS // max(n, 1))
-    parts = []
-    for start in range(0, num_resamples, rows):
-        count = min(rows, num_resamples - start)
-        parts.append(sample[rng.integers(0, n, size=(count, n))].mean(axis=1))
-    return np.concatenate(parts)
+    n, mean = len(sample), float(sample.mean())
+    if (sample == sample[0]).all():  # the rounded mean of equal values may differ from them
+        return _Sample(n, float(sample[0]), 0.0, 0.0)
+    gaps = sample - mean
+    largest = float(np.abs(gaps).max())
+    gaps /= largest  # no power of a gap is too large or too small for a float
+    variance = float((gaps**2).mean())
+    skewness = float((gaps**3).mean()) / variance**1.5 * (1 + _BIAS_OF_SKEWNESS / n)
+    return _Sample(n, mean, largest * math.sqrt(variance / (n - 1)), skewness / math.sqrt(n))
 
 
-def bootstrap_mean(
-    values: ArrayLike, *, seed: int, confidence: float = 0.95, num_resamples: int = 1000
+def _quantile(t: float, skew: float) -> float:
+    """Student's quantile t, moved outwards for a tail that is long (skew > 0) on this side.
+
+    The studentised mean has the quantiles t + skewness (2 t² + 1) / (6 √n), to the first order in
+    1 / √n (Johnson 1978; Hall 1983). No quantile is moved inwards: skewness is poorly known.
+    """
+    return t + max(0.0, skew) * (2 * t**2 + 1) / 6
+
+
+def _students(quantile: float, skew: float) -> float:
+    """The inverse of ``_quantile``: the root of (skew / 3) t² + t + skew / 6 − quantile."""
+    skew = max(0.0, skew)
+    c = max(0.0, quantile - skew / 6)
+    return 2 * c / (1 + math.sqrt(1 + 4 / 3 * skew * c))
+
+
+def mean_interval(
+    values: ArrayLike, *, confidence: float = 0.95
 ) -> tuple[float | None, float | None]:
-    """Percentile bootstrap interval of the mean; (None, None) below two values."""
-    sample = np.asarray(values, dtype=np.float64)
-    if len(sample) < 2:
+    """Interval of the mean of finite values; (None, None) below two of them.
+
+    Student's interval, made longer on the side of the long tail. Nothing is drawn at random.
+    """
+    from scipy.special import stdtrit
+
+    if len(np.asarray(values)) < 2:
         return None, None
-    means = bootstrap_means(sample, seed=seed, num_resamples=num_resamples)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+    n, mean, error, skew = _summarise(values)
+    t = float(stdtrit(n - 1, 0.5 + confidence / 2))
+    return mean - error * _quantile(t, -skew), mean + error * _quantile(t, skew)
+
+
+def mean_p_value(values: ArrayLike) -> float:
+    """Two-sided p-value of the hypothesis that the mean of two or more finite values is 0.
+
+    It is below 1 − confidence exactly where ``mean_interval`` leaves 0 out.
+    """
+    from scipy.special import stdtr
+
+    n, mean, error, skew = _summarise(values)
+    if error == 0:
+        return 0.0 if mean else 1.0
+    # 0 is below a positive mean and above a negative one
+    t = _students(abs(mean) / error, skew if mean < 0 else -skew)
+    return min(1.0, 2 * float(stdtr(n - 1, -t)))
 
 
 def jackknife(

@@ -33,7 +33,9 @@ def compare(
     baseline: Annotated[str, typer.Argument(help="Run A: its folder, id or model.")],
     now: Annotated[str, typer.Argument(help="Run B.")],
     alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Significance level.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+    seed: Annotated[  # noqa: ARG001, scripts may give it
+        int, typer.Option(hidden=True, help="Has no effect: nothing is drawn at random.")
+    ] = 0,
     picture: Annotated[
         Path | None,
         typer.Option(help="Draw the samples that moved most into this file (moved.png, say)."),
@@ -49,7 +51,7 @@ def compare(
     """
     first, second = find_run(results, baseline), find_run(results, now)
     try:
-        comparison = compare_runs(first, second, alpha=alpha, seed=seed)
+        comparison = compare_runs(first, second, alpha=alpha)
     except NotComparableError as error:
         err.print(f"Not comparable: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(NOT_COMPARABLE) from None

@@ -1,21 +1,20 @@
 """Two runs of one suite, sample by sample: is B better, worse, or is no difference shown?
 
-The differences d = B − A over the samples that both have are resampled (paired bootstrap, Efron &
-Tibshirani 1993, ch. 16): the percentile interval of mean d, expanded for few samples, and a
-two-sided p-value from the resampled means recentred at 0. P-values are corrected over the metrics
-by Holm's step-down method (Holm 1979). The effect size is mean d / sd d. Metrics of whole sets
-(FID …) take part by the influence of each sample, see pairing.py.
+Each metric has the differences d = B − A over the samples that both runs have. The interval of mean
+d, and the two-sided p-value of the hypothesis that it is 0, come from paired_means.py. P-values are
+corrected over the metrics by Holm's step-down method (Holm 1979). The effect size is mean d / sd d.
+Metrics of whole sets (FID …) take part by the influence of each sample, see pairing.py.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from layton_bench.compare.paired_means import mean_difference
 from layton_bench.compare.pairing import (
     check_comparable,
     has_sample_values,
@@ -23,7 +22,6 @@ from layton_bench.compare.pairing import (
     paired_values,
 )
 from layton_bench.errors import NotComparableError
-from layton_bench.intervals import bootstrap_means
 from layton_bench.leaderboard.board import ARROWS, display_name
 from layton_bench.metrics.base import Direction, badness
 from layton_bench.records.markdown import escape, table
@@ -32,10 +30,8 @@ from layton_bench.records.results import StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
 Verdict = Literal["better", "worse", "no difference shown", "not comparable"]
-NUM_RESAMPLES = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +97,6 @@ def compare(
     now: StoredRun,
     *,
     alpha: float = 0.05,
-    seed: int = 0,
     num_moved: int = 10,
 ) -> Comparison:
     """Compare run ``now`` (B) with run ``baseline`` (A).
@@ -113,7 +108,7 @@ def compare(
     check_comparable(a, b)
     paired = paired_table(baseline, now)
     raw = [
-        compare_metric(name, a.metrics[name], b.metrics[name], paired, alpha=alpha, seed=seed)
+        compare_metric(name, a.metrics[name], b.metrics[name], paired, alpha=alpha)
         if name in a.metrics and name in b.metrics
         else _of_one(a.metrics.get(name), b.metrics.get(name), name)
         for name in dict.fromkeys((*a.metrics, *b.metrics))
@@ -153,7 +148,6 @@ def compare_metric(
     paired: pd.DataFrame,
     *,
     alpha: float,
-    seed: int,
 ) -> Difference:
     """One metric's difference, its p-value not yet corrected."""
     base = Difference(
@@ -164,67 +158,18 @@ def compare_metric(
         first, second, is_linear = paired_values(name, a, b, paired)
     except NotComparableError as error:
         return replace(base, note=error.reason)
-    if is_linear:
-        base = replace(base, note="of the set, by the influence of each sample")
-    if base.direction == "zero":
-        # what counts is the distance of the mean from 0, not of each sample
-        return _towards_zero(base, first, second, alpha=alpha, seed=seed)
     differences = second - first
-    means = bootstrap_means(differences, seed=seed, num_resamples=NUM_RESAMPLES)
-    return _summarise(base, float(differences.mean()), means, differences, alpha=alpha)
-
-
-def _towards_zero(
-    base: Difference,
-    first: NDArray[np.float64],
-    second: NDArray[np.float64],
-    *,
-    alpha: float,
-    seed: int,
-) -> Difference:
-    # the same seed draws the same resamples for both: the pairing
-    resampled = np.abs(bootstrap_means(second, seed=seed, num_resamples=NUM_RESAMPLES)) - np.abs(
-        bootstrap_means(first, seed=seed, num_resamples=NUM_RESAMPLES)
-    )
-    difference = float(abs(second.mean()) - abs(first.mean()))
-    return _summarise(base, difference, resampled, second - first, alpha=alpha)
-
-
-def _summarise(
-    base: Difference,
-    difference: float,
-    resampled: NDArray[np.float64],
-    differences: NDArray[np.float64],
-    *,
-    alpha: float,
-) -> Difference:
-    deviations = widening(len(differences), alpha) * (resampled - difference)
-    low, high = difference + np.quantile(deviations, [alpha / 2, 1 - alpha / 2])
-    extreme = np.abs(deviations) >= abs(difference)
-    p_value = (1 + int(extreme.sum())) / (1 + len(resampled)) if difference else 1.0
     spread = float(differences.std(ddof=1))
-    return replace(
+    base = replace(
         base,
-        difference=difference,
-        low=float(low),
-        high=float(high),
+        note="of the set, by the influence of each sample" if is_linear else "",
         effect_size=float(differences.mean()) / spread if spread > 0 else None,
-        p_value=p_value,
         n=len(differences),
     )
-
-
-def widening(n: int, alpha: float) -> float:
-    """By how much resampled means of n must deviate more for a percentile interval to be honest.
-
-    √(n / (n − 1)) · t / z, the expanded percentile interval of Hesterberg 2015: resamples spread by
-    the divisor n, and their quantiles take no account of the spread being estimated too. It is 1.22
-    for 10 samples and 1.003 for 500, at alpha = 0.05.
-    """
-    from scipy.stats import norm, t
-
-    level = 1 - alpha / 2
-    return float(math.sqrt(n / (n - 1)) * t.ppf(level, n - 1) / norm.ppf(level))
+    found = mean_difference(first, second, base.direction, confidence=1 - alpha)
+    return replace(
+        base, difference=found.value, low=found.low, high=found.high, p_value=found.p_value
+    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,11 +1,10 @@
 """Holds a run against a gate's bounds and baseline; a failure is a table that can be read.
 
-A loss against the baseline is judged by a one-sided paired test: with d_i the loss of sample i
-(signed so that positive is worse), the gate fails where the lower confidence bound
-mean d − t · sd / √n is above the allowed loss, t being Student's quantile at n − 1 degrees of
-freedom. The confidence is shared out over the gate's metrics (Bonferroni). A benchmark's time is
-judged likewise, by the logarithm of the ratio of medians and a normal quantile. Nothing is drawn,
-so a verdict never changes from one call to the next.
+A loss against the baseline is judged by a one-sided paired test: the gate fails where the lower
+confidence bound of the mean loss (positive is worse) is above the allowed loss. The bound is an end
+of the interval of paired_means.py. The confidence is shared out over the gate's metrics
+(Bonferroni). A benchmark's time is judged likewise, by the logarithm of the ratio of medians and a
+normal quantile. Nothing is drawn, so a verdict never changes from one call to the next.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-import numpy as np
-
 from layton_bench.compare.differences import compare, to_markdown
+from layton_bench.compare.paired_means import mean_difference
 from layton_bench.compare.pairing import check_comparable, paired_table, paired_values
 from layton_bench.errors import NotComparableError, UserError
 from layton_bench.gates.file import Bounds, Gate, NotWorse, Throughput
@@ -29,6 +27,7 @@ from layton_bench.records.record import read_record
 from layton_bench.records.results import StoredRun
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -93,24 +92,31 @@ def update_baseline(gate: Gate, run: StoredRun | None, folder: Path) -> str:
     return told
 
 
-def lower_bound(losses: NDArray[np.float64], confidence: float) -> float:
-    """One-sided lower confidence bound of the mean (Student 1908); float64 (n,), n ≥ 2."""
-    from scipy.stats import t
+class Loss(NamedTuple):
+    """How much worse a metric has become, positive where it has.
 
-    error = float(losses.std(ddof=1)) / math.sqrt(len(losses))
-    return float(losses.mean()) - float(t.ppf(confidence, len(losses) - 1)) * error
-
-
-def sample_losses(
-    baseline: NDArray[np.float64], now: NDArray[np.float64], direction: Direction
-) -> NDArray[np.float64]:
-    """Loss of each sample, positive where worse; both float64 (n,), paired.
-
-    For a bias, whose best mean is 0, the loss is that of the means' distances from 0.
+    Attributes:
+        mean: over the samples.
+        bound: one-sided lower confidence bound.
     """
-    if direction == "zero":
-        return np.asarray(np.sign(now.mean()) * now - np.sign(baseline.mean()) * baseline)
-    return np.asarray(baseline - now if direction == "higher" else now - baseline)
+
+    mean: float
+    bound: float
+
+
+def paired_loss(
+    baseline: NDArray[np.float64],
+    now: NDArray[np.float64],
+    direction: Direction,
+    confidence: float,
+) -> Loss:
+    """The loss of paired values, both float64 (n,), n ≥ 2.
+
+    For a bias, whose best mean is 0, it is the loss of the mean's distance from 0.
+    """
+    # one side of a two-sided interval
+    found = mean_difference(baseline, now, direction, confidence=2 * confidence - 1)
+    return Loss(-found.value, -found.high) if direction == "higher" else Loss(*found[:2])
 
 
 def _bounds(run: StoredRun, name: str, bounds: Bounds) -> Finding:
@@ -156,12 +162,12 @@ def _not_worse(
         pairs = paired_values(name, before, after, table)
     except NotComparableError as error:
         raise NotComparableError(error.thing, error.reason, _NEW_BASELINE) from None
-    losses = sample_losses(pairs.first, pairs.second, after.direction)
-    bound = lower_bound(losses, 1 - (1 - asked.confidence) / share)
-    is_met = bound <= asked.by
+    confidence = 1 - (1 - asked.confidence) / share
+    loss = paired_loss(pairs.first, pairs.second, after.direction, confidence)
+    is_met = loss.bound <= asked.by
     cells = (
         name, f"loss ≤ {asked.by:g} at {asked.confidence:g}", _number(before, before.value),
-        _number(after, after.value), f"{losses.mean():+.4g}, {bound:+.4g} (n={len(losses)})",
+        _number(after, after.value), f"{loss.mean:+.4g}, {loss.bound:+.4g} (n={len(pairs.first)})",
         _word(is_met),
     )  # fmt: skip
     return Finding(cells=cells, is_met=is_met)

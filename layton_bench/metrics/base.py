@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkabl
 import numpy as np
 
 from layton_bench.errors import MissingWeightsError
-from layton_bench.intervals import bootstrap_mean
+from layton_bench.intervals import mean_interval
 from layton_bench.types import MetricValue, ScoredBatch
 
 if TYPE_CHECKING:
@@ -148,12 +148,12 @@ class MetricPattern:
 
 
 class PerSampleMetric:
-    """An accumulator of one value a sample: the mean and its 95 % bootstrap interval.
+    """An accumulator of one value a sample: the mean and its 95 % interval.
 
     Args:
         name: the metric's id and its column in samples.parquet.
         score: batch → one float a sample, float64; NaN where it is not defined for a sample.
-        seed: of the bootstrap.
+        seed: has no effect, since nothing is drawn at random.
         undefined: why a sample's value can be NaN; said beside the value.
     """
 
@@ -162,12 +162,11 @@ class PerSampleMetric:
         name: str,
         score: Callable[[ScoredBatch], Sequence[float] | NDArray[np.float64]],
         *,
-        seed: int = 0,
+        seed: int = 0,  # noqa: ARG002, plugins give it
         undefined: str = "not defined",
     ) -> None:
         self.name = name
         self._score = score
-        self._seed = seed
         self._undefined = undefined
         self._values: dict[str, float] = {}
 
@@ -212,7 +211,7 @@ class PerSampleMetric:
         finite = defined[np.isfinite(defined)]
         if len(finite) == 0:
             return MetricValue(value=None, n=n, note="infinite values of both signs")
-        low, high = bootstrap_mean(finite, seed=self._seed)
+        low, high = mean_interval(finite)
         mean = float(finite.mean())
         return MetricValue(value=mean, low=low, high=high, n=n, note=self._note(values))
 

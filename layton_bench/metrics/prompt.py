@@ -71,7 +71,7 @@ def _make_cosine(
         texts=_texts(folder, backbone, context.device),
         scale=scale if scale > 0 else _logit_scale(folder),
     )  # fmt: skip
-    return PerSampleMetric(name, score, seed=context.seed)
+    return PerSampleMetric(name, score)
 
 
 def _texts(folder: Path, name: str, device: str) -> Texts:
@@ -101,7 +101,7 @@ def _make_aesthetic(context: MetricContext) -> PerSampleMetric:
 
     head = LinearChain(load_state_dict(context.weights(AESTHETIC)))
     score = partial(_aesthetic_score, context=context, head=head)
-    return PerSampleMetric(AESTHETIC, score, seed=context.seed)
+    return PerSampleMetric(AESTHETIC, score)
 
 
 def _make_image_reward(context: MetricContext) -> PerSampleMetric:
@@ -112,7 +112,7 @@ def _make_image_reward(context: MetricContext) -> PerSampleMetric:
     def score(batch: ScoredBatch) -> list[float]:
         return model(batch.candidates, texts_of(batch)).tolist()
 
-    return PerSampleMetric(IMAGE_REWARD, score, seed=context.seed)
+    return PerSampleMetric(IMAGE_REWARD, score)
 
 
 def _cosine_spec(

@@ -33,12 +33,12 @@ def bits_per_pixel(batch: ScoredBatch) -> Sequence[float]:
     return [bits / (height * width) for bits in bits_per_image(batch)]
 
 
-def _make_bits(context: MetricContext) -> PerSampleMetric:
-    return PerSampleMetric("bits-per-image", bits_per_image, seed=context.seed, undefined=_NO_CODES)
+def _make_bits(_: MetricContext) -> PerSampleMetric:
+    return PerSampleMetric("bits-per-image", bits_per_image, undefined=_NO_CODES)
 
 
-def _make_bpp(context: MetricContext) -> PerSampleMetric:
-    return PerSampleMetric("bpp", bits_per_pixel, seed=context.seed, undefined=_NO_CODES)
+def _make_bpp(_: MetricContext) -> PerSampleMetric:
+    return PerSampleMetric("bpp", bits_per_pixel, undefined=_NO_CODES)
 
 
 SPECS: tuple[MetricSpec, ...] = (

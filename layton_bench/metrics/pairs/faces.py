@@ -134,7 +134,7 @@ def _make(context: MetricContext) -> RatioMetric:
     files = context.weights(DETECTOR_WEIGHTS), context.weights(EMBEDDER_WEIGHTS)
     reader = ArcFace(*files, device=context.device)
     score = partial(_score, reader=reader)
-    return RatioMetric("face-similarity", score, parts="faces", seed=context.seed)
+    return RatioMetric("face-similarity", score, parts="faces")
 
 
 SPECS = (

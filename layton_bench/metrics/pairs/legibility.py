@@ -157,7 +157,7 @@ def _read_batch(batch: ScoredBatch, reader: TextReader) -> list[list[LinePair]]:
 def _make(context: MetricContext, *, name: str) -> RatioMetric:
     reader = context.features.once("rapidocr", (), RapidOcr)
     score = partial(_score, reader=reader, name=name)
-    return RatioMetric(name, score, parts="lines of text", seed=context.seed)
+    return RatioMetric(name, score, parts="lines of text")
 
 
 def _spec(name: str, label: str, direction: Direction, summary: str) -> MetricSpec:

@@ -215,7 +215,7 @@ def _make_lpips(context: MetricContext, *, network: str) -> PerSampleMetric:
 
     trunk = load_state_dict(context.weights(LPIPS_WEIGHTS[network]))
     distance = Lpips(network, trunk, lpips_heads(network), device=context.device)
-    return PerSampleMetric(f"lpips-{network}", partial(in_passes, distance), seed=context.seed)
+    return PerSampleMetric(f"lpips-{network}", partial(in_passes, distance))
 
 
 def _make_dists(context: MetricContext) -> PerSampleMetric:
@@ -224,7 +224,7 @@ def _make_dists(context: MetricContext) -> PerSampleMetric:
     trunk = load_state_dict(context.weights(LPIPS_WEIGHTS["vgg"]))
     own = load_state_dict(context.weights(DISTS_WEIGHTS))
     distance = Dists(trunk, own["alpha"], own["beta"], device=context.device)
-    return PerSampleMetric("dists", partial(in_passes, distance), seed=context.seed)
+    return PerSampleMetric("dists", partial(in_passes, distance))
 
 
 SPECS = (

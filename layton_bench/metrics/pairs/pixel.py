@@ -19,9 +19,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from layton_bench.intervals import bootstrap_mean, bootstrap_means
+from layton_bench.intervals import mean_interval
 from layton_bench.metrics.base import (
     Direction,
     MetricContext,
@@ -36,6 +34,7 @@ from layton_bench.types import MetricValue, ScoredBatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     Score = Callable[[Comparison], NDArray[np.float64]]
@@ -52,57 +51,54 @@ def _per_image(
     def scores(batch: ScoredBatch) -> NDArray[np.float64]:
         return score(comparison(batch, context.device))
 
-    return PerSampleMetric(name, scores, seed=context.seed, undefined=undefined)
+    return PerSampleMetric(name, scores, undefined=undefined)
 
 
 class PooledPSNR(PerSampleMetric):
     """PSNR of the MSE over the whole set; its column holds each image's MSE.
 
     Args:
-        context: gives the device and the seed of the bootstrap over images.
+        context: gives the device.
     """
 
     def __init__(self, context: MetricContext) -> None:
         def scores(batch: ScoredBatch) -> NDArray[np.float64]:
             return pixel_scores.mean_squared_error(comparison(batch, context.device))
 
-        super().__init__("mse", scores, seed=context.seed)
+        super().__init__("mse", scores)
 
     def compute(self) -> MetricValue:
-        """The value in dB, its interval from resampled MSEs."""
+        """The value in dB, with the interval of the mean of value + influence."""
         mse = self.state()["values"]
         if len(mse) == 0:
             return MetricValue(value=None, n=0, note="no samples")
-        high, low = (
-            None if bound is None else float(psnr_from_mse(bound))
-            for bound in bootstrap_mean(mse, seed=self._seed)
-        )
         mean = float(mse.mean())
+        value = float(psnr_from_mse(mean))
+        if mean == 0:
+            return MetricValue(value=value, low=value, high=value, n=len(mse))
         # d/dm of −10 log10 m is −10 / (m ln 10)
-        influence = {
-            key: -10 / math.log(10) * (one - mean) / mean if mean else 0.0
-            for key, one in sorted(self._values.items())
-        }
+        influence = -10 / math.log(10) * (mse - mean) / mean
+        low, high = mean_interval(value + influence)
         return MetricValue(
-            value=float(psnr_from_mse(mean)), low=low, high=high, n=len(mse), influence=influence
-        )
+            value=value, low=low, high=high, n=len(mse),
+            influence=dict(zip(sorted(self._values), influence.tolist(), strict=True)),
+        )  # fmt: skip
 
 
 class ColourBias:
     """How far the mean colour drifts: the length of the mean (Δa*, Δb*) over the set.
 
     Drifts that differ from image to image cancel, a cast that all share stays. The length of a
-    mean is never negative, so its interval does not reach below 0 where there is no drift. The
+    mean is never negative, and neither is its interval. The
     signed shifts are its columns, and metrics of their own: ``colour-bias-a``, ``colour-bias-b``.
 
     Args:
-        context: gives the device and the seed of the bootstrap over images.
+        context: gives the device.
     """
 
     def __init__(self, context: MetricContext) -> None:
         self._shift_a = _per_image("colour-bias-a", pixel_scores.colour_shift_a, context)
         self._shift_b = _per_image("colour-bias-b", pixel_scores.colour_shift_b, context)
-        self._seed = context.seed
 
     def update(self, batch: ScoredBatch) -> None:
         """Take a batch in."""
@@ -125,23 +121,22 @@ class ColourBias:
         self._shift_b.load_state({"keys": state["keys"], "values": state["b"]})
 
     def compute(self) -> MetricValue:
-        """The length and its interval."""
-        shifts = [m.state()["values"] for m in (self._shift_a, self._shift_b)]
-        n = len(shifts[0])
+        """The length, and its interval by the shifts along it."""
+        state = self.state()
+        shift_a, shift_b = state["a"], state["b"]
+        n = len(shift_a)
         if n == 0:
             return MetricValue(value=None, n=0, note="no samples")
-        mean_a, mean_b = (float(shift.mean()) for shift in shifts)
-        low = high = None
-        if n > 1:
-            # one seed, hence the same resampled images for both components
-            draws = [bootstrap_means(shift, seed=self._seed) for shift in shifts]
-            low, high = map(float, np.quantile(np.hypot(*draws), [0.025, 0.975]))
+        mean_a, mean_b = float(shift_a.mean()), float(shift_b.mean())
         length = math.hypot(mean_a, mean_b)
-        influence: dict[str, float] = {}
-        if length > 0:  # at 0 a length has no derivative
-            along = (mean_a * shifts[0] + mean_b * shifts[1]) / length - length
-            influence = dict(zip(map(str, self.state()["keys"]), along.tolist(), strict=True))
-        return MetricValue(value=length, low=low, high=high, n=n, influence=influence)
+        if length == 0:  # there a length has no derivative
+            return MetricValue(value=0.0, n=n)
+        along = (mean_a * shift_a + mean_b * shift_b) / length
+        low, high = mean_interval(along)
+        return MetricValue(
+            value=length, low=None if low is None else max(0.0, low), high=high, n=n,
+            influence=dict(zip(state["keys"].tolist(), (along - length).tolist(), strict=True)),
+        )  # fmt: skip
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """The signed shifts of each image."""

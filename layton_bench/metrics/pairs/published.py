@@ -37,8 +37,8 @@ def _unit(images: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return np.asarray(images, dtype=np.float64) / 255.0
 
 
-def _make(context: MetricContext) -> PerSampleMetric:
-    return PerSampleMetric("ssim-range2", ssim_range2, seed=context.seed)
+def _make(_: MetricContext) -> PerSampleMetric:
+    return PerSampleMetric("ssim-range2", ssim_range2)
 
 
 SPECS = (

@@ -138,7 +138,7 @@ def _score_all(
 def _make(context: MetricContext, *, name: str, has_reference: bool) -> PerSampleMetric:
     net = build(name, context.weights, device=context.device)
     score = partial(_score_all, net, has_reference=has_reference, device=context.device)
-    return PerSampleMetric(f"pyiqa:{name}", score, seed=context.seed)
+    return PerSampleMetric(f"pyiqa:{name}", score)
 
 
 def _known() -> Mapping[str, Mapping[str, Any]]:

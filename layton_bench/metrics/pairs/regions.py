@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from layton_bench.intervals import bootstrap
+from layton_bench.intervals import mean_interval
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from layton_bench.metrics.base import State
     from layton_bench.types import ScoredBatch
 
@@ -27,20 +25,18 @@ Score = Callable[["ScoredBatch"], Sequence[tuple[float, float]]]
 
 
 class RatioMetric:
-    """Σ parts / Σ weights over samples, with a bootstrap interval over samples.
+    """Σ parts / Σ weights over samples, with the interval of value + influence over samples.
 
     Args:
         name: the metric's id and its column in samples.parquet.
         score: batch → one pair a sample.
         parts: what is compared, in the plural, for the note (``lines of text``).
-        seed: of the bootstrap.
     """
 
-    def __init__(self, name: str, score: Score, *, parts: str, seed: int = 0) -> None:
+    def __init__(self, name: str, score: Score, *, parts: str) -> None:
         self.name = name
         self._score = score
         self._parts = parts
-        self._seed = seed
         self._pairs: dict[str, tuple[float, float]] = {}
 
     def update(self, batch: ScoredBatch) -> None:
@@ -66,28 +62,19 @@ class RatioMetric:
 
     def compute(self) -> MetricValue:
         """The ratio over the samples that have something to compare."""
-        pairs = self.state()["pairs"]
-        used: NDArray[np.float64] = pairs[pairs[:, 1] > 0]
-        n = len(pairs)
-        if not len(used):
+        used = {key: pair for key, pair in sorted(self._pairs.items()) if pair[1] > 0}
+        n = len(self._pairs)
+        if not used:
             return MetricValue(value=None, n=n, note=f"no {self._parts} in {n} images")
-
-        def ratio(chosen: NDArray[np.int64]) -> float:
-            part, weight = used[chosen].sum(axis=0)
-            return float(part / weight)
-
-        low, high = bootstrap(ratio, len(used), seed=self._seed)
-        note = f"{self._parts} in {len(used)} of {n} images"
-        value = ratio(np.arange(len(used)))
-        mean_weight = float(used[:, 1].mean())
-        influence = {
-            key: (part - value * weight) / mean_weight
-            for key, (part, weight) in sorted(self._pairs.items())
-            if weight > 0
-        }
+        parts, weights = np.array(list(used.values()), np.float64).T
+        value = float(parts.sum() / weights.sum())
+        influence = (parts - value * weights) / weights.mean()
+        low, high = mean_interval(value + influence)
         return MetricValue(
-            value=value, low=low, high=high, n=len(used), note=note, influence=influence
-        )
+            value=value, low=low, high=high, n=len(used),
+            note=f"{self._parts} in {len(used)} of {n} images",
+            influence=dict(zip(used, influence.tolist(), strict=True)),
+        )  # fmt: skip
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """One column of the metric's own name; samples without a part have no value."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from layton_bench.intervals import bootstrap_mean, wilson
+from layton_bench.intervals import mean_interval, wilson
 from layton_bench.metrics.base import MetricContext, MetricSpec
 from layton_bench.metrics.sets.feature_sets import FeatureSetMetric, FeatureSets
 from layton_bench.metrics.sets.kernel import gram_of
@@ -182,7 +182,7 @@ def _recall(sets: FeatureSets) -> MetricValue:
 
 def _density(sets: FeatureSets) -> MetricValue:
     around = _balls(sets, _K_DENSITY, is_closed=False).balls_around_candidate / _K_DENSITY
-    low, high = bootstrap_mean(around, seed=sets.seed)
+    low, high = mean_interval(around)
     return MetricValue(value=float(around.mean()), low=low, high=high, n=len(around))
 
 
