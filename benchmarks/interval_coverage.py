@@ -85,7 +85,7 @@ def means_table(repeats: int) -> str:
             rng = np.random.default_rng(n)
             samples = [draw(rng, n) for _ in range(repeats)]
             # each takes a thousand times as many draws as the closed forms
-            resampled = [by_resampling(s, rng) for s in samples[: repeats // max(10, n // 10)]]
+            resampled = [by_resampling(s, rng) for s in samples[: repeats // 10]]
             ends = {
                 **{rule: [found[rule] for found in resampled] for rule in rules[:4]},
                 "Student": [students(sample) for sample in samples],

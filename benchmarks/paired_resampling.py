@@ -91,7 +91,7 @@ def sets_of(candidates: Array, references: Array) -> FeatureSets:
 
 
 def compared(
-    metric: str, values: tuple[MetricValue, MetricValue], seed: int
+    metric: str, values: tuple[MetricValue, MetricValue]
 ) -> tuple[float, float, float, float, float]:
     """Difference, standard error, interval and p-value, by the code of `compare`."""
     first, second = (
@@ -105,7 +105,7 @@ def compared(
             for side, v in zip("ab", values, strict=True)
         }
     )
-    found = compare_metric(metric, first, second, frame, alpha=0.05, seed=seed)
+    found = compare_metric(metric, first, second, frame, alpha=0.05)
     assert found.difference is not None and found.effect_size is not None
     assert found.low is not None and found.high is not None and found.p_value is not None
     error = abs(found.difference / found.effect_size) / np.sqrt(found.n)
@@ -144,7 +144,7 @@ def row_of(case: Case, repeats: int, brute: int, resamples: int) -> list[str]:
             for noise in case.noise
         )
         values = tuple(value(s) for s in sets)
-        found.append(compared(case.metric, values, repeat))
+        found.append(compared(case.metric, values))
         bases.append(values[0].value)
         if case.width < 1000 and repeat < brute / case.cost:  # wide ones would take an hour
             drawn = brute_force(value, sets, resamples, repeat)
