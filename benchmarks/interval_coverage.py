@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from layton_bench.compare.paired_means import mean_difference
 from layton_bench.intervals import mean_interval
-from layton_bench.markdown import table
 from layton_bench.metrics.base import Metric, MetricContext
-from layton_bench.metrics.pixel import ColourBias, PooledPSNR
-from layton_bench.metrics.regions import RatioMetric
-from layton_bench.paired_means import mean_difference
+from layton_bench.metrics.pairs.pixel import ColourBias, PooledPSNR
+from layton_bench.metrics.pairs.regions import RatioMetric
+from layton_bench.records.markdown import table
 
 Array = NDArray[np.float64]
 Ends = tuple[float, float]
