@@ -42,8 +42,8 @@ class _Sample(NamedTuple):
 def _summarise(values: ArrayLike) -> _Sample:
     sample = np.asarray(values, dtype=np.float64)
     n, mean = len(sample), float(sample.mean())
-    if (sample == sample[0]).all():  # the rounded mean of equal values may differ from them
-        return _Sample(n, float(sample[0]), 0.0, 0.0)
+    if (sample == sample[0]).all():  # their rounded mean may differ from them
+        return _Sample(n, mean, 0.0, 0.0)
     gaps = sample - mean
     largest = float(np.abs(gaps).max())
     gaps /= largest  # no power of a gap is too large or too small for a float

@@ -83,7 +83,8 @@ def test_the_interval_follows_the_scale_of_the_values_however_large_or_small():
 
 
 def test_equal_values_leave_no_doubt():
-    assert intervals.mean_interval([0.1] * 7) == (0.1, 0.1)
+    mean = float(np.mean([0.1] * 7))  # which is not 0.1
+    assert intervals.mean_interval([0.1] * 7) == (mean, mean)
     assert intervals.mean_p_value([0.1] * 7) == 0.0
     assert intervals.mean_p_value([0.0] * 7) == 1.0
 
