@@ -42,7 +42,9 @@ def test_payloads_count_as_they_are_image_by_image():
     assert metric.per_sample() == {"bpp": {"k0": 80 / 512, "k1": 240 / 512}}
     value = metric.compute()
     assert value.value == pytest.approx(160 / 512)
-    assert (value.low, value.high) == (80 / 512, 240 / 512)
+    # two values: Student's t at one degree of freedom, and a standard error of half their gap
+    half = math.tan(0.475 * math.pi) * 80 / 512
+    assert (value.low, value.high) == pytest.approx((160 / 512 - half, 160 / 512 + half))
 
 
 def test_pixels_are_those_of_the_suite_not_of_the_model():
