@@ -17,8 +17,8 @@ from layton_bench.cli.options import AsJson, BatchSize, DataRoot, Device, Dtype,
 from layton_bench.errors import UserError
 from layton_bench.leaderboard.reported import reported_values
 from layton_bench.machine.devices import parse_batch_size
-from layton_bench.run.explain_gap import Explanation
-from layton_bench.run.explain_gap import explain_gap as explain
+from layton_bench.run.gap import Explanation
+from layton_bench.run.gap import explain_gap as explain
 from layton_bench.run.plan import RunOptions
 
 

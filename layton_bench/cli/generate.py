@@ -16,7 +16,7 @@ from layton_bench.errors import UserError
 from layton_bench.machine.devices import parse_batch_size, resolve_device, torch_dtype
 from layton_bench.models.base import Generator
 from layton_bench.registry.resolve import find_model, parse_options
-from layton_bench.run.execute import load_model
+from layton_bench.run.execution import load_model
 from layton_bench.run.generate import draw, file_name, grid, plan_pictures
 from layton_bench.tasks.geneval.layout import plan_layout
 from layton_bench.tasks.geneval.prompts import (

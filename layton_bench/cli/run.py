@@ -30,7 +30,7 @@ from layton_bench.cli.options import (
 from layton_bench.errors import UserError
 from layton_bench.leaderboard.board import boards, to_markdown
 from layton_bench.machine.devices import parse_batch_size
-from layton_bench.records.describe import left_out
+from layton_bench.records.description import left_out
 from layton_bench.records.record import RunRecord, output_error
 from layton_bench.records.results import (
     StorageError,
@@ -39,7 +39,7 @@ from layton_bench.records.results import (
     safe_name,
     stored_runs,
 )
-from layton_bench.run.execute import Outcome, execute, make_plan
+from layton_bench.run.execution import Outcome, execute, make_plan
 from layton_bench.run.plan import RunOptions
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from layton_bench.cli.console import err, out
 from layton_bench.cli.options import DEFAULT_RESULTS, AsJson, Results
-from layton_bench.records.describe import describe, extremes
+from layton_bench.records.description import describe, extremes
 from layton_bench.records.pictures import picture_path
 from layton_bench.records.record import read_samples
 from layton_bench.records.results import find_run

@@ -24,8 +24,8 @@ from layton_bench.leaderboard.board import boards
 from layton_bench.machine.devices import parse_batch_size
 from layton_bench.records.results import model_folder
 from layton_bench.run.plan import RunOptions
-from layton_bench.run.sweep import draw_curves, table
-from layton_bench.run.sweep import sweep as sweep_model
+from layton_bench.run.sweeps import draw_curves, table
+from layton_bench.run.sweeps import sweep as sweep_model
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from layton_bench.leaderboard.board import display_name, marks
-from layton_bench.records.describe import left_out, speed
+from layton_bench.records.description import left_out, speed
 from layton_bench.records.record import RunRecord
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layton_bench.datasets.fingerprint import fingerprint
+from layton_bench.datasets.fingerprints import fingerprint
 from layton_bench.datasets.layouts.pairs import Pairs, pair_folders
 from layton_bench.errors import ModelOutputError
 from layton_bench.images import decode_rgb, to_tensor
@@ -18,7 +18,7 @@ from layton_bench.records.results import safe_name
 from layton_bench.registry.availability import metric_specs
 from layton_bench.registry.plugins import Plugins
 from layton_bench.run.engine.loop import Candidates
-from layton_bench.run.execute import Outcome, execute
+from layton_bench.run.execution import Outcome, execute
 from layton_bench.run.plan import Plan, RunOptions, select
 from layton_bench.suite import Suite
 from layton_bench.types import Failure, ImageBatch, Item, ScoredBatch

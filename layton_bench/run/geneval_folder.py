@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layton_bench.datasets.fingerprint import files_digest
+from layton_bench.datasets.fingerprints import files_digest
 from layton_bench.errors import ImageError, UserError
 from layton_bench.machine.clock import Clock
 from layton_bench.machine.devices import resolve_device
@@ -16,7 +16,7 @@ from layton_bench.records.record import read_samples
 from layton_bench.records.results import StoredRun, safe_name
 from layton_bench.registry.availability import metric_specs
 from layton_bench.run.engine.loop import Candidates
-from layton_bench.run.execute import Outcome, execute
+from layton_bench.run.execution import Outcome, execute
 from layton_bench.run.plan import Plan, RunOptions, select
 from layton_bench.tasks.geneval.layout import Layout, PromptFolder, read_layout, sample_name
 from layton_bench.tasks.geneval.metrics import DEMANDS, FAMILY
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from layton_bench.registry.plugins import Plugins
     from layton_bench.suite import Suite
-    from layton_bench.tasks.geneval.judge import ScenePrompt
+    from layton_bench.tasks.geneval.judging import ScenePrompt
 
 SUITE: Final = "geneval"
 
@@ -189,7 +189,7 @@ def results_of(run: StoredRun) -> tuple[ImageResult, ...]:
 
 
 def _result(key: str, correct: float, reason: str, metadata: str, details: str) -> ImageResult:
-    from layton_bench.tasks.geneval.judge import ScenePrompt
+    from layton_bench.tasks.geneval.judging import ScenePrompt
 
     number, _, image = key.partition("#")
     prompt = ScenePrompt.model_validate_json(metadata)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layton_bench.datasets.fingerprint import duplicates
+from layton_bench.datasets.fingerprints import duplicates
 from layton_bench.errors import UserError
 from layton_bench.machine import provenance
 from layton_bench.machine.clock import Clock
@@ -30,7 +30,7 @@ from layton_bench.records.record import (
     read_samples,
 )
 from layton_bench.records.results import StoredRun, new_run_id
-from layton_bench.records.signature import metric_label, signature
+from layton_bench.records.signatures import metric_label, signature
 from layton_bench.registry.availability import seed_name
 from layton_bench.run.engine.loop import Evaluation
 from layton_bench.run.plan import Plan

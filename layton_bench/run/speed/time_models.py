@@ -17,7 +17,7 @@ from layton_bench.models import base as models
 from layton_bench.models.base import ModelSpec, Tokenizer
 from layton_bench.registry.resolve import find_model, parse_options
 from layton_bench.run.engine.loop import is_out_of_memory
-from layton_bench.run.execute import load_model
+from layton_bench.run.execution import load_model
 from layton_bench.run.speed.timing import (
     Effort,
     Ratio,

@@ -16,7 +16,7 @@ from PIL import Image
 
 from layton_bench.metrics.backbones.clip import MEAN, STD, load_clip
 from layton_bench.metrics.backbones.pretrained import require_files
-from layton_bench.tasks.geneval.judge import COLORS, Instance
+from layton_bench.tasks.geneval.judging import COLORS, Instance
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from layton_bench.tasks.geneval.judge import ScenePrompt
+    from layton_bench.tasks.geneval.judging import ScenePrompt
 
 METADATA = "metadata.jsonl"
 SAMPLES = "samples"

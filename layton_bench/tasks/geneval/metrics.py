@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from layton_bench.errors import UserError
 from layton_bench.metrics.base import MetricContext, MetricSpec
 from layton_bench.tasks.accuracy import TaskAccuracy, Verdict
-from layton_bench.tasks.geneval.judge import (
+from layton_bench.tasks.geneval.judging import (
     TASKS,
     Instance,
     Judgement,

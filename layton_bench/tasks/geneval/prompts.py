@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from layton_bench.datasets.base import DatasetSpec
 from layton_bench.datasets.prompts import PromptDataset
 from layton_bench.errors import MissingDataError, UserError
-from layton_bench.tasks.geneval.judge import ScenePrompt
+from layton_bench.tasks.geneval.judging import ScenePrompt
 from layton_bench.types import Item
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from layton_bench.errors import MissingDataError, UserError
 from layton_bench.intervals import wilson
-from layton_bench.tasks.geneval.judge import Judgement, ScenePrompt
+from layton_bench.tasks.geneval.judging import Judgement, ScenePrompt
 from layton_bench.tasks.geneval.prompts import IMAGES_PER_PROMPT, demand, first_problem
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from layton_bench.tasks.scenes.layout import VARIED, SceneStyle, compose
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from layton_bench.tasks.geneval.judge import ScenePrompt
+    from layton_bench.tasks.geneval.judging import ScenePrompt
     from layton_bench.types import Prompt
 
 SIZE_PX: Final = 256

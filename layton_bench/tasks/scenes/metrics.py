@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from layton_bench.errors import UserError
 from layton_bench.metrics.base import MetricContext, MetricSpec
 from layton_bench.tasks.accuracy import TaskAccuracy, Verdict
-from layton_bench.tasks.geneval.judge import TASKS
+from layton_bench.tasks.geneval.judging import TASKS
 from layton_bench.tasks.geneval.metrics import verdict
 from layton_bench.tasks.scenes.grammar import SCENE_TASKS
 from layton_bench.tasks.scenes.prompt_set import HELD_OUT_TASKS, suite_prompts

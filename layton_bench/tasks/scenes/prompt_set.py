@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from layton_bench.tasks.geneval.judge import ScenePrompt
+    from layton_bench.tasks.geneval.judging import ScenePrompt
 
 NAME: Final = "scenes-prompts"
 SHUFFLED: Final = "scenes-prompts-shuffled"

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from layton_bench.datasets.fingerprint import fingerprint
+from layton_bench.datasets.fingerprints import fingerprint
 from layton_bench.datasets.prompts import open_prompts
 from layton_bench.errors import ImageError, MissingDataError, UserError
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from geneval_models import save_tiny_clip, tiny_mask2former
 
-from layton_bench.tasks.geneval.judge import COLORS, TASKS, Clause, Instance, ScenePrompt
+from layton_bench.tasks.geneval.judging import COLORS, TASKS, Clause, Instance, ScenePrompt
 from layton_bench.tasks.geneval.layout import sample_path, write_metadata, write_sample
 from layton_bench.tasks.geneval.metrics import DEMANDS, GenevalJudge, demands_of
 from layton_bench.tasks.geneval.prompts import digest, official_prompts

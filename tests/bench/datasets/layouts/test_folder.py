@@ -6,7 +6,7 @@ import pytest
 from lab import file_bytes, picture
 from PIL import Image
 
-from layton_bench.datasets.fingerprint import fingerprint
+from layton_bench.datasets.fingerprints import fingerprint
 from layton_bench.datasets.layouts.any import open_images
 from layton_bench.datasets.layouts.embedded import PHOTOS, open_photos
 from layton_bench.datasets.layouts.folder import natural_key, open_folder

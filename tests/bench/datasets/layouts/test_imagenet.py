@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from lab import file_bytes, picture
 
-from layton_bench.datasets.fingerprint import fingerprint
+from layton_bench.datasets.fingerprints import fingerprint
 from layton_bench.datasets.layouts.imagenet import class_indices, key_of, open_imagenet_val
 from layton_bench.errors import MissingDataError
 

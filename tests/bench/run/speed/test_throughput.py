@@ -10,7 +10,7 @@ from lab import Lab
 
 from layton_bench.machine.clock import StageClock
 from layton_bench.models.base import CallCost
-from layton_bench.records.describe import describe
+from layton_bench.records.description import describe
 from layton_bench.records.record import RunRecord, Throughput
 from layton_bench.report.boards import seconds_per_image
 from layton_bench.report.origins import view_origin

@@ -8,7 +8,7 @@ from PIL import Image
 
 from layton_bench.errors import MissingWeightsError
 from layton_bench.tasks.geneval.colors import ClipColors, Crop, masked_crop, prepared
-from layton_bench.tasks.geneval.judge import COLORS, Instance
+from layton_bench.tasks.geneval.judging import COLORS, Instance
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from layton_bench.errors import UserError
 from layton_bench.intervals import wilson
-from layton_bench.tasks.geneval.judge import Instance, Judgement
+from layton_bench.tasks.geneval.judging import Instance, Judgement
 from layton_bench.tasks.geneval.prompts import official_prompts
 from layton_bench.tasks.geneval.scores import (
     ImageResult,

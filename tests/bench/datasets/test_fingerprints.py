@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from layton_bench.datasets.fingerprint import (
+from layton_bench.datasets.fingerprints import (
     UNREADABLE,
     cache_folder,
     content_digests,
@@ -246,7 +246,7 @@ class Told:
 
 
 def test_a_long_reading_is_told_of_and_no_short_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("layton_bench.datasets.fingerprint._MANY", 2)
+    monkeypatch.setattr("layton_bench.datasets.fingerprints._MANY", 2)
     for name in ("a", "b", "c"):
         put(tmp_path / f"{name}.png", name.encode())
     dataset = open_folder(tmp_path)

@@ -20,7 +20,7 @@ from layton_bench.leaderboard.reported import (
 )
 from layton_bench.metrics.pairs.published import ssim_range2
 from layton_bench.registry.plugins import Plugins
-from layton_bench.run.explain_gap import explain_gap, paper_metric, rerounded
+from layton_bench.run.gap import explain_gap, paper_metric, rerounded
 from layton_bench.run.plan import RunOptions
 from layton_bench.types import ScoredBatch
 

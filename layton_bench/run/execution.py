@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from layton_bench.datasets.base import Dataset
-from layton_bench.datasets.fingerprint import (
+from layton_bench.datasets.fingerprints import (
     cache_folder,
     files_digest,
     fingerprint,

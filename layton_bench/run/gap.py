@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from layton_bench.datasets.fingerprint import cache_folder, fingerprint
+from layton_bench.datasets.fingerprints import cache_folder, fingerprint
 from layton_bench.datasets.loading import load
 from layton_bench.errors import UserError
 from layton_bench.images import ROUNDING_RULES, RoundingRule, to_uint8
@@ -31,7 +31,7 @@ from layton_bench.registry.resolve import parse_options, resolve_model
 from layton_bench.run.engine.candidates import Reconstruct
 from layton_bench.run.engine.gallery import Gallery
 from layton_bench.run.engine.loop import Evaluation, evaluate
-from layton_bench.run.execute import load_model
+from layton_bench.run.execution import load_model
 from layton_bench.run.plan import RunOptions, select
 from layton_bench.seeds import sample_seed
 from layton_bench.types import MetricValue, ScoredBatch

@@ -20,7 +20,7 @@ from layton_bench.datasets.protocols import canonical
 from layton_bench.images import to_signed, to_uint8
 from layton_bench.records.record import SAMPLES, RunRecord, read_samples
 from layton_bench.records.results import stored_runs
-from layton_bench.run.execute import RunOptions, run
+from layton_bench.run.execution import RunOptions, run
 
 
 def table(lab: Lab, index: int = -1) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pytest
 from places import GOLDEN
 from pydantic import ValidationError
 
-from layton_bench.tasks.geneval.judge import (
+from layton_bench.tasks.geneval.judging import (
     TASKS,
     Clause,
     Instance,

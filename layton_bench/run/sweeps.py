@@ -11,7 +11,7 @@ from layton_bench.errors import UserError
 from layton_bench.machine.progress import Reporter
 from layton_bench.records.record import RunRecord, output_error
 from layton_bench.registry.plugins import Plugins
-from layton_bench.run.execute import Outcome, run
+from layton_bench.run.execution import Outcome, run
 from layton_bench.run.plan import RunOptions
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from layton_bench.errors import UserError
 from layton_bench.records.results import stored_runs
-from layton_bench.run.sweep import combinations
+from layton_bench.run.sweeps import combinations
 
 
 def test_every_combination_the_last_option_fastest() -> None:

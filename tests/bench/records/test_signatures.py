@@ -1,6 +1,6 @@
 from fakes import metric_spec, suite
 
-from layton_bench.records.signature import metric_label, signature
+from layton_bench.records.signatures import metric_label, signature
 
 
 def test_a_signature_says_all_that_decides_the_value() -> None:

@@ -1,7 +1,7 @@
 import pandas as pd
 from fakes import record, result
 
-from layton_bench.records.describe import describe, extremes, left_out
+from layton_bench.records.description import describe, extremes, left_out
 from layton_bench.types import Failure
 
 
