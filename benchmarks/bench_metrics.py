@@ -38,8 +38,7 @@ from layton_bench.metrics.base import Metric, MetricContext, MetricSpec
 from layton_bench.metrics.features import FeatureRunner
 from layton_bench.metrics.pairs import perceptual, pixel
 from layton_bench.metrics.reference_cache import ReferenceCache
-from layton_bench.metrics.sets import frechet as frechet_module
-from layton_bench.metrics.sets import inception_score, kernel, manifold
+from layton_bench.metrics.sets import frechet as frechet_module, inception_score, kernel, manifold
 from layton_bench.metrics.sets.frechet import frechet_distance
 from layton_bench.metrics.sets.moments import Moments
 from layton_bench.types import ScoredBatch

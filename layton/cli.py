@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from layton.errors import ConfigError, LaytonError
-from layton.training.cli import extract, train
+from layton.training import extract, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
 
-    from layton.tokenizer.model import Tokenizer
+    from layton.tokenizer import Tokenizer
 
 __all__ = ["app", "main"]
 
@@ -141,7 +141,7 @@ def main() -> None:
 def _load(
     model: str, name: str | None, sdxl: Path | None, lora: Path | None, device: str, dtype: str
 ) -> Tokenizer:
-    from layton.tokenizer.model import Tokenizer
+    from layton.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(
         model, name=name, sdxl=sdxl, lora=lora, device=device, dtype=_dtype(dtype)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from layton.tokenizer.model import Tokenizer
+from layton.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layton.tokenizer.config import TokenizerConfig
+    from layton.tokenizer import TokenizerConfig
 
 __all__ = ["Flops", "count_flops"]
 

@@ -25,12 +25,10 @@ import pluggy
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-    from layton_bench.datasets.base import DatasetSpec
-    from layton_bench.datasets.protocols import Protocol
-    from layton_bench.metrics.backbones import BackboneSpec
-    from layton_bench.metrics.base import MetricPattern, MetricSpec
-    from layton_bench.models.base import ModelPattern, ModelSpec
-    from layton_bench.weights.store import WeightsEntry
+    from layton_bench.datasets import DatasetSpec, Protocol
+    from layton_bench.metrics import BackboneSpec, MetricPattern, MetricSpec
+    from layton_bench.models import ModelPattern, ModelSpec
+    from layton_bench.weights import WeightsEntry
 
 PROJECT = "layton_bench"
 hookspec = pluggy.HookspecMarker(PROJECT)

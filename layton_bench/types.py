@@ -18,6 +18,10 @@ T = TypeVar("T")
 FailureStage = Literal["read", "encode", "decode", "generate", "metrics"]
 
 
+Stage = Literal["text", "tokens", "denoise", "decode"]
+"""A part of a generator's work that is timed by itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One sample of a data set, before anything is read.

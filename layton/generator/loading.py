@@ -9,8 +9,8 @@ from layton.errors import ConfigError
 from layton.generator.config import GPTConfig
 from layton.generator.folder import read_gpt_config
 from layton.generator.transformer import GPT
-from layton.tokenizer.loading import write_folder
-from layton.weights.checkpoint import load_strict, read_state
+from layton.tokenizer import write_folder
+from layton.weights import load_strict, read_state
 
 __all__ = ["load_gpt", "save_gpt"]
 

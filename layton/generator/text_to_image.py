@@ -15,9 +15,8 @@ from layton.generator.codes import CodeGenerator, Conditions, check_conditions, 
 from layton.generator.config import GPTConfig, Guidance, Sampling
 from layton.generator.text import TextEncoder
 from layton.generator.transformer import GPT
-from layton.tokenizer.model import Tokenizer
-from layton.tokenizer.vq import VQModel
-from layton.weights.packed import pack_linears
+from layton.tokenizer import Tokenizer, VQModel
+from layton.weights import pack_linears
 
 __all__ = ["ClassToImage", "CodeDecoder", "LaytonDecoder", "TextToImage", "VQImageDecoder"]
 

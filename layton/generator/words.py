@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from layton.errors import ConfigError, PromptError
 from layton.generator.text import check_text, shortened
-from layton.tokenizer.loading import write_folder
-from layton.weights.checkpoint import load_strict, read_state
+from layton.tokenizer import write_folder
+from layton.weights import load_strict, read_state
 
 __all__ = ["WordEncoder", "WordsConfig", "load_words", "save_words", "split_words", "vocabulary"]
 

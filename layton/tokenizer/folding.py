@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from layton.errors import ConfigError
 from layton.tokenizer.vq import Upsample
-from layton.weights.packed import pack_linears
+from layton.weights import pack_linears
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

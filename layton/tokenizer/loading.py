@@ -22,8 +22,7 @@ from layton.tokenizer.diffusers_parts import read_part, sizes_fit, unet_config, 
 from layton.tokenizer.ladd import ENCODER_PARTS, ConditionEmbedding
 from layton.tokenizer.lora import LoRAPair, match_lora, merged_weight, read_lora
 from layton.tokenizer.official import from_official, is_official, without_unused
-from layton.weights.checkpoint import compare, load_strict, read_state
-from layton.weights.shipped import find_folder
+from layton.weights import compare, find_folder, load_strict, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

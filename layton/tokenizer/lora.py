@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from layton.errors import CheckpointError
-from layton.weights.checkpoint import read_state
+from layton.weights import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from layton.errors import CheckpointError
 from layton.tokenizer.lora import LoRAPair, is_target, merged_weight
-from layton.weights.checkpoint import compare
+from layton.weights import compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

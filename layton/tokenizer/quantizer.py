@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layton.errors import CodesError, ConfigError
-from layton.weights.fingerprints import codebook_digest
+from layton.weights import codebook_digest
 
 __all__ = ["Quantized", "Quantizer", "nearest_codes"]
 

@@ -7,3 +7,7 @@ noise is added follow from the seed and the position in the stream of samples al
 that was killed goes on with the losses it would have had, and any number of processes share the
 same work. docs/training.md is the guide.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -64,8 +64,7 @@ def extract(
     from rich.console import Console
     from rich.progress import Progress
 
-    from layton.training.data.extract import ExtractRecipe
-    from layton.training.data.extract import extract as run
+    from layton.training.data.extract import ExtractRecipe, extract as run
     from layton.training.recipe import read_toml, validate, with_overrides
 
     tables = with_overrides(read_toml(recipe), overrides)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from layton.tokenizer.quantizer import Quantized, Quantizer
+    from layton.tokenizer import Quantized, Quantizer
 
 __all__ = ["EMACodebook"]
 

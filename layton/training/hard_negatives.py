@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, field_validator
 from torch import Tensor
 
-from layton.generator.words import split_words
+from layton.generator import split_words
 from layton.training.recipe import StrictModel
 
 if TYPE_CHECKING:

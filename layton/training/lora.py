@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PositiveInt
 
 from layton.errors import MissingPartError
-from layton.tokenizer.lora import TARGETS
+from layton.tokenizer import TARGETS
 from layton.training.recipe import StrictModel
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from layton.errors import MissingPartError
 
 if TYPE_CHECKING:
-    from layton.tokenizer.quantizer import Quantized
+    from layton.tokenizer import Quantized
 
 __all__ = [
     "chroma_loss",

@@ -31,7 +31,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from layton.generator.transformer import GPT
+from layton.generator import GPT
 
 __all__ = [
     "close_branches",

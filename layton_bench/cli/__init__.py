@@ -37,7 +37,7 @@ from layton_bench.cli import (
 )
 from layton_bench.cli.console import State, err, show_error
 from layton_bench.errors import UserError
-from layton_bench.machine.memory import keep_freed_memory
+from layton_bench.machine import keep_freed_memory
 
 PROGRAM = "layton-bench"
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C has ended

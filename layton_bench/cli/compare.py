@@ -14,12 +14,16 @@ from rich.text import Text
 
 from layton_bench.cli.console import err, out
 from layton_bench.cli.options import DEFAULT_RESULTS, Results
-from layton_bench.compare.differences import Comparison, comparison_rows, to_markdown
-from layton_bench.compare.differences import compare as compare_runs
-from layton_bench.compare.sheet import write_moved_sheet
+from layton_bench.compare import (
+    Comparison,
+    compare as compare_runs,
+    comparison_rows,
+    to_markdown,
+    write_moved_sheet,
+)
 from layton_bench.errors import NotComparableError
-from layton_bench.leaderboard.board import json_value
-from layton_bench.records.results import StoredRun, find_run
+from layton_bench.leaderboard import json_value
+from layton_bench.records import StoredRun, find_run
 
 REGRESSION, NOT_COMPARABLE = 1, 3
 

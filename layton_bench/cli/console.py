@@ -23,8 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from layton_bench.errors import UserError
-from layton_bench.leaderboard.board import Board, cells, headings, is_best, notes
-from layton_bench.registry.plugins import Plugins
+from layton_bench.leaderboard import Board, cells, headings, is_best, notes
+from layton_bench.registry import Plugins
 
 _log = logging.getLogger(__name__)
 

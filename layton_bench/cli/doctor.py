@@ -12,7 +12,7 @@ from rich.text import Text
 
 from layton_bench.cli.console import State, out
 from layton_bench.cli.options import AsJson, DataRoot
-from layton_bench.registry.doctor import examine
+from layton_bench.registry import examine
 
 
 def register(app: typer.Typer) -> None:

@@ -15,11 +15,9 @@ from rich.text import Text
 from layton_bench.cli.console import BarReporter, State, err, out
 from layton_bench.cli.options import AsJson, BatchSize, DataRoot, Device, Dtype, Limit, Settings
 from layton_bench.errors import UserError
-from layton_bench.leaderboard.reported import reported_values
-from layton_bench.machine.devices import parse_batch_size
-from layton_bench.run.gap import Explanation
-from layton_bench.run.gap import explain_gap as explain
-from layton_bench.run.plan import RunOptions
+from layton_bench.leaderboard import reported_values
+from layton_bench.machine import parse_batch_size
+from layton_bench.run import Explanation, RunOptions, explain_gap as explain
 
 
 def register(app: typer.Typer) -> None:

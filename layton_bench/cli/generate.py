@@ -11,17 +11,16 @@ from PIL import Image
 
 from layton_bench.cli.console import BarReporter, State, err, out
 from layton_bench.cli.options import Device, Dtype, Settings
-from layton_bench.datasets.prompts import open_prompts
+from layton_bench.datasets import open_prompts
 from layton_bench.errors import UserError
-from layton_bench.machine.devices import parse_batch_size, resolve_device, torch_dtype
-from layton_bench.models.base import Generator
-from layton_bench.registry.resolve import find_model, parse_options
-from layton_bench.run.execution import load_model
-from layton_bench.run.generate import draw, file_name, grid, plan_pictures
-from layton_bench.tasks.geneval.layout import plan_layout
-from layton_bench.tasks.geneval.prompts import (
+from layton_bench.machine import parse_batch_size, resolve_device, torch_dtype
+from layton_bench.models import Generator
+from layton_bench.registry import find_model, parse_options
+from layton_bench.run import draw, file_name, grid, load_model, plan_pictures
+from layton_bench.tasks.geneval import (
     IMAGES_PER_PROMPT,
     official_prompts,
+    plan_layout,
     read_prompts,
 )
 from layton_bench.types import Prompt

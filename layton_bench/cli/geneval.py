@@ -14,20 +14,16 @@ from rich.table import Table
 from layton_bench.cli.console import BarReporter, State, err, out
 from layton_bench.cli.options import AsJson, BatchSize, Device, Limit, OnExisting, Strict
 from layton_bench.cli.run import report, say
-from layton_bench.machine.devices import parse_batch_size
-from layton_bench.records.results import find_run
-from layton_bench.run.geneval_folder import results_of
-from layton_bench.run.geneval_folder import score_folder as score_layout
-from layton_bench.run.plan import RunOptions
-from layton_bench.tasks.geneval.prompts import (
+from layton_bench.machine import parse_batch_size
+from layton_bench.records import find_run
+from layton_bench.run import RunOptions, results_of, score_folder as score_layout
+from layton_bench.tasks.geneval import (
     IMAGES_PER_PROMPT,
-    official_prompts,
-    read_prompts,
-)
-from layton_bench.tasks.geneval.scores import (
     Completeness,
     GenevalSummary,
     completeness,
+    official_prompts,
+    read_prompts,
     read_results,
     results_text,
     summarise,

@@ -8,11 +8,8 @@ import typer
 
 from layton_bench.cli.console import State, out
 from layton_bench.cli.options import DEFAULT_RESULTS, Results
-from layton_bench.leaderboard.board import boards
-from layton_bench.leaderboard.formats import Format, render
-from layton_bench.leaderboard.reported import read_reported
-from layton_bench.leaderboard.selection import Selection, select
-from layton_bench.records.results import latest, stored_runs
+from layton_bench.leaderboard import Format, Selection, boards, read_reported, render, select
+from layton_bench.records import latest, stored_runs
 
 
 def register(app: typer.Typer) -> None:

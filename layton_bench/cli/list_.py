@@ -13,9 +13,9 @@ from rich.text import Text
 
 from layton_bench.cli.console import State, out
 from layton_bench.cli.options import AsJson
-from layton_bench.leaderboard.board import display_name, marks
-from layton_bench.records.results import stored_runs
-from layton_bench.registry.plugins import Plugins
+from layton_bench.leaderboard import display_name, marks
+from layton_bench.records import stored_runs
+from layton_bench.registry import Plugins
 
 What = Literal[
     "suites", "models", "metrics", "plugins", "datasets", "protocols", "backbones", "runs"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from layton_bench.run.plan import Overwrite
+from layton_bench.run import Overwrite
 
 DEFAULT_RESULTS = Path("results")
 

@@ -28,19 +28,19 @@ from layton_bench.cli.options import (
     Strict,
 )
 from layton_bench.errors import UserError
-from layton_bench.leaderboard.board import boards, to_markdown
-from layton_bench.machine.devices import parse_batch_size
-from layton_bench.records.description import left_out
-from layton_bench.records.record import RunRecord, output_error
-from layton_bench.records.results import (
+from layton_bench.leaderboard import boards, to_markdown
+from layton_bench.machine import parse_batch_size
+from layton_bench.records import (
+    RunRecord,
     StorageError,
     StoredRun,
     latest,
+    left_out,
+    output_error,
     safe_name,
     stored_runs,
 )
-from layton_bench.run.execution import Outcome, execute, make_plan
-from layton_bench.run.plan import RunOptions
+from layton_bench.run import Outcome, RunOptions, execute, make_plan
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from layton_bench.cli.console import out
-from layton_bench.records.record import json_schema
+from layton_bench.records import json_schema
 
 if TYPE_CHECKING:
     import typer

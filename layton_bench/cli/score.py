@@ -21,9 +21,8 @@ from layton_bench.cli.options import (
     Strict,
 )
 from layton_bench.cli.run import report, say
-from layton_bench.machine.devices import parse_batch_size
-from layton_bench.run.folders import score as score_folders
-from layton_bench.run.plan import RunOptions
+from layton_bench.machine import parse_batch_size
+from layton_bench.run import RunOptions, score as score_folders
 
 
 def register(app: typer.Typer) -> None:

@@ -10,11 +10,14 @@ from rich.text import Text
 
 from layton_bench.cli.console import err, out
 from layton_bench.cli.options import DEFAULT_RESULTS, AsJson, Results
-from layton_bench.records.description import describe, extremes
-from layton_bench.records.pictures import picture_path
-from layton_bench.records.record import read_samples
-from layton_bench.records.results import find_run
-from layton_bench.records.sheet import write_contact_sheet
+from layton_bench.records import (
+    describe,
+    extremes,
+    find_run,
+    picture_path,
+    read_samples,
+    write_contact_sheet,
+)
 
 
 def register(app: typer.Typer) -> None:

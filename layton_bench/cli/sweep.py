@@ -20,12 +20,10 @@ from layton_bench.cli.options import (
     Seed,
 )
 from layton_bench.cli.run import say
-from layton_bench.leaderboard.board import boards
-from layton_bench.machine.devices import parse_batch_size
-from layton_bench.records.results import model_folder
-from layton_bench.run.plan import RunOptions
-from layton_bench.run.sweeps import draw_curves, table
-from layton_bench.run.sweeps import sweep as sweep_model
+from layton_bench.leaderboard import boards
+from layton_bench.machine import parse_batch_size
+from layton_bench.records import model_folder
+from layton_bench.run import RunOptions, draw_curves, sweep as sweep_model, table
 
 
 def register(app: typer.Typer) -> None:

@@ -14,9 +14,8 @@ from rich.text import Text
 from layton_bench.cli.console import State, err, out
 from layton_bench.cli.options import AsJson, Device, Dtype, Settings
 from layton_bench.errors import UserError
-from layton_bench.machine.devices import parse_batch_size
-from layton_bench.run.speed.time_models import load, time_models
-from layton_bench.run.speed.timing import Effort, Ratio, Speed
+from layton_bench.machine import parse_batch_size
+from layton_bench.run import Effort, Ratio, Speed, load, time_models
 
 
 def register(app: typer.Typer) -> None:

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from layton_bench.cli.console import State
 from layton_bench.errors import MissingWeightsError
-from layton_bench.weights.store import WeightsStatus, WeightsStore
+from layton_bench.weights import WeightsStatus, WeightsStore
 
 app = typer.Typer(help="Weights of metrics and models.", no_args_is_help=True)
 

@@ -22,11 +22,9 @@ from layton_bench.compare.pairing import (
     paired_values,
 )
 from layton_bench.errors import NotComparableError
-from layton_bench.leaderboard.board import ARROWS, display_name
-from layton_bench.metrics.base import Direction, badness
-from layton_bench.records.markdown import escape, table
-from layton_bench.records.record import MetricResult, RunRecord
-from layton_bench.records.results import StoredRun
+from layton_bench.leaderboard import ARROWS, display_name
+from layton_bench.metrics import Direction, badness
+from layton_bench.records import MetricResult, RunRecord, StoredRun, escape, table
 
 if TYPE_CHECKING:
     import pandas as pd

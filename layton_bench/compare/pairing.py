@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from layton_bench.errors import NotComparableError
-from layton_bench.metrics.base import influence_column
-from layton_bench.records.record import MetricResult, RunRecord, read_samples
-from layton_bench.records.results import StoredRun
+from layton_bench.metrics import influence_column
+from layton_bench.records import MetricResult, RunRecord, StoredRun, read_samples
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layton_bench.compare.differences import Comparison
-from layton_bench.leaderboard.board import display_name
-from layton_bench.records.pictures import read_picture
-from layton_bench.records.record import SavedImage, output_error
-from layton_bench.records.results import StoredRun
-from layton_bench.records.tiles import TileRow, difference_map, tile_sheet
+from layton_bench.leaderboard import display_name
+from layton_bench.records import (
+    SavedImage,
+    StoredRun,
+    TileRow,
+    difference_map,
+    output_error,
+    read_picture,
+    tile_sheet,
+)
 
 if TYPE_CHECKING:
     from PIL import Image

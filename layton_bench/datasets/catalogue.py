@@ -65,7 +65,7 @@ FLUX5K = (
     "Put 5,000 images drawn by FLUX.1-dev there and give the directory above it by --data-root."
 )
 
-SPECS = (
+DATASETS = (
     DatasetSpec(
         name="photos",
         summary="photographs inside the packages scikit-image and scikit-learn; no download",

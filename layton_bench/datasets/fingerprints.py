@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 
 from layton_bench.datasets.base import Dataset
 from layton_bench.errors import ImageError
-from layton_bench.machine.progress import Reporter, Silent
+from layton_bench.machine import Reporter, Silent
 from layton_bench.types import Item
 
 UNREADABLE = "unreadable"

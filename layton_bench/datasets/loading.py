@@ -16,7 +16,7 @@ from layton_bench.datasets.base import Dataset
 from layton_bench.datasets.protocols import Protocol
 from layton_bench.errors import ImageError, UserError
 from layton_bench.images import UInt8Array, decode_rgb
-from layton_bench.machine.workers import available_cores, map_ahead
+from layton_bench.machine import available_cores, map_ahead
 from layton_bench.types import Failure, ImageBatch, Item
 
 BATCHES_AHEAD = 2

@@ -18,21 +18,20 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from layton_bench.compare.differences import compare, to_markdown
-from layton_bench.compare.paired_means import mean_difference
-from layton_bench.compare.pairing import check_comparable, paired_table, paired_values
+from layton_bench.compare import (
+    check_comparable, compare, mean_difference, paired_table, paired_values, to_markdown,
+)
 from layton_bench.errors import NotComparableError, UserError
 from layton_bench.gates.file import Bounds, Gate, NotWorse, Throughput
-from layton_bench.records.record import read_record
-from layton_bench.records.results import StoredRun
+from layton_bench.records import StoredRun, read_record
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    from layton_bench.metrics.base import Direction
-    from layton_bench.records.record import MetricResult
+    from layton_bench.metrics import Direction
+    from layton_bench.records import MetricResult
 
 _NEW_BASELINE = "Make a new one: pytest --layton-bench-update-baselines."
 HEADINGS = ("metric", "wanted", "baseline", "now", "loss, lower bound", "verdict")

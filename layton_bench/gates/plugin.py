@@ -25,7 +25,7 @@ import pytest
 
 if TYPE_CHECKING:
     from layton_bench.gates.file import Gate
-    from layton_bench.records.results import StoredRun
+    from layton_bench.records import StoredRun
 
 SUFFIX = ".gates.toml"
 SECTION = "layton-bench baseline"

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from layton_bench.errors import UserError
 from layton_bench.gates.file import Gate
-from layton_bench.records.results import StoredRun
-from layton_bench.registry.plugins import Plugins
-from layton_bench.run.execution import run
-from layton_bench.run.plan import RunOptions
+from layton_bench.records import StoredRun
+from layton_bench.registry import Plugins
+from layton_bench.run import RunOptions, run
 
 
 @lru_cache

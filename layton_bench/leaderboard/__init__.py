@@ -1,1 +1,5 @@
 """Records side by side: boards, ranks, and the formats they are written in."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

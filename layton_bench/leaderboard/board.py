@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 from layton_bench.errors import UserError
 from layton_bench.leaderboard.ranks import rank_column, rank_note
-from layton_bench.metrics.base import Direction, badness
-from layton_bench.records.markdown import code, escape, table
-from layton_bench.records.record import MetricResult, RunRecord
+from layton_bench.metrics import Direction, badness
+from layton_bench.records import MetricResult, RunRecord, code, escape, table
 
 if TYPE_CHECKING:
     import pandas as pd

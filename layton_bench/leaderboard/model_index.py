@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
     from layton_bench.leaderboard.board import Board
-    from layton_bench.records.record import MetricResult, RunRecord
+    from layton_bench.records import MetricResult, RunRecord
     from layton_bench.suite import SuiteKind
 
 _TASKS: dict[SuiteKind, tuple[str, str]] = {

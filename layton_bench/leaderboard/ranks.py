@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from layton_bench.metrics.base import badness
+from layton_bench.metrics import badness
 
 if TYPE_CHECKING:
     from layton_bench.leaderboard.board import Board, Column
-    from layton_bench.records.record import RunRecord
+    from layton_bench.records import RunRecord
 
 
 def ranks(board: Board, column: Column) -> list[int | None]:

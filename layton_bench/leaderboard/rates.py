@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from layton_bench.leaderboard.board import display_name, format_value, ranked_value
 from layton_bench.leaderboard.pareto import on_front
-from layton_bench.metrics.base import badness
-from layton_bench.records.markdown import escape, table
+from layton_bench.metrics import badness
+from layton_bench.records import escape, table
 
 if TYPE_CHECKING:
     from layton_bench.leaderboard.board import Board, Column
-    from layton_bench.records.record import RunRecord
+    from layton_bench.records import RunRecord
 
 FRONT = "●"
 

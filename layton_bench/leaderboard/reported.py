@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from layton_bench.errors import UserError
-from layton_bench.records.markdown import escape, table
+from layton_bench.records import escape, table
 
 REPORTED = "reported.csv"
 

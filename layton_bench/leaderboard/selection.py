@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from layton_bench.errors import UnknownNameError, UserError
-from layton_bench.records.record import RunRecord
+from layton_bench.records import RunRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

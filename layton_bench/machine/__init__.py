@@ -1,1 +1,5 @@
 """The computer: devices, clock, memory, worker processes, files."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

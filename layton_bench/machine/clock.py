@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from layton_bench.models.base import Stage
+from layton_bench.types import Stage
 
 Phase = Literal["load", "encode", "decode", "generate", "metrics"]
 PHASES: tuple[Phase, ...] = get_args(Phase)

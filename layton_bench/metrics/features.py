@@ -235,7 +235,7 @@ class FeatureRunner:
 
 def _digest(weights: Path) -> str:
     """SHA-256 of a file, or of the sorted lines of the digests of a folder's files."""
-    from layton_bench.weights.download import sha256_of
+    from layton_bench.weights import sha256_of
 
     if weights.is_file():
         return sha256_of(weights)

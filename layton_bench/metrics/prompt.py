@@ -97,7 +97,7 @@ def _aesthetic_score(
 
 
 def _make_aesthetic(context: MetricContext) -> PerSampleMetric:
-    from layton_bench.weights.checkpoint import load_state_dict
+    from layton_bench.weights import load_state_dict
 
     head = LinearChain(load_state_dict(context.weights(AESTHETIC)))
     score = partial(_aesthetic_score, context=context, head=head)

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from layton_bench.errors import LaytonBenchError, UserError
-from layton_bench.types import Codes, Prompt
+from layton_bench.types import Codes, Prompt, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 ModelKind = Literal["tokenizer", "generator"]
-Stage = Literal["text", "tokens", "denoise", "decode"]
 OptionValue = int | float | str
 
 

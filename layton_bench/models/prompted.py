@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from layton_bench.errors import UserError, as_user_error
-from layton_bench.machine.clock import StageClock
+from layton_bench.machine import StageClock
 from layton_bench.models.base import CallCost
 from layton_bench.types import Prompt
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from layton_bench.leaderboard.board import ARROWS, display_name, format_value, marks
-from layton_bench.metrics.base import badness, influence_column
+from layton_bench.leaderboard import ARROWS, display_name, format_value, marks
+from layton_bench.metrics import badness, influence_column
 from layton_bench.records.record import MetricResult, RunRecord
 
 if TYPE_CHECKING:

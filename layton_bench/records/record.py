@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
 
 from layton_bench.errors import UserError
-from layton_bench.machine.provenance import Provenance
-from layton_bench.metrics.base import Direction
-from layton_bench.models.base import ModelCard, OptionValue, Stage
+from layton_bench.machine import Provenance
+from layton_bench.metrics import Direction
+from layton_bench.models import ModelCard, OptionValue
 from layton_bench.records.versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
 from layton_bench.suite import Suite
-from layton_bench.types import Failure
+from layton_bench.types import Failure, Stage
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layton_bench.errors import UserError
-from layton_bench.leaderboard.board import display_name
+from layton_bench.leaderboard import display_name
 from layton_bench.records.pictures import read_picture
 from layton_bench.records.record import (
     IMAGES,

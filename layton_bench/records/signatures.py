@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layton_bench.metrics.base import MetricSpec
+from layton_bench.metrics import MetricSpec
 from layton_bench.suite import Suite, SuiteKind
 
 _PREFIX = {"reconstruction": "r", "generation": "g"}

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from layton_bench.errors import UserError
-from layton_bench.metrics.base import Direction, Metric, MetricContext, MetricSpec
-from layton_bench.metrics.views import Viewed
+from layton_bench.metrics import Direction, Metric, MetricContext, MetricSpec, Viewed
 from layton_bench.registry.plugins import Plugins
-from layton_bench.run.engine.candidates import redecoded
+from layton_bench.run import redecoded
 from layton_bench.suite import Suite
-from layton_bench.weights.store import WeightsStore
+from layton_bench.weights import WeightsStore
 
 _log = logging.getLogger(__name__)
 

@@ -6,36 +6,12 @@ from collections.abc import Callable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from layton_bench.datasets import catalogue
-from layton_bench.datasets.base import DatasetSpec
-from layton_bench.datasets.protocols import PROTOCOLS, Protocol
+from layton_bench.datasets import DATASETS, PROTOCOLS, DatasetSpec, Protocol
 from layton_bench.hookspecs import hookimpl
-from layton_bench.metrics import codes, prompt, rate
-from layton_bench.metrics.backbones import BackboneSpec, clip, dinov2, inception
-from layton_bench.metrics.base import MetricPattern, MetricSpec
-from layton_bench.metrics.pairs import (
-    faces,
-    legibility,
-    perceptual,
-    pixel,
-    published,
-)
-from layton_bench.metrics.pairs import (
-    pyiqa as pyiqa_metrics,
-)
-from layton_bench.metrics.sets import frechet, inception_score, kernel, manifold
-from layton_bench.models.base import ModelPattern, ModelSpec
-from layton_bench.tasks.geneval import metrics as geneval_metrics
-from layton_bench.tasks.geneval import prompts as geneval
-from layton_bench.tasks.scenes import generators, metrics, prompt_set
-from layton_bench.weights import catalogue as weights_table
-from layton_bench.weights.store import WeightsEntry
-
-_METRICS = (
-    pixel, published, perceptual, pyiqa_metrics, frechet, kernel, inception_score, manifold,
-    legibility, faces, prompt,
-    rate, codes, geneval_metrics, metrics,
-)  # fmt: skip
+from layton_bench.metrics import BACKBONES, METRICS, BackboneSpec, MetricPattern, MetricSpec
+from layton_bench.models import ModelPattern, ModelSpec
+from layton_bench.tasks import geneval, scenes
+from layton_bench.weights import WEIGHTS, WeightsEntry
 
 
 @hookimpl
@@ -50,7 +26,7 @@ def layton_bench_register_suites(register: Callable[[Traversable], None]) -> Non
 @hookimpl
 def layton_bench_register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     """The data sets of the built-in suites."""
-    for spec in (*catalogue.SPECS, geneval.SPEC, *prompt_set.SPECS):
+    for spec in (*DATASETS, geneval.DATASET, *scenes.DATASETS):
         register(spec)
 
 
@@ -63,29 +39,27 @@ def layton_bench_register_protocols(register: Callable[[Protocol], None]) -> Non
 
 @hookimpl
 def layton_bench_register_metrics(register: Callable[[MetricSpec | MetricPattern], None]) -> None:
-    """Every metric of ``metrics/``, and the scenes' own."""
-    for module in _METRICS:
-        for spec in module.SPECS:
-            register(spec)
+    """Every metric of ``metrics/``, and those of the tasks."""
+    for spec in (*METRICS, *geneval.METRICS, *scenes.METRICS):
+        register(spec)
 
 
 @hookimpl
 def layton_bench_register_models(register: Callable[[ModelSpec | ModelPattern], None]) -> None:
     """The scenes' renderer, by which other generators are measured."""
-    for spec in generators.SPECS:
+    for spec in scenes.MODELS:
         register(spec)
 
 
 @hookimpl
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
     """The networks of the harness's own metrics."""
-    for entry in (*weights_table.ENTRIES, *geneval_metrics.WEIGHTS):
+    for entry in WEIGHTS:
         register(entry)
 
 
 @hookimpl
 def layton_bench_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
     """The networks whose features metrics share."""
-    for module in (inception, dinov2, clip):
-        for spec in module.SPECS:
-            register(spec)
+    for spec in BACKBONES:
+        register(spec)

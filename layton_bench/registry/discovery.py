@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from layton_bench import hookspecs
-from layton_bench.models.external.declaration import external_model
+from layton_bench.models import external_model
 from layton_bench.registry import builtin
 
 ENVIRONMENT_VARIABLE = "LAYTON_BENCH_PLUGINS"

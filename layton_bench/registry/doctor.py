@@ -11,7 +11,7 @@ from pathlib import Path
 from layton_bench import __version__
 from layton_bench.errors import LaytonBenchError
 from layton_bench.registry.plugins import Plugins
-from layton_bench.weights.store import WeightsStore
+from layton_bench.weights import WeightsStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,20 +15,18 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import pluggy
 
 from layton_bench import hookspecs
-from layton_bench.datasets.base import Dataset, DatasetSpec
-from layton_bench.datasets.protocols import Protocol
+from layton_bench.datasets import Dataset, DatasetSpec, Protocol
 from layton_bench.errors import (
     LaytonBenchError,
     NameClashError,
     UnknownNameError,
     UserError,
 )
-from layton_bench.metrics.backbones import BackboneSpec
-from layton_bench.metrics.base import MetricPattern, MetricSpec
-from layton_bench.models.base import ModelPattern, ModelSpec
+from layton_bench.metrics import BackboneSpec, MetricPattern, MetricSpec
+from layton_bench.models import ModelPattern, ModelSpec
 from layton_bench.registry.discovery import Found, PluginInfo, find_plugins, left_out
 from layton_bench.suite import Suite, load_suite
-from layton_bench.weights.store import WeightsEntry
+from layton_bench.weights import WeightsEntry
 
 T = TypeVar("T")
 

@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from layton_bench.errors import UnknownNameError, UserError
-from layton_bench.models.base import ModelSpec, OptionValue
-from layton_bench.models.resized import adapt
+from layton_bench.models import ModelSpec, OptionValue, adapt
 from layton_bench.registry.plugins import Plugins
 from layton_bench.suite import Suite
 

@@ -9,8 +9,6 @@ templates/    Jinja, everything escaped
 assets/       one style sheet, one script
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from layton_bench.report.build import build_report
-
-__all__ = ["build_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

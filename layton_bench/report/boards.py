@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from layton_bench.leaderboard.board import (
+from layton_bench.leaderboard import (
     BITS,
     Board,
     Column,
@@ -15,12 +15,14 @@ from layton_bench.leaderboard.board import (
     is_best,
     marks,
     notes,
+    quality_columns,
+    rank_column,
+    rank_note,
     ranked_value,
+    rate_table,
     signatures,
 )
-from layton_bench.leaderboard.ranks import rank_column, rank_note
-from layton_bench.leaderboard.rates import quality_columns, rate_table
-from layton_bench.records.record import RunRecord
+from layton_bench.records import RunRecord
 from layton_bench.report.plots import (
     Bars,
     Measured,

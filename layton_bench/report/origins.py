@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from layton_bench.leaderboard.board import display_name, marks
-from layton_bench.records.description import left_out, speed
-from layton_bench.records.record import RunRecord
+from layton_bench.leaderboard import display_name, marks
+from layton_bench.records import RunRecord, left_out, speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

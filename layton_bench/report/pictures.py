@@ -16,10 +16,8 @@ from typing import Any
 
 from layton_bench.errors import ImageError, UserError
 from layton_bench.images import decode_rgb
-from layton_bench.leaderboard.board import Board, display_name
-from layton_bench.records.pictures import picture_path
-from layton_bench.records.record import MetricResult, SavedImage, read_samples
-from layton_bench.records.results import StoredRun
+from layton_bench.leaderboard import Board, display_name
+from layton_bench.records import MetricResult, SavedImage, StoredRun, picture_path, read_samples
 
 _log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from layton_bench.leaderboard.pareto import on_front
-from layton_bench.metrics.base import Direction, badness
+from layton_bench.leaderboard import on_front
+from layton_bench.metrics import Direction, badness
 
 WIDTH, HEIGHT = 720, 420
 LEFT, RIGHT, TOP, BOTTOM = 62, 20, 16, 50

@@ -14,41 +14,48 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from layton_bench.datasets.base import Dataset
-from layton_bench.datasets.fingerprints import (
+from layton_bench import models
+from layton_bench.datasets import (
+    Dataset,
     cache_folder,
     files_digest,
     fingerprint,
+    load,
+    prompt_batches,
     prompted_fingerprint,
 )
-from layton_bench.datasets.loading import load, prompt_batches
 from layton_bench.errors import LaytonBenchError, UserError
-from layton_bench.machine.clock import Clock
-from layton_bench.machine.devices import resolve_device, starting_batch_size, torch_dtype
-from layton_bench.machine.progress import Reporter, Silent
-from layton_bench.metrics.base import Metric, MetricContext
-from layton_bench.metrics.features import FeatureRunner
-from layton_bench.metrics.reference_cache import ReferenceCache
-from layton_bench.models import base as models
-from layton_bench.models.base import LoadContext, ModelSpec, OptionValue, Tokenizer
-from layton_bench.records.record import DataInfo, ModelInfo, Throughput
-from layton_bench.records.results import (
+from layton_bench.machine import (
+    Clock,
+    Reporter,
+    Silent,
+    resolve_device,
+    starting_batch_size,
+    torch_dtype,
+)
+from layton_bench.metrics import FeatureRunner, Metric, MetricContext, ReferenceCache
+from layton_bench.models import LoadContext, ModelSpec, OptionValue, Tokenizer
+from layton_bench.records import (
+    DataInfo,
+    ModelInfo,
     StoredRun,
+    Throughput,
     check_writable,
     copy_images,
     find_existing,
     run_key,
     store,
 )
-from layton_bench.registry.availability import (
+from layton_bench.registry import (
+    Plugins,
     build_metrics,
     metric_specs,
+    parse_options,
     ranking_metric,
+    resolve_model,
     unavailable_reason,
     under_decode_seeds,
 )
-from layton_bench.registry.plugins import Plugins
-from layton_bench.registry.resolve import parse_options, resolve_model
 from layton_bench.run.engine.candidates import Draw, Reconstruct, prompts_of
 from layton_bench.run.engine.gallery import Gallery, image_spool
 from layton_bench.run.engine.loop import Candidates, Evaluation, evaluate
@@ -58,7 +65,7 @@ from layton_bench.run.speed.throughput import NUM_PROMPTS, measure_throughput
 from layton_bench.run.speed.timing import allocated_device_mib
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Failure, ImageBatch, Item
-from layton_bench.weights.store import WeightsStore
+from layton_bench.weights import WeightsStore
 
 _log = logging.getLogger(__name__)
 

@@ -6,17 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layton_bench.datasets.fingerprints import fingerprint
-from layton_bench.datasets.layouts.pairs import Pairs, pair_folders
+from layton_bench.datasets import Pairs, fingerprint, pair_folders
 from layton_bench.errors import ModelOutputError
 from layton_bench.images import decode_rgb, to_tensor
-from layton_bench.machine.clock import Clock
-from layton_bench.machine.devices import resolve_device
-from layton_bench.machine.progress import Reporter, Silent
-from layton_bench.models.base import LoadContext, ModelCard, ModelSpec, Tokenizer
-from layton_bench.records.results import safe_name
-from layton_bench.registry.availability import metric_specs
-from layton_bench.registry.plugins import Plugins
+from layton_bench.machine import Clock, Reporter, Silent, resolve_device
+from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
+from layton_bench.records import safe_name
+from layton_bench.registry import Plugins, metric_specs
 from layton_bench.run.engine.loop import Candidates
 from layton_bench.run.execution import Outcome, execute
 from layton_bench.run.plan import Plan, RunOptions, select

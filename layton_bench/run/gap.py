@@ -14,20 +14,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from layton_bench.datasets.fingerprints import cache_folder, fingerprint
-from layton_bench.datasets.loading import load
+from layton_bench.datasets import cache_folder, fingerprint, load
 from layton_bench.errors import UserError
 from layton_bench.images import ROUNDING_RULES, RoundingRule, to_uint8
-from layton_bench.machine.clock import Clock
-from layton_bench.machine.devices import resolve_device, starting_batch_size, torch_dtype
-from layton_bench.machine.progress import Reporter, Silent
-from layton_bench.metrics.base import Metric, MetricContext
-from layton_bench.metrics.features import FeatureRunner
-from layton_bench.metrics.reference_cache import ReferenceCache
-from layton_bench.metrics.views import Viewed
-from layton_bench.models.base import Tokenizer
-from layton_bench.registry.availability import unavailable_reason
-from layton_bench.registry.resolve import parse_options, resolve_model
+from layton_bench.machine import (
+    Clock,
+    Reporter,
+    Silent,
+    resolve_device,
+    starting_batch_size,
+    torch_dtype,
+)
+from layton_bench.metrics import FeatureRunner, Metric, MetricContext, ReferenceCache, Viewed
+from layton_bench.models import Tokenizer
+from layton_bench.registry import parse_options, resolve_model, unavailable_reason
 from layton_bench.run.engine.candidates import Reconstruct
 from layton_bench.run.engine.gallery import Gallery
 from layton_bench.run.engine.loop import Evaluation, evaluate
@@ -35,12 +35,12 @@ from layton_bench.run.execution import load_model
 from layton_bench.run.plan import RunOptions, select
 from layton_bench.seeds import sample_seed
 from layton_bench.types import MetricValue, ScoredBatch
-from layton_bench.weights.store import WeightsStore
+from layton_bench.weights import WeightsStore
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from layton_bench.registry.plugins import Plugins
+    from layton_bench.registry import Plugins
     from layton_bench.suite import Suite
 
 VARIANTS: Mapping[str, tuple[str, ...]] = {

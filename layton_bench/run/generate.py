@@ -13,8 +13,8 @@ from PIL import Image, PngImagePlugin
 
 from layton_bench.errors import LaytonBenchError, UserError
 from layton_bench.images import RoundingRule, to_pil, to_uint8
-from layton_bench.models.base import Generator, check_prompts
-from layton_bench.records.record import output_error
+from layton_bench.models import Generator, check_prompts
+from layton_bench.records import output_error
 from layton_bench.run.engine.candidates import check_images
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Failure, Prompt

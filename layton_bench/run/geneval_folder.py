@@ -6,30 +6,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layton_bench.datasets.fingerprints import files_digest
+from layton_bench.datasets import files_digest
 from layton_bench.errors import ImageError, UserError
-from layton_bench.machine.clock import Clock
-from layton_bench.machine.devices import resolve_device
-from layton_bench.machine.progress import Reporter, Silent
-from layton_bench.models.base import LoadContext, ModelCard, ModelSpec, Tokenizer
-from layton_bench.records.record import read_samples
-from layton_bench.records.results import StoredRun, safe_name
-from layton_bench.registry.availability import metric_specs
+from layton_bench.machine import Clock, Reporter, Silent, resolve_device
+from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
+from layton_bench.records import StoredRun, read_samples, safe_name
+from layton_bench.registry import metric_specs
 from layton_bench.run.engine.loop import Candidates
 from layton_bench.run.execution import Outcome, execute
 from layton_bench.run.plan import Plan, RunOptions, select
-from layton_bench.tasks.geneval.layout import Layout, PromptFolder, read_layout, sample_name
-from layton_bench.tasks.geneval.metrics import DEMANDS, FAMILY
-from layton_bench.tasks.geneval.prompts import demand, digest, official_prompts, variant_of
-from layton_bench.tasks.geneval.scores import ImageResult
+from layton_bench.tasks.geneval import (
+    DEMANDS,
+    FAMILY,
+    ImageResult,
+    Layout,
+    PromptFolder,
+    demand,
+    digest,
+    official_prompts,
+    read_layout,
+    sample_name,
+    variant_of,
+)
 from layton_bench.types import Failure, ImageBatch, Item, Prompt, ScoredBatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from layton_bench.registry.plugins import Plugins
+    from layton_bench.registry import Plugins
     from layton_bench.suite import Suite
-    from layton_bench.tasks.geneval.judging import ScenePrompt
+    from layton_bench.tasks.geneval import ScenePrompt
 
 SUITE: Final = "geneval"
 
@@ -189,7 +195,7 @@ def results_of(run: StoredRun) -> tuple[ImageResult, ...]:
 
 
 def _result(key: str, correct: float, reason: str, metadata: str, details: str) -> ImageResult:
-    from layton_bench.tasks.geneval.judging import ScenePrompt
+    from layton_bench.tasks.geneval import ScenePrompt
 
     number, _, image = key.partition("#")
     prompt = ScenePrompt.model_validate_json(metadata)

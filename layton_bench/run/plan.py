@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from layton_bench.datasets.base import Dataset
-from layton_bench.datasets.protocols import Protocol
+from layton_bench.datasets import Dataset, Protocol
 from layton_bench.errors import UserError
-from layton_bench.machine.clock import Clock
-from layton_bench.metrics.base import MetricSpec
-from layton_bench.models.base import ModelSpec, OptionValue
+from layton_bench.machine import Clock
+from layton_bench.metrics import MetricSpec
+from layton_bench.models import ModelSpec, OptionValue
 from layton_bench.run.engine.loop import Candidates
 from layton_bench.suite import Suite
 from layton_bench.types import Failure, Item

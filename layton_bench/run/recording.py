@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from layton_bench.datasets.fingerprints import duplicates
+from layton_bench.datasets import duplicates
 from layton_bench.errors import UserError
-from layton_bench.machine import provenance
-from layton_bench.machine.clock import Clock
-from layton_bench.metrics.base import Explains, Metric, MetricSpec, influence_column
-from layton_bench.metrics.views import Viewed
-from layton_bench.records.record import (
+from layton_bench.machine import Clock, collect
+from layton_bench.metrics import Explains, Metric, MetricSpec, Viewed, influence_column
+from layton_bench.records import (
     Completeness,
     DataInfo,
     MetricResult,
@@ -25,13 +23,15 @@ from layton_bench.records.record import (
     RunRecord,
     SeedSpread,
     Status,
+    StoredRun,
     Throughput,
     Timing,
+    metric_label,
+    new_run_id,
     read_samples,
+    signature,
 )
-from layton_bench.records.results import StoredRun, new_run_id
-from layton_bench.records.signatures import metric_label, signature
-from layton_bench.registry.availability import seed_name
+from layton_bench.registry import seed_name
 from layton_bench.run.engine.loop import Evaluation
 from layton_bench.run.plan import Plan
 from layton_bench.types import Failure, Item, MetricValue
@@ -94,7 +94,7 @@ def assemble(
         bits_per_image=_mean(done.bits.values()),
         timing=_timing(clock, time.perf_counter() - begin, done.batch_size),
         throughput=throughput,
-        provenance=provenance.collect(plan.device),
+        provenance=collect(plan.device),
     )
     return record, samples_frame(plan.samples(), metrics, done, influences)
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from layton_bench.tasks.geneval.scores import mean_of_tasks, task_score
+from layton_bench.tasks.geneval import mean_of_tasks, task_score
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:
-    from layton_bench.metrics.base import State
+    from layton_bench.metrics import State
     from layton_bench.types import ScoredBatch
 
 

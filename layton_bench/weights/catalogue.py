@@ -39,7 +39,7 @@ def _hub(
 
 _CLIP_FILES = ("config.json", "model.safetensors", "vocab.json", "merges.txt")
 
-ENTRIES = (
+WEIGHTS = (
     WeightsEntry(
         name="inception-fid",
         files=(
@@ -145,6 +145,15 @@ ENTRIES = (
             ("face-retinaface", "detection_Resnet50_Final.pth", "RetinaFace on ResNet-50"),
             ("face-arcface", "recognition_arcface_ir_se50.pth", "ArcFace on IR-SE-50"),
         )
+    ),
+    _hub(
+        "mask2former-swin-s-coco", "facebook/mask2former-swin-small-coco-instance",
+        ("config.json", "model.safetensors"), "other", ("geneval",),
+        "Mask2Former Swin-S, COCO instances: GenEval's detector",
+    ),
+    _hub(
+        "clip-vit-l-14", "openai/clip-vit-large-patch14", _CLIP_FILES, "MIT", ("geneval",),
+        "CLIP ViT-L/14: GenEval's colours",
     ),
     *PYIQA_ENTRIES,
 )  # fmt: skip

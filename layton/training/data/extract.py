@@ -220,12 +220,12 @@ def _computations(
     codebook, encode = _encoder(recipe)
     vae = None
     if recipe.vae is not None:
-        from layton.tokenizer.diffusers_parts import read_part
+        from layton.tokenizer import read_part
 
         vae = read_part(recipe.vae, "vae").eval()
     text = None
     if recipe.text_encoder is not None:
-        from layton.generator.text import T5TextEncoder
+        from layton.generator import T5TextEncoder
 
         text = T5TextEncoder.from_pretrained(recipe.text_encoder, max_tokens=10**6)
 
@@ -247,7 +247,7 @@ def _computations(
 def _encoder(recipe: ExtractRecipe) -> tuple[str, Callable[[Tensor], Tensor] | None]:
     """Digest of the codebook, and images → codes (B, N)."""
     if recipe.tokenizer is not None:
-        from layton.tokenizer.model import Tokenizer
+        from layton.tokenizer import Tokenizer
 
         tokenizer = Tokenizer.from_pretrained(recipe.tokenizer)
         return tokenizer.quantize.digest, tokenizer.encode

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 import torch.nn.functional as F
 
-from layton.tokenizer.config import TokenizerConfig
+from layton.tokenizer import TokenizerConfig
 from layton.training.data.seeds import derive, sample_timesteps
 from layton.training.phases.base import Outcome, PhaseRecipe
 from layton.training.phases.decoder import DecoderPhase, tokenizer_from_parts
 
 if TYPE_CHECKING:
-    from layton.tokenizer.model import Tokenizer
+    from layton.tokenizer import Tokenizer
     from layton.training.data.stream import Batch
 
 __all__ = ["AlignmentPhase", "Recipe"]

@@ -16,19 +16,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from layton.errors import ConfigError
-from layton.tokenizer.config import NAMED_MODELS, config_from_json
-from layton.tokenizer.diffusers_parts import unet_config, vae_config
-from layton.tokenizer.loading import load_parts, load_tokenizer
-from layton.tokenizer.model import Tokenizer
+from layton.tokenizer import (
+    NAMED_MODELS,
+    Tokenizer,
+    config_from_json,
+    load_parts,
+    load_tokenizer,
+    unet_config,
+    vae_config,
+)
 from layton.training.data.seeds import sample_noise
 from layton.training.data.stream import Batch
 from layton.training.phases.base import Phase, images_of
-from layton.weights.shipped import find_folder
+from layton.weights import find_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layton.tokenizer.config import TokenizerConfig
+    from layton.tokenizer import TokenizerConfig
 
     # (x_t, timesteps) → the decoder's output, float32
     Predictor = Callable[[Tensor, Tensor | int], Tensor]

@@ -10,9 +10,14 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
-from layton.tokenizer.config import NoiseConfig, UNetConfig
-from layton.tokenizer.consistency import NoiseSchedule, ddim_timesteps, sample_ddim
-from layton.tokenizer.diffusers_parts import read_part
+from layton.tokenizer import (
+    NoiseConfig,
+    NoiseSchedule,
+    UNetConfig,
+    ddim_timesteps,
+    read_part,
+    sample_ddim,
+)
 from layton.training.data.seeds import sample_noise, sample_timesteps
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
 

@@ -14,7 +14,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from layton.tokenizer.consistency import boundary_scalings
+from layton.tokenizer import boundary_scalings
 from layton.training.data.seeds import sample_timesteps
 from layton.training.lora import LoRARecipe, add_lora, lora_state, merged_state, without_lora
 from layton.training.phases.base import Outcome, PhaseRecipe
@@ -23,7 +23,7 @@ from layton.training.phases.decoder import DecoderPhase, open_tokenizer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layton.tokenizer.model import Tokenizer
+    from layton.tokenizer import Tokenizer
     from layton.training.data.stream import Batch
 
 __all__ = ["DistillationPhase", "Recipe", "pseudo_huber"]

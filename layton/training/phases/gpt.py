@@ -18,17 +18,21 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from layton.generator.codes import CodeGenerator
-from layton.generator.config import GPTConfig, Guidance
-from layton.generator.folder import TEXT_FOLDER, GeneratorSettings, write_generator
-from layton.generator.loading import load_gpt, save_gpt
-from layton.generator.transformer import GPT
-from layton.generator.words import (
+from layton.generator import (
+    GPT,
+    TEXT_FOLDER,
+    CodeGenerator,
+    GeneratorSettings,
+    GPTConfig,
+    Guidance,
     WordEncoder,
     WordsConfig,
+    load_gpt,
     load_words,
+    save_gpt,
     save_words,
     vocabulary,
+    write_generator,
 )
 from layton.training.data.extract import Extracted, codebook_of
 from layton.training.data.seeds import sample_mask
@@ -46,7 +50,7 @@ from layton.training.recipe import StrictModel
 from layton.training.start import keep_variance, project_codes, with_prefix_keys
 
 if TYPE_CHECKING:
-    from layton.generator.text_to_image import CodeDecoder
+    from layton.generator import CodeDecoder
     from layton.training.data.stream import Batch
 
 __all__ = ["GPTPhase", "Recipe", "WordsRecipe"]
@@ -313,8 +317,8 @@ class GPTPhase(Phase):
 
     def _open_decoder(self) -> CodeDecoder | None:
         if self._decoder is None and self._recipe.tokenizer is not None:
-            from layton.generator.text_to_image import LaytonDecoder
-            from layton.tokenizer.model import Tokenizer
+            from layton.generator import LaytonDecoder
+            from layton.tokenizer import Tokenizer
 
             tokenizer = Tokenizer.from_pretrained(self._recipe.tokenizer)
             self._decoder = LaytonDecoder(tokenizer, cond_scale=None)

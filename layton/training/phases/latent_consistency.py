@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from layton.tokenizer.consistency import consistency_timesteps, sample_consistency
+from layton.tokenizer import consistency_timesteps, sample_consistency
 from layton.training.data.seeds import sample_timesteps
 from layton.training.lora import LoRARecipe, add_lora, merged_state
 from layton.training.phases.base import Outcome, PhaseRecipe, images_of
@@ -23,7 +23,7 @@ from layton.training.phases.decoder import DecoderPhase, open_tokenizer
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
 
 if TYPE_CHECKING:
-    from layton.tokenizer.model import Tokenizer
+    from layton.tokenizer import Tokenizer
     from layton.training.data.stream import Batch
 
 __all__ = ["LatentConsistencyPhase", "Recipe"]

@@ -10,14 +10,13 @@ from diffusers import AutoencoderKL
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from layton.tokenizer.config import VAEConfig
-from layton.tokenizer.diffusers_parts import read_part
+from layton.tokenizer import VAEConfig, read_part
 from layton.training.data.seeds import sample_noise
 from layton.training.losses import kl_divergence
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
 from layton.training.start import close_branches, fit_components, leading_components
-from layton.weights.checkpoint import load_strict
+from layton.weights import load_strict
 
 if TYPE_CHECKING:
     from layton.training.data.stream import Batch

@@ -24,10 +24,17 @@ from pydantic import (
 from torch import Tensor, nn
 
 from layton.errors import ConfigError
-from layton.tokenizer.config import VQ_16, ViTConfig, VQConfig
-from layton.tokenizer.quantizer import Quantized, Quantizer
-from layton.tokenizer.vit import ViTDecoder, ViTEncoder
-from layton.tokenizer.vq import VQDecoder, VQEncoder
+from layton.tokenizer import (
+    VQ_16,
+    Quantized,
+    Quantizer,
+    ViTConfig,
+    ViTDecoder,
+    ViTEncoder,
+    VQConfig,
+    VQDecoder,
+    VQEncoder,
+)
 from layton.training.codebook import EMACodebook
 from layton.training.data.seeds import derive
 from layton.training.discriminator import PatchDiscriminator
@@ -36,7 +43,7 @@ from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
 from layton.training.recipe import DataRecipe, SourceRecipe, Stage, StrictModel
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
 from layton.training.start import fit_components, leading_components
-from layton.weights.checkpoint import load_strict, read_state
+from layton.weights import load_strict, read_state
 
 if TYPE_CHECKING:
     from layton.training.data.stream import Batch
@@ -203,7 +210,7 @@ class VQPhase(Phase):
         """
         import json
 
-        from layton.tokenizer.loading import write_folder
+        from layton.tokenizer import write_folder
 
         mine = ("_average.", "quantize.codebook_used")  # of no use outside training
         state = {k: v for k, v in self.state_dict().items() if not k.startswith(mine)}

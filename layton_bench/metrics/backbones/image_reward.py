@@ -63,7 +63,7 @@ class ImageReward:
 
         from layton_bench.metrics.backbones.linear_chain import LinearChain
         from layton_bench.metrics.backbones.pretrained import require_files
-        from layton_bench.weights.checkpoint import load_state_dict
+        from layton_bench.weights import load_state_dict
 
         require_files(folder, ("ImageReward.pt", "med_config.json", "vocab.txt"), name=NAME)
         state = load_state_dict(folder / "ImageReward.pt")

@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING
 from layton_bench.metrics.backbones import BackboneSpec
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from torch import device as torch_device
+    from torch import Tensor, device as torch_device
 
     Resize = Callable[[Tensor], Tensor]
 
@@ -258,7 +257,7 @@ def resize_pytorch_fid(images: Tensor) -> Tensor:
 
 
 def _load(find: Callable[[str], Path], device: str, *, resize: Resize) -> Inception:
-    from layton_bench.weights.checkpoint import load_state_dict
+    from layton_bench.weights import load_state_dict
 
     return Inception(load_state_dict(find(WEIGHTS)), resize, device=device)
 

@@ -96,7 +96,7 @@ def _tower(
         tower_config,
         unusable,
     )
-    from layton_bench.weights.checkpoint import load_state_dict
+    from layton_bench.weights import load_state_dict
 
     require_files(folder, (file,), name="hpsv2")
     config = tower_config(folder, names[0], name="hpsv2")

@@ -91,7 +91,7 @@ class ArcFace:
         from facexlib.detection.retinaface import RetinaFace
         from facexlib.recognition.arcface_arch import Backbone
 
-        from layton_bench.weights.checkpoint import load_state_dict
+        from layton_bench.weights import load_state_dict
 
         with torch.random.fork_rng():
             self._detector: Any = RetinaFace(network_name="resnet50", device=device)

@@ -184,7 +184,7 @@ def _features(network: str, trunk: dict[str, Tensor], device: str) -> nn.Sequent
 
 def lpips_heads(network: str) -> list[Tensor]:
     """The learned heads of version 0.1 from the files in the package ``lpips``."""
-    from layton_bench.weights.checkpoint import load_state_dict
+    from layton_bench.weights import load_state_dict
 
     package = find_spec("lpips")
     assert package is not None and package.origin is not None
@@ -211,7 +211,7 @@ def in_passes(score: Callable[[Tensor, Tensor], Tensor], batch: ScoredBatch) -> 
 
 
 def _make_lpips(context: MetricContext, *, network: str) -> PerSampleMetric:
-    from layton_bench.weights.checkpoint import load_state_dict
+    from layton_bench.weights import load_state_dict
 
     trunk = load_state_dict(context.weights(LPIPS_WEIGHTS[network]))
     distance = Lpips(network, trunk, lpips_heads(network), device=context.device)
@@ -219,7 +219,7 @@ def _make_lpips(context: MetricContext, *, network: str) -> PerSampleMetric:
 
 
 def _make_dists(context: MetricContext) -> PerSampleMetric:
-    from layton_bench.weights.checkpoint import load_state_dict
+    from layton_bench.weights import load_state_dict
 
     trunk = load_state_dict(context.weights(LPIPS_WEIGHTS["vgg"]))
     own = load_state_dict(context.weights(DISTS_WEIGHTS))

@@ -32,7 +32,7 @@ from layton_bench.metrics.base import (
     PerSampleMetric,
 )
 from layton_bench.metrics.pairs.perceptual import in_passes
-from layton_bench.weights.pyiqa import entry_name
+from layton_bench.weights import entry_name
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -248,7 +248,7 @@ _INFINITY = MetricSpec(
 
 def _with_statistics(match: re.Match[str]) -> MetricSpec:
     """``fid@FILE.npz``: the same distance to the reference statistics of a file."""
-    from layton_bench.weights.download import sha256_of
+    from layton_bench.weights import sha256_of
 
     base = next(spec for spec in _FRECHET if spec.name == match["base"])
     tap = "spatial" if base.name == "sfid" else "pool3"

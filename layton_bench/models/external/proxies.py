@@ -11,10 +11,10 @@ import numpy as np
 from pydantic import BaseModel, Field, StrictInt, ValidationError
 
 from layton_bench.errors import ModelOutputError
-from layton_bench.models.base import CallCost, Stage
+from layton_bench.models.base import CallCost
 from layton_bench.models.external.arrays import ArrayFolder, to_array, to_tensor
 from layton_bench.models.external.session import Session
-from layton_bench.types import Codes, Prompt
+from layton_bench.types import Codes, Prompt, Stage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

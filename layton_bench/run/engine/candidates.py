@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from layton_bench.errors import ModelOutputError
 from layton_bench.images import RoundingRule, to_signed, to_uint8
-from layton_bench.machine.clock import Clock
-from layton_bench.models.base import Generator, Tokenizer
+from layton_bench.machine import Clock
+from layton_bench.models import Generator, Tokenizer
 from layton_bench.types import Codes, ImageBatch, Item, Prompt, ScoredBatch
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layton_bench.images import encode_png
-from layton_bench.metrics.base import badness
-from layton_bench.records.record import IMAGES, SavedImage
+from layton_bench.metrics import badness
+from layton_bench.records import IMAGES, SavedImage
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from layton_bench.metrics.base import Direction, Metric
+    from layton_bench.metrics import Direction, Metric
     from layton_bench.types import ScoredBatch
 
 _log = logging.getLogger(__name__)

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from layton_bench.errors import ModelOutputError, UserError
-from layton_bench.machine.clock import Clock
-from layton_bench.machine.interrupts import deferred_interrupt
+from layton_bench.machine import Clock, deferred_interrupt
 from layton_bench.types import Failure, FailureStage, ImageBatch, ScoredBatch
 
 if TYPE_CHECKING:
-    from layton_bench.metrics.base import Metric
+    from layton_bench.metrics import Metric
     from layton_bench.run.engine.gallery import Gallery
 
 _log = logging.getLogger(__name__)

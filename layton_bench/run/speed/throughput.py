@@ -14,8 +14,8 @@ from itertools import count
 import numpy as np
 
 from layton_bench.errors import LaytonBenchError
-from layton_bench.models.base import CallCost, Generator, Stage, TellsCost
-from layton_bench.records.record import Throughput
+from layton_bench.models import CallCost, Generator, TellsCost
+from layton_bench.records import Throughput
 from layton_bench.run.engine.candidates import SeedOf
 from layton_bench.run.speed.timing import (
     Effort,
@@ -27,7 +27,7 @@ from layton_bench.run.speed.timing import (
     reset_peak,
     warm_up,
 )
-from layton_bench.types import Prompt
+from layton_bench.types import Prompt, Stage
 
 NUM_PROMPTS = 4
 """Enough to have several lengths, few enough to draw each once for nothing."""

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from layton_bench.datasets.layouts.embedded import open_photos
-from layton_bench.datasets.protocols import canonical
+from layton_bench import models
+from layton_bench.datasets import canonical, open_photos
 from layton_bench.errors import UserError
 from layton_bench.images import decode_rgb, to_signed, to_tensor
-from layton_bench.machine.devices import resolve_device, torch_dtype
-from layton_bench.models import base as models
-from layton_bench.models.base import ModelSpec, Tokenizer
-from layton_bench.registry.resolve import find_model, parse_options
+from layton_bench.machine import resolve_device, torch_dtype
+from layton_bench.models import ModelSpec, Tokenizer
+from layton_bench.registry import find_model, parse_options
 from layton_bench.run.engine.loop import is_out_of_memory
 from layton_bench.run.execution import load_model
 from layton_bench.run.speed.timing import (
@@ -36,7 +35,7 @@ from layton_bench.types import Prompt
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from layton_bench.registry.plugins import Plugins
+    from layton_bench.registry import Plugins
 
 DEFAULT_SIZE_PX = 256
 Calls = Mapping[str, Callable[[], object]]

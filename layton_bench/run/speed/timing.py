@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layton_bench.intervals import bootstrap
-from layton_bench.machine.clock import counted_flops, synchronize
+from layton_bench.machine import counted_flops, synchronize
 from layton_bench.run.engine.loop import is_out_of_memory
 
 if TYPE_CHECKING:

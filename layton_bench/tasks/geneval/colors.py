@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from layton_bench.metrics.backbones.clip import MEAN, STD, load_clip
-from layton_bench.metrics.backbones.pretrained import require_files
+from layton_bench.metrics import MEAN, STD, load_clip, require_files
 from layton_bench.tasks.geneval.judging import COLORS, Instance
 
 if TYPE_CHECKING:
@@ -123,8 +122,7 @@ def masked_crop(image: NDArray[np.uint8], instance: Instance) -> Image.Image:
 
 def prepared(picture: Image.Image, size_px: int) -> Tensor:
     """CLIP's input, float32 (3, size_px, size_px): bicubic resize, centre crop, normalisation."""
-    from torchvision.transforms import InterpolationMode
-    from torchvision.transforms import functional as transform
+    from torchvision.transforms import InterpolationMode, functional as transform
 
     small = transform.resize(picture, [size_px], interpolation=InterpolationMode.BICUBIC)
     square = transform.center_crop(small, [size_px, size_px])

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from layton_bench.metrics.backbones.pretrained import load_pretrained, unusable
+from layton_bench.metrics import load_pretrained, unusable
 from layton_bench.tasks.geneval.judging import Instance
 
 if TYPE_CHECKING:

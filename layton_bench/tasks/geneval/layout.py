@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from layton_bench.errors import MissingDataError, UserError
-from layton_bench.run.generate import Picture
+from layton_bench.run import Picture
 from layton_bench.seeds import sample_seed
 from layton_bench.tasks.geneval.prompts import IMAGES_PER_PROMPT, parse_prompts
 from layton_bench.types import Failure, Prompt

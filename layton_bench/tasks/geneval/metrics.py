@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from layton_bench.errors import UserError
-from layton_bench.metrics.base import MetricContext, MetricSpec
-from layton_bench.tasks.accuracy import TaskAccuracy, Verdict
+from layton_bench.metrics import MetricContext, MetricSpec
+from layton_bench.tasks import TaskAccuracy, Verdict
 from layton_bench.tasks.geneval.judging import (
     TASKS,
     Instance,
@@ -24,7 +24,6 @@ from layton_bench.tasks.geneval.judging import (
 )
 from layton_bench.tasks.geneval.prompts import object_names, official_prompts
 from layton_bench.tasks.geneval.scores import image_result
-from layton_bench.weights.store import WeightsEntry, hub_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,31 +172,7 @@ def _spec(name: str, label: str, summary: str, tasks: Sequence[str]) -> MetricSp
     )  # fmt: skip
 
 
-WEIGHTS: Final = (
-    WeightsEntry(
-        name=DETECTOR_WEIGHTS,
-        files=tuple(
-            hub_file("facebook/mask2former-swin-small-coco-instance", path)
-            for path in ("config.json", "model.safetensors")
-        ),
-        licence="other",
-        used_by=(FAMILY,),
-        summary="Mask2Former Swin-S, COCO instances: GenEval's detector",
-    ),
-    WeightsEntry(
-        name=COLOR_WEIGHTS,
-        files=tuple(
-            hub_file("openai/clip-vit-large-patch14", path)
-            for path in ("config.json", "model.safetensors", "vocab.json", "merges.txt")
-        ),
-        licence="MIT",
-        used_by=(FAMILY,),
-        summary="CLIP ViT-L/14: GenEval's colours",
-    ),
-)
-"""What the judge needs installed."""
-
-SPECS: Final = (
+METRICS: Final = (
     _spec(
         FAMILY, f"GenEval[{DETECTOR}]", "GenEval: mean of the six tasks' shares of right pictures",
         TASKS,

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from layton_bench.datasets.base import DatasetSpec
-from layton_bench.datasets.prompts import PromptDataset
+from layton_bench.datasets import DatasetSpec, PromptDataset
 from layton_bench.errors import MissingDataError, UserError
 from layton_bench.tasks.geneval.judging import ScenePrompt
 from layton_bench.types import Item
@@ -54,7 +53,7 @@ def open_official(_root: Path | None = None) -> PromptDataset:
     return PromptDataset(name=NAME, entries=tuple(entries))
 
 
-SPEC = DatasetSpec(
+DATASET = DatasetSpec(
     name=NAME,
     summary="GenEval's 553 prompts; no download",
     num_items=553,

@@ -8,42 +8,6 @@ disk. docs/scenes.md shows pictures and how the judge was validated. The judge i
 own module, since it takes scipy along.
 """
 
-from layton_bench.tasks.scenes.clutter import draw_clutter
-from layton_bench.tasks.scenes.draw import render
-from layton_bench.tasks.scenes.folders import draw_sample, write_folder, write_shards
-from layton_bench.tasks.scenes.grammar import (
-    HELD_OUT_PAIRS,
-    SCENE_TASKS,
-    TRAIN_PAIRS,
-    sample_caption,
-    sample_prompts,
-)
-from layton_bench.tasks.scenes.layout import (
-    QUARTERED,
-    REGULAR,
-    VARIED,
-    Scene,
-    SceneStyle,
-    Thing,
-    compose,
-)
+import lazy_loader
 
-__all__ = [
-    "HELD_OUT_PAIRS",
-    "QUARTERED",
-    "REGULAR",
-    "SCENE_TASKS",
-    "TRAIN_PAIRS",
-    "VARIED",
-    "Scene",
-    "SceneStyle",
-    "Thing",
-    "compose",
-    "draw_clutter",
-    "draw_sample",
-    "render",
-    "sample_caption",
-    "sample_prompts",
-    "write_folder",
-    "write_shards",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from layton_bench.tasks.geneval.judging import COLORS
+from layton_bench.tasks.geneval import COLORS
 from layton_bench.tasks.scenes.chance import pick
 from layton_bench.tasks.scenes.grammar import COLOR_TASKS, SCENE_TASKS, SceneTask
 from layton_bench.tasks.scenes.layout import Scene, compose
@@ -19,7 +19,7 @@ from layton_bench.tasks.scenes.shapes import SHAPES
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from layton_bench.tasks.geneval.judging import ScenePrompt
+    from layton_bench.tasks.geneval import ScenePrompt
 
 Fault = Callable[["ScenePrompt", Scene, "Generator"], Scene]
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layton_bench.tasks.geneval.judging import ScenePrompt
+    from layton_bench.tasks.geneval import ScenePrompt
 
 Content = Literal["captioned", "clutter"]
 METADATA: Final = "metadata.jsonl"

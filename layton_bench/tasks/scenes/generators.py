@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from layton_bench.errors import UserError
-from layton_bench.models.base import LoadContext, ModelCard, ModelSpec
+from layton_bench.models import LoadContext, ModelCard, ModelSpec
 from layton_bench.tasks.scenes.draw import render
 from layton_bench.tasks.scenes.grammar import parse, sample_caption
 from layton_bench.tasks.scenes.layout import VARIED, SceneStyle, compose
@@ -17,7 +17,7 @@ from layton_bench.tasks.scenes.layout import VARIED, SceneStyle, compose
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from layton_bench.tasks.geneval.judging import ScenePrompt
+    from layton_bench.tasks.geneval import ScenePrompt
     from layton_bench.types import Prompt
 
 SIZE_PX: Final = 256
@@ -76,7 +76,7 @@ def _spec(name: str, summary: str, choose: Choice, notes: str) -> ModelSpec:
     return ModelSpec(card=card, load=load, options={"size_px": SIZE_PX})
 
 
-SPECS: Final = (
+MODELS: Final = (
     _spec(
         "scenes-oracle", "The scenes' renderer, drawing what the prompt asks", as_asked,
         "no model: the upper bound, and the check of the judge",

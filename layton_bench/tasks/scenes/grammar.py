@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import numpy as np
 
 from layton_bench.errors import UserError
-from layton_bench.tasks.geneval.judging import COLORS, Clause, Color, Relation, ScenePrompt
+from layton_bench.tasks.geneval import COLORS, Clause, Color, Relation, ScenePrompt
 from layton_bench.tasks.scenes.chance import pick
 from layton_bench.tasks.scenes.shapes import SHAPES, Shape
 

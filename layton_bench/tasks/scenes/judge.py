@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
-from layton_bench.tasks.geneval.judging import (
+from layton_bench.tasks.geneval import (
     COLORS,
     Color,
     Instance,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from layton_bench.tasks.geneval.judging import Clause, Color, ScenePrompt, relations
+from layton_bench.tasks.geneval import Clause, Color, ScenePrompt, relations
 from layton_bench.tasks.scenes.background import KINDS, Background, Ground, sample_background
 from layton_bench.tasks.scenes.chance import pick
 from layton_bench.tasks.scenes.grammar import TRAIN_PAIRS, Pair

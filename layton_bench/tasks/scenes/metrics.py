@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from layton_bench.errors import UserError
-from layton_bench.metrics.base import MetricContext, MetricSpec
-from layton_bench.tasks.accuracy import TaskAccuracy, Verdict
-from layton_bench.tasks.geneval.judging import TASKS
-from layton_bench.tasks.geneval.metrics import verdict
+from layton_bench.metrics import MetricContext, MetricSpec
+from layton_bench.tasks import TaskAccuracy, Verdict
+from layton_bench.tasks.geneval import TASKS, verdict
 from layton_bench.tasks.scenes.grammar import SCENE_TASKS
 from layton_bench.tasks.scenes.prompt_set import HELD_OUT_TASKS, suite_prompts
 
@@ -48,7 +47,7 @@ def _spec(name: str, label: str, summary: str, tasks: Sequence[str]) -> MetricSp
     )  # fmt: skip
 
 
-SPECS: Final = (
+METRICS: Final = (
     _spec(FAMILY, "Scenes", "Scenes: mean of GenEval's six tasks on coloured shapes", TASKS),
     *(
         _spec(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from layton_bench.tasks.geneval.judging import COLORS, Color
+from layton_bench.tasks.geneval import COLORS, Color
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

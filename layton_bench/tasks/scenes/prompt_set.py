@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from layton_bench.datasets.base import DatasetSpec
-from layton_bench.datasets.prompts import PromptDataset
+from layton_bench.datasets import DatasetSpec, PromptDataset
 from layton_bench.tasks.scenes.grammar import (
     COLOR_TASKS,
     HELD_OUT_PAIRS,
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from layton_bench.tasks.geneval.judging import ScenePrompt
+    from layton_bench.tasks.geneval import ScenePrompt
 
 NAME: Final = "scenes-prompts"
 SHUFFLED: Final = "scenes-prompts-shuffled"
@@ -95,7 +94,7 @@ def _dataset(name: str, texts: Mapping[str, str]) -> PromptDataset:
     return PromptDataset(name=name, entries=entries)
 
 
-SPECS: Final = tuple(
+DATASETS: Final = tuple(
     DatasetSpec(name=name, summary=summary, num_items=600, open=opened, has_images=False)
     for name, summary, opened in (
         (

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from layton_bench.datasets.catalogue import SPECS
+from layton_bench.datasets.catalogue import DATASETS
 from layton_bench.errors import MissingDataError
 
-BY_NAME = {spec.name: spec for spec in SPECS}
+BY_NAME = {spec.name: spec for spec in DATASETS}
 
 
 def test_what_there_is():

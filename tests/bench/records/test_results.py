@@ -5,8 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fakes import record, suite
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from layton_bench.errors import UserError
 from layton_bench.records.record import RECORD, RunRecord

@@ -6,12 +6,11 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.distributions import Normal
-from torch.distributions import kl_divergence as torch_kl
+from torch.distributions import Normal, kl_divergence as torch_kl
 from torchmetrics.functional.image import (
     multiscale_structural_similarity_index_measure as reference_ms_ssim,
+    structural_similarity_index_measure as reference_ssim,
 )
-from torchmetrics.functional.image import structural_similarity_index_measure as reference_ssim
 
 from layton.errors import MissingPartError
 from layton.tokenizer.quantizer import Quantizer

@@ -18,11 +18,10 @@ from seeded_weights import digest, seeded
 
 from layton_bench.errors import MissingWeightsError, UnknownNameError
 from layton_bench.metrics.base import MetricContext
-from layton_bench.metrics.pairs import perceptual
-from layton_bench.metrics.pairs import pyiqa as pyiqa_metrics
+from layton_bench.metrics.pairs import perceptual, pyiqa as pyiqa_metrics
 from layton_bench.metrics.pairs.perceptual import Dists, Lpips, lpips_heads
 from layton_bench.types import ScoredBatch
-from layton_bench.weights.catalogue import ENTRIES
+from layton_bench.weights.catalogue import WEIGHTS
 from layton_bench.weights.store import WeightsStore
 
 SPECS = {spec.name: spec for spec in perceptual.SPECS}
@@ -66,7 +65,7 @@ def store(tmp_path: Path, files: dict[str, dict[str, torch.Tensor]]) -> WeightsS
         name: WeightsEntry(
             name=name, files=(WeightsFile(path="weights.pth", url="http://x/y"),), licence=""
         )
-        for name in [entry.name for entry in ENTRIES]
+        for name in [entry.name for entry in WEIGHTS]
     }
     found = WeightsStore(entries, tmp_path / "weights")
     for name, state in files.items():

@@ -9,8 +9,7 @@ import feature_cases as cases
 import numpy as np
 import pytest
 
-from layton_bench.metrics.sets import gram as gram_module
-from layton_bench.metrics.sets import manifold
+from layton_bench.metrics.sets import gram as gram_module, manifold
 from layton_bench.metrics.sets.gram import Gram
 from layton_bench.metrics.sets.manifold import neighbourhoods, square_radii
 

@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from fakes import BAD_LEVEL as BAD
-from fakes import Grey, Noisy, Scaled, image_batch, level
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from fakes import BAD_LEVEL as BAD, Grey, Noisy, Scaled, image_batch, level
+from hypothesis import given, settings, strategies as st
 
 from layton_bench.errors import UserError
 from layton_bench.machine.clock import Clock

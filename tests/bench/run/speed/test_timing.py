@@ -13,8 +13,7 @@ from lab import Bench
 
 from layton_bench.errors import UserError
 from layton_bench.machine.clock import Clock, counted_flops
-from layton_bench.run.speed import time_models as throughput
-from layton_bench.run.speed import timing
+from layton_bench.run.speed import time_models as throughput, timing
 from layton_bench.run.speed.time_models import NotTimed, TimedModel, photographs, time_models
 from layton_bench.run.speed.timing import (
     Effort,

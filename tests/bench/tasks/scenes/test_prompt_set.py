@@ -11,7 +11,7 @@ import torch
 from layton_bench.errors import UserError
 from layton_bench.models.base import LoadContext
 from layton_bench.tasks.geneval.judging import TASKS
-from layton_bench.tasks.scenes.generators import SPECS
+from layton_bench.tasks.scenes.generators import MODELS
 from layton_bench.tasks.scenes.grammar import (
     HELD_OUT_PAIRS,
     SCENE_TASKS,
@@ -31,7 +31,7 @@ from layton_bench.types import Prompt, ScoredBatch
 
 ORACLE, RANDOM = (
     spec.load(LoadContext(device="cpu", dtype="float32", weights=Path, options={"size_px": 96}))
-    for spec in SPECS
+    for spec in MODELS
 )
 
 

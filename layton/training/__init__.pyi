@@ -1,0 +1,1 @@
+from .cli import extract as extract, train as train

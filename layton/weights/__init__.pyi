@@ -1,0 +1,4 @@
+from .checkpoint import compare as compare, load_strict as load_strict, read_state as read_state
+from .fingerprints import codebook_digest as codebook_digest
+from .packed import pack_linears as pack_linears
+from .shipped import find_folder as find_folder

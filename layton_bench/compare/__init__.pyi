@@ -1,0 +1,12 @@
+from .differences import (
+    Comparison as Comparison,
+    compare as compare,
+    comparison_rows as comparison_rows,
+    to_markdown as to_markdown,
+)
+from .pairing import (
+    check_comparable as check_comparable,
+    paired_table as paired_table,
+    paired_values as paired_values,
+)
+from .sheet import write_moved_sheet as write_moved_sheet

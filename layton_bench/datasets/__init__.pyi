@@ -1,0 +1,14 @@
+from .base import Dataset as Dataset, DatasetSpec as DatasetSpec
+from .catalogue import DATASETS as DATASETS
+from .fingerprints import (
+    cache_folder as cache_folder,
+    duplicates as duplicates,
+    files_digest as files_digest,
+    fingerprint as fingerprint,
+    prompted_fingerprint as prompted_fingerprint,
+)
+from .layouts.embedded import open_photos as open_photos
+from .layouts.pairs import Pairs as Pairs, pair_folders as pair_folders
+from .loading import load as load, prompt_batches as prompt_batches
+from .prompts import PromptDataset as PromptDataset, open_prompts as open_prompts
+from .protocols import PROTOCOLS as PROTOCOLS, Protocol as Protocol, canonical as canonical

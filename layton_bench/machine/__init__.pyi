@@ -1,0 +1,17 @@
+from .clock import (
+    Clock as Clock,
+    StageClock as StageClock,
+    counted_flops as counted_flops,
+    synchronize as synchronize,
+)
+from .devices import (
+    parse_batch_size as parse_batch_size,
+    resolve_device as resolve_device,
+    starting_batch_size as starting_batch_size,
+    torch_dtype as torch_dtype,
+)
+from .interrupts import deferred_interrupt as deferred_interrupt
+from .memory import keep_freed_memory as keep_freed_memory
+from .progress import Reporter as Reporter, Silent as Silent
+from .provenance import Provenance as Provenance, collect as collect
+from .workers import available_cores as available_cores, map_ahead as map_ahead

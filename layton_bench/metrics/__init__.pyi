@@ -1,0 +1,23 @@
+from .backbones import Backbone as Backbone, BackboneSpec as BackboneSpec
+from .backbones.clip import MEAN as MEAN, STD as STD, load_clip as load_clip
+from .backbones.pretrained import (
+    load_pretrained as load_pretrained,
+    require_files as require_files,
+    unusable as unusable,
+)
+from .base import (
+    Direction as Direction,
+    Explains as Explains,
+    Metric as Metric,
+    MetricContext as MetricContext,
+    MetricPattern as MetricPattern,
+    MetricSpec as MetricSpec,
+    PerSampleMetric as PerSampleMetric,
+    State as State,
+    badness as badness,
+    influence_column as influence_column,
+)
+from .catalogue import BACKBONES as BACKBONES, METRICS as METRICS
+from .features import FeatureRunner as FeatureRunner
+from .reference_cache import ReferenceCache as ReferenceCache
+from .views import Viewed as Viewed

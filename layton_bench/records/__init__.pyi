@@ -1,0 +1,43 @@
+from .description import (
+    describe as describe,
+    extremes as extremes,
+    left_out as left_out,
+    speed as speed,
+)
+from .markdown import code as code, escape as escape, table as table
+from .pictures import picture_path as picture_path, read_picture as read_picture
+from .record import (
+    IMAGES as IMAGES,
+    Completeness as Completeness,
+    DataInfo as DataInfo,
+    MetricResult as MetricResult,
+    ModelInfo as ModelInfo,
+    RunRecord as RunRecord,
+    SavedImage as SavedImage,
+    SeedSpread as SeedSpread,
+    Status as Status,
+    Throughput as Throughput,
+    Timing as Timing,
+    json_schema as json_schema,
+    output_error as output_error,
+    read_record as read_record,
+    read_samples as read_samples,
+)
+from .results import (
+    StorageError as StorageError,
+    StoredRun as StoredRun,
+    check_writable as check_writable,
+    copy_images as copy_images,
+    find_existing as find_existing,
+    find_run as find_run,
+    latest as latest,
+    model_folder as model_folder,
+    new_run_id as new_run_id,
+    run_key as run_key,
+    safe_name as safe_name,
+    store as store,
+    stored_runs as stored_runs,
+)
+from .sheet import write_contact_sheet as write_contact_sheet
+from .signatures import metric_label as metric_label, signature as signature
+from .tiles import TileRow as TileRow, difference_map as difference_map, tile_sheet as tile_sheet

@@ -1,0 +1,22 @@
+from .engine.candidates import redecoded as redecoded
+from .execution import (
+    Outcome as Outcome,
+    execute as execute,
+    load_model as load_model,
+    make_plan as make_plan,
+    run as run,
+)
+from .folders import score as score
+from .gap import Explanation as Explanation, explain_gap as explain_gap
+from .generate import (
+    Picture as Picture,
+    draw as draw,
+    file_name as file_name,
+    grid as grid,
+    plan_pictures as plan_pictures,
+)
+from .geneval_folder import results_of as results_of, score_folder as score_folder
+from .plan import Overwrite as Overwrite, RunOptions as RunOptions
+from .speed.time_models import load as load, time_models as time_models
+from .speed.timing import Effort as Effort, Ratio as Ratio, Speed as Speed
+from .sweeps import draw_curves as draw_curves, sweep as sweep, table as table

@@ -1,0 +1,1 @@
+from .accuracy import TaskAccuracy as TaskAccuracy, Verdict as Verdict
