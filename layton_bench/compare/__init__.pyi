@@ -4,6 +4,7 @@ from .differences import (
     comparison_rows as comparison_rows,
     to_markdown as to_markdown,
 )
+from .paired_means import mean_difference as mean_difference
 from .pairing import (
     check_comparable as check_comparable,
     paired_table as paired_table,

@@ -19,7 +19,12 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from layton_bench.compare import (
-    check_comparable, compare, mean_difference, paired_table, paired_values, to_markdown,
+    check_comparable,
+    compare,
+    mean_difference,
+    paired_table,
+    paired_values,
+    to_markdown,
 )
 from layton_bench.errors import NotComparableError, UserError
 from layton_bench.gates.file import Bounds, Gate, NotWorse, Throughput
