@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from layton_bench.metrics.base import Direction
+    from layton_bench.metrics import Direction
 
     Array = NDArray[np.float64]
 
