@@ -1,10 +1,11 @@
 """How often do 95 % intervals hold what they are of? Seeded simulations whose truth is known.
 
-    python benchmarks/interval_coverage.py [--repeats 20000] [--only means|values|time]
+    python benchmarks/interval_coverage.py [--repeats 20000] [--only means|values|sets|time]
 
 means   the mean of n values, by the rule in use and by others. A test of equal models rejects where
         its interval leaves 0 out, so `compare` has 100 % − the coverage of false alarms.
 values  metrics that are no means of values, by their own code
+sets    neighbourhoods of features: intervals and how wide they are, both sets drawn anew
 time    seconds for 50,000 values
 
 The tables of docs/intervals.md are this script's output.
@@ -16,6 +17,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +26,11 @@ from scipy import stats
 from layton_bench.compare.paired_means import mean_difference
 from layton_bench.intervals import mean_interval
 from layton_bench.metrics.base import Metric, MetricContext
+from layton_bench.metrics.features import FeatureChunk, FeatureRunner
 from layton_bench.metrics.pairs.pixel import ColourBias, PooledPSNR
 from layton_bench.metrics.pairs.regions import RatioMetric
+from layton_bench.metrics.sets import manifold
+from layton_bench.metrics.sets.feature_sets import FeatureSets
 from layton_bench.records.markdown import table
 
 Array = NDArray[np.float64]
@@ -173,6 +178,56 @@ def values_table(repeats: int) -> str:
     return table(("value", "n = 10", "n = 50", "n = 500"), rows, texts=1)
 
 
+SETS: dict[str, Callable[[np.random.Generator, Array], Array]] = {
+    "same": lambda rng, x: rng.standard_normal(x.shape),
+    "moved": lambda rng, x: rng.standard_normal(x.shape) + 0.5,
+    "narrower": lambda rng, x: 0.7 * rng.standard_normal(x.shape),
+    "reconstructions": lambda rng, x: x + rng.standard_normal(x.shape),
+    "good reconstructions": lambda rng, x: x + 0.5 * rng.standard_normal(x.shape),
+}
+"""Name → how candidates are drawn, given references (n, d) of independent normal features."""
+METRICS = {
+    "density": manifold._density,
+    "coverage": manifold._coverage,
+    "precision": manifold._precision,
+    "recall": manifold._recall,
+}
+
+
+def sets_table(repeats: int) -> str:
+    """Kinds of candidates × n, by metric: mean value, coverage, width over 3.92 true spreads."""
+    rows = []
+    for name, draw in SETS.items():
+        for n, width in ((10, 8), (50, 8), (200, 8), (500, 32)):
+            rng = np.random.default_rng(n)
+            drawn = []
+            for _ in range(repeats // (1 + n // 100)):
+                references = rng.standard_normal((n, width))
+                sets = feature_sets(draw(rng, references), references, "recon" in name)
+                drawn.append([metric(sets) for metric in METRICS.values()])
+            cells = []
+            for found in zip(*drawn, strict=True):
+                values, low, high = np.array([[v.value, v.low, v.high] for v in found]).T
+                holds = np.mean((low <= values.mean()) & (values.mean() <= high))
+                spread = 3.92 * values.std(ddof=1)
+                ratio = f"{(high - low).mean() / spread:.1f}" if spread > 1e-3 else ""
+                cells += [f"{values.mean():.3f}", f"{holds:.1%}", ratio]
+            rows.append([name, f"{n} × {width}", *cells])
+    headings = [column for name in METRICS for column in (name, "holds", "width")]
+    return table(("candidates", "n × features", *headings), rows, texts=1)
+
+
+def feature_sets(candidates: Array, references: Array, is_paired: bool) -> FeatureSets:
+    """As a run would hold them."""
+    chunks = [
+        FeatureChunk(
+            keys=tuple(f"{side}{i:06}" for i in range(len(rows))), rows=rows.astype(np.float32)
+        )
+        for side, rows in (("", candidates), ("" if is_paired else "r", references))
+    ]
+    return FeatureSets(*chunks, 0, FeatureRunner({}, Path))
+
+
 def time_table() -> str:
     """Seconds for one interval of 50,000 values: in use, and by the percentiles of resamples."""
     sample = np.random.default_rng(0).exponential(1.0, 50_000)
@@ -202,11 +257,12 @@ def time_table() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=20_000)
-    parser.add_argument("--only", choices=("means", "values", "time"))
+    parser.add_argument("--only", choices=("means", "values", "sets", "time"))
     asked = parser.parse_args()
     for name, made in (
         ("means", lambda: means_table(asked.repeats)),
         ("values", lambda: values_table(asked.repeats // 4)),
+        ("sets", lambda: sets_table(asked.repeats // 20)),
         ("time", time_table),
     ):
         if asked.only in (None, name):

@@ -140,16 +140,16 @@ def manifold_rows(cases: Mapping[str, Any]) -> Iterator[Row]:
             if f"prdc_k{k}_f64" not in case.get("prc", {}):
                 continue
             theirs = case["prc"][f"torch_fidelity_k{k}_f64"], case["prc"][f"prdc_k{k}_f64"]
-            radii = tuple(manifold.square_radii(gram, side, (k,))[k] for side in bench.SIDES)
-            closed, opened = (
-                manifold.neighbourhoods(gram, radii, is_closed=flag)  # type: ignore[arg-type]
-                for flag in (True, False)
+            own, references = (manifold.nearest(gram, side, k) for side in bench.SIDES)
+            closed = manifold.neighbourhoods(
+                gram, (own.squares[:, k - 1], references.squares[:, k - 1])
             )
+            in_ball = manifold.ball_counts(gram, references, k).counts[0].sum(axis=0)
             for name, ours, wanted in (
-                ("precision", (closed.balls_around_candidate > 0).mean(), theirs[0]["precision"]),
+                ("precision", closed.is_precise.mean(), theirs[0]["precision"]),
                 ("recall", closed.is_recalled.mean(), theirs[0]["recall"]),
-                ("density", opened.balls_around_candidate.mean() / k, theirs[1]["density"]),
-                ("coverage", opened.is_covered.mean(), theirs[1]["coverage"]),
+                ("density", in_ball.sum() / k / len(a), theirs[1]["density"]),
+                ("coverage", (in_ball > 0).mean(), theirs[1]["coverage"]),
             ):
                 found.setdefault(name, []).append((float(ours), wanted))
     remarks = {

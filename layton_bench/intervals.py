@@ -99,19 +99,30 @@ def mean_p_value(values: ArrayLike) -> float:
     return min(1.0, 2 * float(stdtr(n - 1, -t)))
 
 
-def jackknife(
-    leave_one_out: Sequence[float], estimate: float, *, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Normal interval from leave-one-out (or leave-one-group-out) estimates (Tukey 1958).
-
-    The standard error is sqrt((g - 1) / g · Σ (θ_i - mean θ)²) over g groups.
-    """
+def jackknife_variance(leave_one_out: Sequence[float]) -> float:
+    """(g − 1) / g · Σ (θᵢ − mean θ)² over estimates without each of g groups (Tukey 1958)."""
     thetas = np.asarray(leave_one_out, dtype=np.float64)
     groups = len(thetas)
     if groups < 2:
         raise ValueError("a jackknife needs at least two groups")
-    error = math.sqrt((groups - 1) / groups * float(((thetas - thetas.mean()) ** 2).sum()))
-    half = NormalDist().inv_cdf(0.5 + confidence / 2) * error
+    return (groups - 1) / groups * float(((thetas - thetas.mean()) ** 2).sum())
+
+
+def jackknife(
+    leave_one_out: Sequence[float], estimate: float, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Student's interval from leave-one-out (or leave-one-group-out) estimates (Tukey 1958)."""
+    variance = jackknife_variance(leave_one_out)
+    return students(estimate, variance, len(leave_one_out) - 1, confidence=confidence)
+
+
+def students(
+    estimate: float, variance: float, degrees: int, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of an estimate whose variance is known with so many degrees of freedom."""
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(degrees, 0.5 + confidence / 2)) * math.sqrt(variance)
     return estimate - half, estimate + half
 
 

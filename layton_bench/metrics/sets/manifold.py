@@ -19,14 +19,14 @@ difference itself, so ties are decided exactly and independently of blocks and o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from layton_bench.intervals import mean_interval, wilson
+from layton_bench.intervals import students, wilson
 from layton_bench.metrics.base import MetricContext, MetricSpec
+from layton_bench.metrics.sets.ball_counts import LEVELS, MAX_GROUPS, BallCounts, groups_of
 from layton_bench.metrics.sets.feature_sets import FeatureSetMetric, FeatureSets
 from layton_bench.metrics.sets.kernel import gram_of
 from layton_bench.types import MetricValue
@@ -42,25 +42,35 @@ if TYPE_CHECKING:
 
 _K_PRECISION = 3
 _K_DENSITY = 5
+_WANTED = max(_K_PRECISION, _K_DENSITY + LEVELS - 1)
 # Products are good to d·2⁻⁵²; this is 20 times that at d = 2,048.
 _DOUBT = 1e-11
 _SPARE = 4
 _EXACT_ROWS = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Neighbourhoods:
+class Nearest(NamedTuple):
+    """Each sample's nearest neighbours in its own set, itself excluded, in order.
+
+    Attributes:
+        indices: (n, w).
+        squares: squared distances, float64 (n, w).
+    """
+
+    indices: NDArray[np.int64]
+    squares: Array
+
+
+class Neighbourhoods(NamedTuple):
     """Which samples lie in which balls, for one k and one comparison.
 
     Attributes:
-        balls_around_candidate: int64 (n,), references' balls that hold each candidate.
+        is_precise: (n,), whether a candidate lies in any reference's ball.
         is_recalled: (m,), whether a reference lies in any candidate's ball.
-        is_covered: (m,), whether a reference's own ball holds a candidate.
     """
 
-    balls_around_candidate: NDArray[np.int64]
+    is_precise: Flags
     is_recalled: Flags
-    is_covered: Flags
 
 
 class _Exact:
@@ -80,47 +90,73 @@ class _Exact:
         return np.concatenate(parts)
 
 
-def square_radii(gram: Gram, side: Side, ks: tuple[int, ...]) -> dict[int, Array]:
-    """By k, the squared distance of each sample to its k-th nearest neighbour, for k below n."""
+def nearest(gram: Gram, side: Side, count: int) -> Nearest:
+    """The ``count`` nearest of each sample, or all others where there are fewer."""
     import torch
 
     exact = _Exact(gram)
     n = gram.size(side)
-    wanted = min(max(ks) + _SPARE, n - 1)
-    found = []
+    count = min(count, n - 1)
+    wanted = min(count + _SPARE, n - 1)
+    indices, squares = [], []
     for rows, block in gram.blocks(side, side):
-        squares = gram.square_distances(side, side, rows, block)
-        squares.diagonal(rows.start).fill_(torch.inf)
-        nearest = squares.topk(wanted, dim=1, largest=False).indices.numpy()
-        own = np.repeat(np.arange(rows.start, rows.start + len(nearest)), wanted)
-        found.append(np.sort(exact(side, own, side, nearest.ravel()).reshape(nearest.shape)))
-    ordered = np.concatenate(found)
-    return {k: ordered[:, k - 1] for k in ks}
+        rough = gram.square_distances(side, side, rows, block)
+        rough.diagonal(rows.start).fill_(torch.inf)
+        found = rough.topk(wanted, dim=1, largest=False).indices.numpy()
+        own = np.repeat(np.arange(rows.start, rows.start + len(found)), wanted)
+        distances = exact(side, own, side, found.ravel()).reshape(found.shape)
+        order = np.lexsort((found, distances))[:, :count]
+        indices.append(np.take_along_axis(found, order, axis=1))
+        squares.append(np.take_along_axis(distances, order, axis=1))
+    return Nearest(np.concatenate(indices), np.concatenate(squares))
 
 
-def neighbourhoods(gram: Gram, radii: tuple[Array, Array], *, is_closed: bool) -> Neighbourhoods:
-    """Membership of every candidate in every reference's ball and the other way round.
+def neighbourhoods(gram: Gram, radii: tuple[Array, Array]) -> Neighbourhoods:
+    """Membership of every candidate in every reference's closed ball and the other way round.
 
     Args:
         gram: of both sets.
         radii: squared, of candidates and of references.
-        is_closed: whether a distance equal to the radius counts as inside.
     """
     import torch
 
-    inside_reference, inside_candidate = _Membership(gram, is_closed), _Membership(gram, is_closed)
-    counts, covered, recalled = [], [], []
+    inside_reference, inside_candidate = (_Membership(gram, is_closed=True) for _ in range(2))
+    precise, recalled = [], []
     own, theirs = (torch.from_numpy(squared) for squared in radii)
     for rows, block in gram.blocks("candidates", "references"):
         squares = gram.square_distances("candidates", "references", rows, block)
-        in_ball = inside_reference(squares, rows, theirs[None, :])
-        counts.append(in_ball.sum(1))
-        covered.append(in_ball.any(0))
+        precise.append(inside_reference(squares, rows, theirs[None, :]).any(1))
         recalled.append(inside_candidate(squares, rows, own[rows, None]).any(0))
-    return Neighbourhoods(
-        balls_around_candidate=torch.cat(counts).numpy(),
-        is_recalled=torch.stack(recalled).any(0).numpy(),
-        is_covered=torch.stack(covered).any(0).numpy(),
+    return Neighbourhoods(torch.cat(precise).numpy(), torch.stack(recalled).any(0).numpy())
+
+
+def ball_counts(gram: Gram, references: Nearest, k: int) -> BallCounts:
+    """Candidates in the references' open balls.
+
+    Args:
+        gram: of both sets.
+        references: their k nearest and a few more.
+        k: neighbours that a ball reaches to.
+    """
+    import torch
+
+    n, m = gram.size("candidates"), gram.size("references")
+    num_groups = min(MAX_GROUPS, n, m)
+    groups = groups_of(n, num_groups)
+    radii = torch.from_numpy(references.squares[:, k - 1 :].T.copy())
+    counts = torch.zeros(len(radii), num_groups, m, dtype=torch.int32)
+    inside = _Membership(gram, is_closed=False)
+    for rows, block in gram.blocks("candidates", "references"):
+        squares = gram.square_distances("candidates", "references", rows, block)
+        for counted, squared in zip(counts, radii, strict=True):
+            in_ball = inside(squares, rows, squared[None, :]).to(torch.int32)
+            counted.index_add_(0, torch.from_numpy(groups[rows]), in_ball)
+    return BallCounts(
+        counts=counts.numpy(),
+        candidate_groups=groups,
+        reference_groups=groups_of(m, num_groups),
+        neighbours=references.indices,
+        k=k,
     )
 
 
@@ -145,24 +181,25 @@ class _Membership:
         return inside
 
 
-def _shared_radii(sets: FeatureSets) -> dict[int, tuple[Array, Array]]:
-    """Both sets' squared radii for both k, computed once."""
-
-    def compute() -> dict[int, tuple[Array, Array]]:
-        fewest = min(len(sets.candidates.keys), len(sets.references.keys))
-        ks = tuple(k for k in (_K_PRECISION, _K_DENSITY) if k < fewest)
-        gram = gram_of(sets)
-        own = square_radii(gram, "candidates", ks)
-        theirs = square_radii(gram, "references", ks)
-        return {k: (own[k], theirs[k]) for k in ks}
-
-    return sets.once("radii", compute)
+def _nearest(sets: FeatureSets, side: Side) -> Nearest:
+    """Neighbours for every metric here, found once."""
+    return sets.once(("nearest", side), lambda: nearest(gram_of(sets), side, _WANTED))
 
 
-def _balls(sets: FeatureSets, k: int, *, is_closed: bool) -> Neighbourhoods:
+def _closed_balls(sets: FeatureSets) -> Neighbourhoods:
+    def compute() -> Neighbourhoods:
+        own, theirs = (_nearest(sets, side).squares for side in ("candidates", "references"))
+        return neighbourhoods(
+            gram_of(sets), (own[:, _K_PRECISION - 1], theirs[:, _K_PRECISION - 1])
+        )
+
+    return sets.once("closed balls", compute)
+
+
+def _open_balls(sets: FeatureSets) -> BallCounts:
     return sets.once(
-        ("balls", k, is_closed),
-        lambda: neighbourhoods(gram_of(sets), _shared_radii(sets)[k], is_closed=is_closed),
+        "open balls",
+        lambda: ball_counts(gram_of(sets), _nearest(sets, "references"), _K_DENSITY),
     )
 
 
@@ -173,21 +210,44 @@ def _share(flags: Flags) -> MetricValue:
 
 
 def _precision(sets: FeatureSets) -> MetricValue:
-    return _share(_balls(sets, _K_PRECISION, is_closed=True).balls_around_candidate > 0)
+    return _share(_closed_balls(sets).is_precise)
 
 
 def _recall(sets: FeatureSets) -> MetricValue:
-    return _share(_balls(sets, _K_PRECISION, is_closed=True).is_recalled)
+    return _share(_closed_balls(sets).is_recalled)
 
 
 def _density(sets: FeatureSets) -> MetricValue:
-    around = _balls(sets, _K_DENSITY, is_closed=False).balls_around_candidate / _K_DENSITY
-    low, high = mean_interval(around)
-    return MetricValue(value=float(around.mean()), low=low, high=high, n=len(around))
+    balls = _open_balls(sets)
+    n = len(sets.candidates.keys)
+    value, low, high = balls.value(_density_of), None, None
+    if balls.can_leave_out:
+        variance = balls.variance(_density_of, is_paired=sets.is_paired)
+        low, high = students(value, variance, balls.num_groups - 1)
+        low = max(0.0, low)
+    return MetricValue(value=value, low=low, high=high, n=n)
 
 
 def _coverage(sets: FeatureSets) -> MetricValue:
-    return _share(_balls(sets, _K_DENSITY, is_closed=False).is_covered)
+    balls = _open_balls(sets)
+    m = len(sets.references.keys)
+    value, low, high = balls.value(_coverage_of), None, None
+    if balls.can_leave_out:
+        variance = balls.variance(_coverage_of, is_paired=sets.is_paired)
+        # Wilson's interval of as many independent references as would have this variance; shares of
+        # 0 and 1 have a spread too, so the share is drawn to 1/2 (Agresti and Coull 1998)
+        share = (value * m + 2) / (m + 4)
+        trials = min(m, share * (1 - share) / variance) if variance > 0 else m
+        low, high = wilson(value * trials, trials)
+    return MetricValue(value=value, low=low, high=high, n=m)
+
+
+def _density_of(counts: NDArray[np.int64], num_candidates: int) -> float:
+    return float(counts.sum() / (_K_DENSITY * num_candidates))
+
+
+def _coverage_of(counts: NDArray[np.int64], _: int) -> float:
+    return float((counts > 0).mean())
 
 
 def _make(

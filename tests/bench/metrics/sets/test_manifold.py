@@ -11,7 +11,7 @@ import pytest
 
 from layton_bench.metrics.sets import gram as gram_module, manifold
 from layton_bench.metrics.sets.gram import Gram
-from layton_bench.metrics.sets.manifold import neighbourhoods, square_radii
+from layton_bench.metrics.sets.manifold import ball_counts, nearest, neighbourhoods
 
 
 @pytest.fixture(params=["held", "by blocks"])
@@ -27,17 +27,15 @@ def check(first: np.ndarray, second: np.ndarray, prc: dict, *, density: bool = T
         if f"torch_fidelity_k{k}_f64" not in prc:
             continue
         closed_wanted, open_wanted = prc[f"torch_fidelity_k{k}_f64"], prc[f"prdc_k{k}_f64"]
-        radii = tuple(square_radii(gram, side, (k,))[k] for side in ("candidates", "references"))
-        closed = neighbourhoods(gram, radii, is_closed=True)
+        found = [nearest(gram, side, k) for side in ("candidates", "references")]
+        closed = neighbourhoods(gram, (found[0].squares[:, k - 1], found[1].squares[:, k - 1]))
         # torch-fidelity averages in float32
-        assert (closed.balls_around_candidate > 0).mean() == pytest.approx(
-            closed_wanted["precision"], abs=1e-7
-        )
+        assert closed.is_precise.mean() == pytest.approx(closed_wanted["precision"], abs=1e-7)
         assert closed.is_recalled.mean() == pytest.approx(closed_wanted["recall"], abs=1e-7)
-        opened = neighbourhoods(gram, radii, is_closed=False)
-        assert opened.is_covered.mean() == pytest.approx(open_wanted["coverage"], abs=1e-12)
+        in_ball = ball_counts(gram, found[1], k).counts[0].sum(axis=0)
+        assert (in_ball > 0).mean() == pytest.approx(open_wanted["coverage"], abs=1e-12)
         if density:
-            assert opened.balls_around_candidate.mean() / k == pytest.approx(
+            assert in_ball.sum() / k / len(first) == pytest.approx(
                 open_wanted["density"], abs=1e-12
             )
 
@@ -64,8 +62,7 @@ def test_density_at_a_large_offset_is_that_of_exact_distances(shared: Path) -> N
     )  # 300 x 300 and 500 x 300
     counted = int((across < np.sort(own, axis=1)[:, 5]).sum())
     gram = Gram(fake, real)
-    radii = tuple(square_radii(gram, side, (5,))[5] for side in ("candidates", "references"))
-    found = neighbourhoods(gram, radii, is_closed=False).balls_around_candidate
+    found = ball_counts(gram, nearest(gram, "references", 5), 5).counts[0]
     assert int(found.sum()) == counted == 13_601
     assert counted / 5 / 500 == pytest.approx(wanted["prc"]["prdc_k5_f64"]["density"], abs=5e-4)
 
@@ -90,31 +87,31 @@ def test_ties_are_decided_as_in_exact_arithmetic(offset: float) -> None:
     gram = Gram(first, second)
     k = 2
 
-    def radii(rows: np.ndarray) -> list[Fraction]:
+    def radii(rows: np.ndarray, k: int) -> list[Fraction]:
         squares = exact_squares(rows, rows)
         return [
             sorted(s for j, s in enumerate(row) if j != i)[k - 1] for i, row in enumerate(squares)
         ]
 
-    own, theirs = radii(first), radii(second)
+    own, theirs = radii(first, k), radii(second, k)
     across = exact_squares(first, second)
-    found = tuple(square_radii(gram, side, (k,))[k] for side in ("candidates", "references"))
-    np.testing.assert_allclose(found[0], [float(r) for r in own], rtol=1e-12, atol=1e-12)
-    closed = neighbourhoods(gram, found, is_closed=True)
-    opened = neighbourhoods(gram, found, is_closed=False)
+    found = [nearest(gram, side, k + 1) for side in ("candidates", "references")]
+    squares = tuple(each.squares[:, k - 1] for each in found)
+    np.testing.assert_allclose(squares[0], [float(r) for r in own], rtol=1e-12, atol=1e-12)
+    closed = neighbourhoods(gram, squares)
     n, m = len(first), len(second)
-    assert closed.balls_around_candidate.tolist() == [
-        sum(across[i][j] <= theirs[j] for j in range(m)) for i in range(n)
-    ]
-    assert opened.balls_around_candidate.tolist() == [
-        sum(across[i][j] < theirs[j] for j in range(m)) for i in range(n)
+    assert closed.is_precise.tolist() == [
+        any(across[i][j] <= theirs[j] for j in range(m)) for i in range(n)
     ]
     assert closed.is_recalled.tolist() == [
         any(across[i][j] <= own[i] for i in range(n)) for j in range(m)
     ]
-    assert opened.is_covered.tolist() == [
-        any(across[i][j] < theirs[j] for i in range(n)) for j in range(m)
-    ]
+    counts = ball_counts(gram, found[1], k).counts
+    wider = radii(second, k + 1)
+    for level, reach in enumerate((theirs, wider)):
+        assert counts[level].sum(axis=0).tolist() == [
+            sum(across[i][j] < reach[j] for i in range(n)) for j in range(m)
+        ]
 
 
 def value_of(name: str, candidates: object, references: object, n: int):
