@@ -70,7 +70,7 @@ class BallCounts:
     @property
     def num_groups(self) -> int:
         """Groups of each set."""
-        return self.counts.shape[1]
+        return int(self.counts.shape[1])
 
     @property
     def can_leave_out(self) -> bool:

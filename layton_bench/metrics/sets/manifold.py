@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from layton_bench.metrics.sets.ball_counts import Counts
     from layton_bench.metrics.sets.gram import Gram, Side
 
     Array = NDArray[np.float64]
@@ -242,11 +243,11 @@ def _coverage(sets: FeatureSets) -> MetricValue:
     return MetricValue(value=value, low=low, high=high, n=m)
 
 
-def _density_of(counts: NDArray[np.int64], num_candidates: int) -> float:
+def _density_of(counts: Counts, num_candidates: int) -> float:
     return float(counts.sum() / (_K_DENSITY * num_candidates))
 
 
-def _coverage_of(counts: NDArray[np.int64], _: int) -> float:
+def _coverage_of(counts: Counts, _: int) -> float:
     return float((counts > 0).mean())
 
 
