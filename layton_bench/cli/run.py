@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from layton_bench.cli.console import BarReporter, State, err, out, print_boards, show_error
+from layton_bench.cli.console import BarReporter, State, err, out, show_error
 from layton_bench.cli.options import (
     DEFAULT_RESULTS,
     AsJson,
@@ -27,6 +27,7 @@ from layton_bench.cli.options import (
     Settings,
     Strict,
 )
+from layton_bench.cli.tables import print_boards
 from layton_bench.errors import UserError
 from layton_bench.leaderboard import boards, to_markdown
 from layton_bench.machine import parse_batch_size

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from layton_bench.cli.console import BarReporter, State, err, out, print_boards
+from layton_bench.cli.console import BarReporter, State, err, out
 from layton_bench.cli.options import (
     DEFAULT_RESULTS,
     BatchSize,
@@ -20,6 +20,7 @@ from layton_bench.cli.options import (
     Seed,
 )
 from layton_bench.cli.run import say
+from layton_bench.cli.tables import print_boards
 from layton_bench.leaderboard import boards
 from layton_bench.machine import parse_batch_size
 from layton_bench.records import model_folder

@@ -39,7 +39,7 @@ class NotWorse(_Strict):
     """The gate fails where the loss is larger than ``by`` with at least this confidence."""
 
 
-class Throughput(_Strict):
+class TimeLimit(_Strict):
     """A limit on a benchmark's time, from pytest-benchmark's stored results."""
 
     now: str
@@ -77,7 +77,7 @@ class Gate(_Strict):
     """Folder of the baseline run, relative to the gates' file."""
     not_worse: dict[str, NotWorse] = {}
     """Metric → allowed loss against the baseline."""
-    throughput: Throughput | None = None
+    throughput: TimeLimit | None = None
     """Limit on a stored benchmark; such a gate runs no model."""
 
     @model_validator(mode="after")

@@ -27,7 +27,7 @@ from layton_bench.compare import (
     to_markdown,
 )
 from layton_bench.errors import NotComparableError, UserError
-from layton_bench.gates.file import Bounds, Gate, NotWorse, Throughput
+from layton_bench.gates.file import Bounds, Gate, NotWorse, TimeLimit
 from layton_bench.records import StoredRun, read_record
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _valued(run: StoredRun, name: str) -> MetricResult:
     return result
 
 
-def _throughput(asked: Throughput, folder: Path) -> Finding:
+def _throughput(asked: TimeLimit, folder: Path) -> Finding:
     now, before = (_timed(folder / file, asked.benchmark) for file in (asked.now, asked.baseline))
     ratio = now.median / before.median
     z = NormalDist().inv_cdf(asked.confidence)

@@ -15,7 +15,7 @@ from scipy import stats
 
 from layton_bench.compare.pairing import paired_values
 from layton_bench.errors import UserError
-from layton_bench.gates.file import Gate, NotWorse, Throughput, read_gates
+from layton_bench.gates.file import Gate, NotWorse, TimeLimit, read_gates
 from layton_bench.gates.judge import _throughput, judge, paired_loss
 from layton_bench.records.results import stored_runs
 
@@ -138,7 +138,7 @@ def stored(path: Path, median: float, *, iqr: float = 0.0, rounds: int = 20) -> 
     return path
 
 
-ASKED = Throughput(now="now.json", baseline="old.json", benchmark="benchmarks/b.py::test_x")
+ASKED = TimeLimit(now="now.json", baseline="old.json", benchmark="benchmarks/b.py::test_x")
 
 
 def test_throughput_is_the_ratio_of_stored_medians(tmp_path: Path) -> None:
