@@ -8,8 +8,12 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from lab import Bench, Site
 
 CONTENT = b"weights" * 1000
 
@@ -48,7 +52,7 @@ def layton_bench_register_weights(register):
         server.shutdown()
 
 
-def test_pull_list_verify_path(bench, plugin: Path, tmp_path: Path) -> None:
+def test_pull_list_verify_path(bench: Bench, plugin: Path, tmp_path: Path) -> None:
     def weights(*words: str):
         return bench("--plugin", plugin, "weights", *words)
 
@@ -88,3 +92,17 @@ def test_mistakes(bench, plugin: Path, tmp_path: Path) -> None:
     (tmp_path / "served" / "toy.bin").unlink()
     gone = bench("--plugin", plugin, "weights", "pull", "toy")
     assert gone.code == 2 and "404" in gone.err
+
+
+def test_weights_see_the_plugins_that_were_asked_for(bench: Bench, site: Site) -> None:
+    file = site.module(
+        "weighty",
+        """
+        from layton_bench import WeightsEntry, hookimpl, hub_file
+
+        @hookimpl
+        def layton_bench_register_weights(register):
+            register(WeightsEntry(name="weighty-one", files=(hub_file("a/b", "c"),), licence="MIT"))
+        """,
+    )
+    assert "weighty-one" in bench("--plugin", file, "weights", "list").out
