@@ -25,7 +25,7 @@ from layton.generator.words import load_words
 from layton.training.hard_negatives import HardNegativesRecipe, hard_negatives, neighbours
 from layton.weights.shipped import find_folder
 from layton_bench.images import to_signed
-from layton_bench.tasks.geneval.judging import COLORS
+from layton_bench.tasks.geneval import COLORS
 from layton_bench.tasks.scenes import draw_sample, sample_caption
 from layton_bench.tasks.scenes.layout import STYLES
 

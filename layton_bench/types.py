@@ -6,7 +6,8 @@ Axes: B batch, N codes per image, H height, W width.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import re
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -16,6 +17,28 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FailureStage = Literal["read", "encode", "decode", "generate", "metrics"]
+
+_IMAGE_KEY = re.compile(r"(?P<prompt>.*)#(?P<index>[0-9]{1,9})", re.DOTALL)
+
+
+def image_key(prompt: str, index: int) -> str:
+    """Return the sample key of an image of a prompt: ``p#0``, ``p#1`` and so on."""
+    return f"{prompt}#{index}"
+
+
+def split_image_key(key: str) -> tuple[str, int]:
+    """Return the prompt's key and the number of the image: the inverse of ``image_key``.
+
+    The last ``#`` counts, so a prompt's key may contain others. A key without a number is that of
+    a prompt with one image, number 0.
+    """
+    match = _IMAGE_KEY.fullmatch(key)
+    return (match["prompt"], int(match["index"])) if match else (key, 0)
+
+
+def prompt_key(key: str) -> str:
+    """Return the key of the prompt that a sample was drawn for."""
+    return split_image_key(key)[0]
 
 
 Stage = Literal["text", "tokens", "denoise", "decode"]
@@ -139,6 +162,8 @@ class ScoredBatch:
         references: uint8 RGB (B, 3, H, W); None where there is no paired image (generation).
         codes: what the decoder saw; None for generators and ready-made folders.
         prompts: the prompts of a generation suite.
+        demands: what each picture must show, as JSON in the form of the suite's judge. Empty where
+            the judge knows the suite's prompts by their keys.
         memo: values that several metrics read, computed once a batch by ``shared``.
     """
 
@@ -147,6 +172,7 @@ class ScoredBatch:
     references: Tensor | None = None
     codes: Codes | None = None
     prompts: tuple[Prompt, ...] = ()
+    demands: tuple[str, ...] = ()
     memo: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -189,8 +215,3 @@ class MetricValue:
     std: float | None = None
     note: str = ""
     influence: Mapping[str, float] = field(default_factory=dict, repr=False)
-
-
-def first_not_finite(values: Sequence[float]) -> int | None:
-    """Position of the first NaN or infinity, or None."""
-    return next((i for i, value in enumerate(values) if not math.isfinite(value)), None)

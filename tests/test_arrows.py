@@ -32,7 +32,6 @@ STILL_UP = {
     "layton_bench.records.description → layton_bench.leaderboard.board",
     "layton_bench.records.sheet → layton_bench.leaderboard.board",
     "layton_bench.registry.availability → layton_bench.run.engine.candidates",
-    "layton_bench.tasks.geneval.layout → layton_bench.run.generate",
 }
 """Arrows that point up until these modules are split."""
 

@@ -16,13 +16,8 @@ from layton_bench.errors import UserError
 from layton_bench.machine import parse_batch_size, resolve_device, torch_dtype
 from layton_bench.models import Generator
 from layton_bench.registry import find_model, parse_options
-from layton_bench.run import draw, file_name, grid, load_model, plan_pictures
-from layton_bench.tasks.geneval import (
-    IMAGES_PER_PROMPT,
-    official_prompts,
-    plan_layout,
-    read_prompts,
-)
+from layton_bench.run import draw, file_name, grid, load_model, plan_layout, plan_pictures
+from layton_bench.tasks.geneval import IMAGES_PER_PROMPT, official_prompts, read_prompts
 from layton_bench.types import Prompt
 
 

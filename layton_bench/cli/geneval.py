@@ -16,7 +16,7 @@ from layton_bench.cli.options import AsJson, BatchSize, Device, Limit, OnExistin
 from layton_bench.cli.run import report, say
 from layton_bench.machine import parse_batch_size
 from layton_bench.records import find_run
-from layton_bench.run import RunOptions, results_of, score_folder as score_layout
+from layton_bench.run import RunOptions, score_folder as score_layout
 from layton_bench.tasks.geneval import (
     IMAGES_PER_PROMPT,
     Completeness,
@@ -25,6 +25,7 @@ from layton_bench.tasks.geneval import (
     official_prompts,
     read_prompts,
     read_results,
+    results_of,
     results_text,
     summarise,
 )

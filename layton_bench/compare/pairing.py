@@ -19,6 +19,7 @@ import numpy as np
 from layton_bench.errors import NotComparableError
 from layton_bench.metrics import influence_column
 from layton_bench.records import MetricResult, RunRecord, StoredRun, read_samples
+from layton_bench.types import prompt_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +65,8 @@ def paired_table(baseline: StoredRun, now: StoredRun) -> pd.DataFrame:
     first, second = (read_samples(run.folder, run.record) for run in (baseline, now))
     table = first.merge(second, on="key", suffixes=("_a", "_b"))
     table[UNIT] = table["key"]
-    if baseline.record.suite.images_per_prompt > 1:  # image k of prompt p is keyed p#k
-        table[UNIT] = table["key"].str.rpartition("#")[0]
+    if baseline.record.suite.images_per_prompt > 1:
+        table[UNIT] = table["key"].map(prompt_key)
     return table
 
 

@@ -13,9 +13,10 @@ from .generate import (
     draw as draw,
     file_name as file_name,
     grid as grid,
+    plan_layout as plan_layout,
     plan_pictures as plan_pictures,
 )
-from .geneval_folder import results_of as results_of, score_folder as score_folder
+from .geneval_folder import score_folder as score_folder
 from .plan import Overwrite as Overwrite, RunOptions as RunOptions
 from .speed.time_models import load as load, time_models as time_models
 from .speed.timing import Effort as Effort, Ratio as Ratio, Speed as Speed

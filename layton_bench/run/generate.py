@@ -17,10 +17,13 @@ from layton_bench.models import Generator, check_prompts
 from layton_bench.records import output_error
 from layton_bench.run.engine.candidates import check_images
 from layton_bench.seeds import sample_seed
-from layton_bench.types import Failure, Prompt
+from layton_bench.tasks.geneval import IMAGES_PER_PROMPT, sample_path, write_metadata
+from layton_bench.types import Failure, Prompt, image_key
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from layton_bench.tasks.geneval import ScenePrompt
 
 SUITE = "generate"
 """Takes the place of a suite's name in the seeds."""
@@ -68,6 +71,32 @@ def plan_pictures(
             index=index,
             seed=sample_seed(SUITE, _what(prompt), user_seed=seed, repeat=index),
             path=path_of(number, prompt, index),
+        )
+        for number, prompt in enumerate(prompts)
+        for index in range(images_per_prompt)
+    ]
+
+
+def plan_layout(
+    prompts: Sequence[ScenePrompt],
+    root: Path,
+    *,
+    images_per_prompt: int = IMAGES_PER_PROMPT,
+    seed: int = 0,
+) -> list[Picture]:
+    """Write every prompt's metadata; the pictures to draw, seeded as the suite ``geneval`` does.
+
+    Raises:
+        UserError: a folder belongs to another prompt.
+    """
+    for number, prompt in enumerate(prompts):
+        write_metadata(root, number, prompt)
+    return [
+        Picture(
+            prompt=Prompt(key=f"{number:05d}", text=prompt.prompt),
+            index=index,
+            seed=sample_seed("geneval", image_key(f"{number:05d}", index), user_seed=seed),
+            path=sample_path(root, number, index),
         )
         for number, prompt in enumerate(prompts)
         for index in range(images_per_prompt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,25 +11,29 @@ from layton_bench.datasets import files_digest
 from layton_bench.errors import ImageError, UserError
 from layton_bench.machine import Clock, Reporter, Silent, resolve_device
 from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
-from layton_bench.records import StoredRun, read_samples, safe_name
+from layton_bench.records import safe_name
 from layton_bench.registry import metric_specs
 from layton_bench.run.engine.loop import Candidates
 from layton_bench.run.execution import Outcome, execute
 from layton_bench.run.plan import Plan, RunOptions, select
 from layton_bench.tasks.geneval import (
-    DEMANDS,
-    FAMILY,
-    ImageResult,
     Layout,
     PromptFolder,
     demand,
     digest,
     official_prompts,
     read_layout,
-    sample_name,
     variant_of,
 )
-from layton_bench.types import Failure, ImageBatch, Item, Prompt, ScoredBatch
+from layton_bench.types import (
+    Failure,
+    ImageBatch,
+    Item,
+    Prompt,
+    ScoredBatch,
+    prompt_key,
+    split_image_key,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,12 +69,12 @@ class LayoutDataset:
 
     def read(self, item: Item) -> bytes:
         """Picture ``key#k``; raises ImageError where there is none."""
-        key, _, number = item.key.partition("#")
+        key, number = split_image_key(item.key)
         samples = self.folders[key].samples
-        if int(number) >= len(samples):
+        if number >= len(samples):
             raise ImageError(f"its prompt has only {len(samples)} images")
         try:
-            return samples[int(number)].read_bytes()
+            return samples[number].read_bytes()
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror}") from None
 
@@ -159,7 +164,7 @@ def _renamed(suite: Suite, prompts: Sequence[ScenePrompt], changes: Mapping[str,
 
 def _scored(batch: ImageBatch, folders: Mapping[str, PromptFolder]) -> ScoredBatch:
     """The pictures that were read, with their own prompts."""
-    demands = [folders[key.partition("#")[0]].prompt for key in batch.keys]
+    demands = [folders[prompt_key(key)].prompt for key in batch.keys]
     return ScoredBatch(
         keys=batch.keys,
         candidates=batch.images,
@@ -167,44 +172,9 @@ def _scored(batch: ImageBatch, folders: Mapping[str, PromptFolder]) -> ScoredBat
             Prompt(key=key, text=prompt.prompt)
             for key, prompt in zip(batch.keys, demands, strict=True)
         ),
-        memo={DEMANDS: demands},
+        demands=tuple(json.dumps(prompt.metadata()) for prompt in demands),
     )
 
 
 def _nothing_to_load(context: LoadContext) -> Tokenizer:
     raise AssertionError(f"a folder of pictures is never loaded on {context.device}")
-
-
-def results_of(run: StoredRun) -> tuple[ImageResult, ...]:
-    """The judged pictures of a run, in the form of the official results.
-
-    Raises:
-        UserError: the run has no GenEval verdicts.
-    """
-    samples = read_samples(run.folder, run.record)
-    columns = [f"{FAMILY}-{part}" for part in ("reason", "metadata", "details")]
-    if not {FAMILY, *columns} <= set(samples):
-        raise UserError(
-            f"run {run.record.run_id}", "it has no GenEval verdicts", "Run the suite 'geneval'."
-        )
-    judged = samples[samples[FAMILY].notna()]
-    return tuple(
-        _result(key, correct, *texts)
-        for key, correct, *texts in judged[["key", FAMILY, *columns]].itertuples(index=False)
-    )
-
-
-def _result(key: str, correct: float, reason: str, metadata: str, details: str) -> ImageResult:
-    from layton_bench.tasks.geneval import ScenePrompt
-
-    number, _, image = key.partition("#")
-    prompt = ScenePrompt.model_validate_json(metadata)
-    return ImageResult(
-        filename=sample_name(int(number), int(image)),
-        tag=prompt.tag,
-        prompt=prompt.prompt,
-        correct=bool(correct),
-        reason=reason,
-        metadata=metadata,
-        details=details,
-    )

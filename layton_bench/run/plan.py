@@ -14,7 +14,7 @@ from layton_bench.metrics import MetricSpec
 from layton_bench.models import ModelSpec, OptionValue
 from layton_bench.run.engine.loop import Candidates
 from layton_bench.suite import Suite
-from layton_bench.types import Failure, Item
+from layton_bench.types import Failure, Item, image_key
 
 Overwrite = Literal["never", "always", "only-missing"]
 
@@ -98,7 +98,8 @@ class Plan:
         count = self.suite.images_per_prompt
         if count == 1:
             return self.items
-        return [replace(item, key=f"{item.key}#{k}") for item in self.items for k in range(count)]
+        numbered = ((item, k) for item in self.items for k in range(count))
+        return [replace(item, key=image_key(item.key, k)) for item, k in numbered]
 
     def expected(self) -> int:
         """Samples of the complete suite."""

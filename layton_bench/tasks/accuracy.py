@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,24 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from layton_bench.tasks.geneval import mean_of_tasks, task_score
-from layton_bench.types import MetricValue
+from layton_bench.intervals import wilson
+from layton_bench.types import MetricValue, prompt_key
 
 if TYPE_CHECKING:
     from layton_bench.metrics import State
     from layton_bench.types import ScoredBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskScore:
+    """A task's share of correct images, with its 95 % interval over prompts."""
+
+    score: float
+    low: float
+    high: float
+    num_correct: int
+    num_images: int
+    num_prompts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +50,53 @@ class Verdict:
 
 
 Judge = Callable[["ScoredBatch"], Sequence[Verdict]]
+
+
+def task_score(clusters: Sequence[tuple[int, int]]) -> TaskScore:
+    """A task's score from (correct images, images) of each of its prompts."""
+    correct, total = sum(c for c, _ in clusters), sum(n for _, n in clusters)
+    low, high = clustered_wilson(clusters)
+    return TaskScore(
+        score=correct / total,
+        low=low,
+        high=high,
+        num_correct=correct,
+        num_images=total,
+        num_prompts=len(clusters),
+    )
+
+
+def clustered_wilson(clusters: Sequence[tuple[int, int]]) -> tuple[float, float]:
+    """95 % Wilson interval of a proportion whose trials come in clusters (images of one prompt).
+
+    Wilson's interval at the effective number of trials, p (1 − p) / var(p̂), where var(p̂) is the
+    ratio estimator's variance between clusters (Kish 1965; Korn and Graubard 1998). Where all
+    trials agree nothing is known of the variance, and each cluster counts as one trial.
+
+    Args:
+        clusters: (successes, trials) of each cluster, trials positive.
+    """
+    counts = np.asarray(clusters, dtype=np.float64)
+    successes, trials = counts.sum(axis=0).tolist()
+    num_clusters = len(counts)
+    p = successes / trials
+    effective = float(num_clusters)
+    if num_clusters > 1 and 0 < p < 1:
+        spread = float(((counts[:, 0] - p * counts[:, 1]) ** 2).sum())
+        variance = spread * num_clusters / (num_clusters - 1) / trials**2
+        effective = trials if variance == 0 else min(trials, p * (1 - p) / variance)
+    return wilson(p * effective, effective)
+
+
+def mean_of_tasks(tasks: Sequence[TaskScore]) -> tuple[float, float, float]:
+    """Mean of independent proportions, and its interval from theirs.
+
+    low = θ − √Σ cᵢ² (θᵢ − lowᵢ)², high likewise (Zou and Donner 2008, MOVER), cᵢ = 1 / tasks.
+    """
+    mean = sum(task.score for task in tasks) / len(tasks)
+    below = math.hypot(*(task.score - task.low for task in tasks)) / len(tasks)
+    above = math.hypot(*(task.high - task.score for task in tasks)) / len(tasks)
+    return mean, max(0.0, mean - below), min(1.0, mean + above)
 
 
 class TaskAccuracy:
@@ -100,7 +160,7 @@ class TaskAccuracy:
         """The share with its interval; None where one of the tasks has no picture."""
         counts: dict[str, dict[str, list[int]]] = {task: {} for task in self._tasks}
         for key, verdict in self._verdicts.items():
-            cluster = counts[verdict.task].setdefault(key.partition("#")[0], [0, 0])
+            cluster = counts[verdict.task].setdefault(prompt_key(key), [0, 0])
             cluster[0] += verdict.correct
             cluster[1] += 1
         absent = [task for task, clusters in counts.items() if not clusters]

@@ -15,7 +15,9 @@ from layton_bench.types import (
     Item,
     MetricValue,
     ScoredBatch,
-    first_not_finite,
+    image_key,
+    prompt_key,
+    split_image_key,
 )
 
 
@@ -92,8 +94,13 @@ def test_values_are_frozen():
         MetricValue(value=1.0, n=1).value = 2.0
 
 
-def test_first_not_finite():
-    assert first_not_finite([1.0, 2.0]) is None
-    assert first_not_finite([1.0, math.inf, math.nan]) == 1
-    assert first_not_finite([math.nan]) == 0
-    assert first_not_finite([]) is None
+@pytest.mark.parametrize("prompt", ["00012", "rock #1", "a#0", "#", "", "two\nlines#x", "#7#"])
+@pytest.mark.parametrize("index", [0, 3, 12])
+def test_sample_keys_give_prompt_and_number_back(prompt, index):
+    assert split_image_key(image_key(prompt, index)) == (prompt, index)
+
+
+@pytest.mark.parametrize("key", ["00012", "colour #red", "trailing#", "a#-1", "a#\u0661", "a#1.0"])
+def test_a_key_without_a_number_is_image_0_of_itself(key):
+    assert split_image_key(key) == (key, 0)
+    assert prompt_key(key) == key

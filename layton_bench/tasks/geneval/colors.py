@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from layton_bench.metrics import MEAN, STD, load_clip, require_files
-from layton_bench.tasks.geneval.judging import COLORS, Instance
+from layton_bench.tasks.geneval.judging import Instance
+from layton_bench.tasks.geneval.prompts import COLORS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,71 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from layton_bench.tasks.geneval.prompts import COLORS, Clause, Relation, ScenePrompt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Task = Literal["single_object", "two_object", "counting", "colors", "position", "color_attr"]
-Color = Literal[
-    "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white"
-]
-Relation = Literal["left of", "right of", "above", "below"]
-
-TASKS: tuple[Task, ...] = get_args(Task)
-COLORS: tuple[Color, ...] = get_args(Color)
 
 # Below this reduced offset, in pixels per axis, two objects have no relation.
 _MIN_OFFSET_PX = 1e-3
 # A unit offset shows a relation along each axis where its component exceeds this.
 _MIN_COMPONENT = 0.5
-
-
-class Clause(BaseModel):
-    """One thing a picture must hold: ``count`` objects of a class, of a colour, at a place.
-
-    ``position`` is a relation and the index of the earlier clause it relates to.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    class_name: str = Field(alias="class", min_length=1)
-    count: int = Field(ge=1)
-    color: Color | None = None
-    position: tuple[Relation, int] | None = None
-
-
-class ScenePrompt(BaseModel):
-    """A prompt and what it demands; one line of GenEval's ``evaluation_metadata.jsonl``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tag: str
-    include: tuple[Clause, ...] = ()
-    exclude: tuple[Clause, ...] = ()
-    prompt: str
-
-    @model_validator(mode="after")
-    def _relations_point_back(self) -> Self:
-        for index, clause in enumerate(self.include):
-            if clause.position is not None and not 0 <= clause.position[1] < index:
-                raise ValueError(f"include[{index}] relates to a clause that is not before it")
-        return self
-
-    def metadata(self) -> dict[str, Any]:
-        """As in the prompt file: only keys that are set, in the official order."""
-        clauses = {
-            name: [clause.model_dump(by_alias=True, exclude_none=True) for clause in group]
-            for name, group in (("include", self.include), ("exclude", self.exclude))
-            if group
-        }
-        for clause in clauses.get("include", []):
-            if "position" in clause:
-                clause["position"] = list(clause["position"])
-        return {"tag": self.tag, **clauses, "prompt": self.prompt}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,29 +9,20 @@ Every name written is made of numbers alone; nothing read may lead out of the ro
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from layton_bench.errors import MissingDataError, UserError
-from layton_bench.run import Picture
-from layton_bench.seeds import sample_seed
-from layton_bench.tasks.geneval.prompts import IMAGES_PER_PROMPT, parse_prompts
-from layton_bench.types import Failure, Prompt
+from layton_bench.tasks.geneval.prompts import parse_prompts
+from layton_bench.types import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from layton_bench.tasks.geneval.judging import ScenePrompt
+    from layton_bench.tasks.geneval.prompts import ScenePrompt
 
 METADATA = "metadata.jsonl"
 SAMPLES = "samples"
@@ -75,10 +66,6 @@ class Layout:
         """Images that can be scored."""
         return sum(len(folder.samples) for folder in self.folders)
 
-    def incomplete(self, images_per_prompt: int = IMAGES_PER_PROMPT) -> tuple[PromptFolder, ...]:
-        """Prompts with fewer or more images than that."""
-        return tuple(f for f in self.folders if len(f.samples) != images_per_prompt)
-
 
 def sample_path(root: Path, prompt_index: int, sample_index: int) -> Path:
     """Where image ``sample_index`` of prompt ``prompt_index`` lies."""
@@ -104,44 +91,6 @@ def write_metadata(root: Path, prompt_index: int, prompt: ScenePrompt) -> None:
         return
     (path.parent / SAMPLES).mkdir(parents=True, exist_ok=True)
     _write_whole(path, (json.dumps(prompt.metadata()) + "\n").encode())
-
-
-def plan_layout(
-    prompts: Sequence[ScenePrompt],
-    root: Path,
-    *,
-    images_per_prompt: int = IMAGES_PER_PROMPT,
-    seed: int = 0,
-) -> list[Picture]:
-    """Write every prompt's metadata; the pictures to draw, seeded as the suite ``geneval`` does.
-
-    Raises:
-        UserError: a folder belongs to another prompt.
-    """
-    for number, prompt in enumerate(prompts):
-        write_metadata(root, number, prompt)
-    return [
-        Picture(
-            prompt=Prompt(key=f"{number:05d}", text=prompt.prompt),
-            index=index,
-            seed=sample_seed("geneval", f"{number:05d}#{index}", user_seed=seed),
-            path=sample_path(root, number, index),
-        )
-        for number, prompt in enumerate(prompts)
-        for index in range(images_per_prompt)
-    ]
-
-
-def write_sample(
-    root: Path, prompt_index: int, sample_index: int, image: NDArray[np.uint8]
-) -> Path:
-    """Write one image, uint8 RGB (H, W, 3), as PNG; a path that exists holds a whole image."""
-    path = sample_path(root, prompt_index, sample_index)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    _write_whole(path, buffer.getvalue())
-    return path
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -14,16 +14,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 from layton_bench.errors import UserError
 from layton_bench.metrics import MetricContext, MetricSpec
 from layton_bench.tasks import TaskAccuracy, Verdict
-from layton_bench.tasks.geneval.judging import (
-    TASKS,
-    Instance,
-    Judgement,
-    Rules,
-    ScenePrompt,
-    judge,
-)
-from layton_bench.tasks.geneval.prompts import object_names, official_prompts
-from layton_bench.tasks.geneval.scores import image_result
+from layton_bench.tasks.geneval.judging import Instance, Judgement, Rules, judge
+from layton_bench.tasks.geneval.prompts import TASKS, ScenePrompt, object_names, official_prompts
+from layton_bench.tasks.geneval.results import FAMILY, image_result
+from layton_bench.types import prompt_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,10 +25,6 @@ if TYPE_CHECKING:
 
     from layton_bench.tasks.geneval.colors import Crop
     from layton_bench.types import ScoredBatch
-
-FAMILY: Final = "geneval"
-DEMANDS: Final = "geneval-demands"
-"""Name in a batch's memo under which the prompts' demands are kept, where it brings its own."""
 
 DETECTOR: Final = "m2f-swin-s-hf"
 DETECTOR_WEIGHTS: Final = "mask2former-swin-s-coco"
@@ -113,14 +103,15 @@ def demands_of(batch: ScoredBatch) -> Sequence[ScenePrompt]:
     Raises:
         UserError: the samples are not of GenEval's prompts.
     """
-    own: Sequence[ScenePrompt] = batch.memo.get(DEMANDS, ())
-    return own or [
+    if batch.demands:
+        return [ScenePrompt.model_validate_json(demand) for demand in batch.demands]
+    return [
         _official(key, drawn.text) for key, drawn in zip(batch.keys, batch.prompts, strict=True)
     ]
 
 
 def _official(key: str, text: str | None) -> ScenePrompt:
-    number = key.partition("#")[0]
+    number = prompt_key(key)
     prompts = official_prompts()
     if not number.isdecimal() or int(number) >= len(prompts) or text is None:
         raise UserError(

@@ -1,57 +1,19 @@
-"""GenEval's scores from judged images: the official summary, intervals, and completeness.
-
-A results file has one JSON line an image: filename, tag, prompt, correct, reason, metadata and
-details, the last two as JSON in a string.
-"""
+"""GenEval's scores from judged images: the official summary, intervals, and completeness."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from layton_bench.errors import MissingDataError, UserError
-from layton_bench.intervals import wilson
-from layton_bench.tasks.geneval.judging import Judgement, ScenePrompt
-from layton_bench.tasks.geneval.prompts import IMAGES_PER_PROMPT, demand, first_problem
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from layton_bench.tasks import TaskScore, mean_of_tasks, task_score
+from layton_bench.tasks.geneval.prompts import IMAGES_PER_PROMPT, ScenePrompt, demand
+from layton_bench.tasks.geneval.results import ImageResult
 
 # Names spelt out in a message about many prompts.
 _MAX_LISTED = 3
-
-
-class ImageResult(BaseModel):
-    """One judged image, with the official file's fields; fields of others are ignored."""
-
-    model_config = ConfigDict(frozen=True)
-
-    filename: str
-    tag: str
-    prompt: str
-    correct: bool
-    reason: str = ""
-    metadata: str
-    details: str = "{}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskScore:
-    """A task's share of correct images, with its 95 % interval over prompts."""
-
-    score: float
-    low: float
-    high: float
-    num_correct: int
-    num_images: int
-    num_prompts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,50 +51,6 @@ class Completeness:
         return not self.problems
 
 
-def image_result(filename: str, prompt: ScenePrompt, judgement: Judgement) -> ImageResult:
-    """A judged image in the official form; details hold the kept boxes, best first."""
-    details = {
-        name: [[*instance.box.tolist(), float(instance.score)] for instance in kept]
-        for name, kept in judgement.kept.items()
-    }
-    return ImageResult(
-        filename=filename,
-        tag=prompt.tag,
-        prompt=prompt.prompt,
-        correct=judgement.correct,
-        reason=judgement.reason,
-        metadata=json.dumps(prompt.metadata()),
-        details=json.dumps(details),
-    )
-
-
-def read_results(path: Path) -> tuple[ImageResult, ...]:
-    """Results of an official ``results.jsonl``.
-
-    Raises:
-        UserError: no such file, no line in it, or a line that is no result; the line is named.
-    """
-    if not path.is_file():
-        raise MissingDataError(str(path), "there is no such results file", "Check the path.")
-    results = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            results.append(ImageResult.model_validate_json(line))
-        except ValidationError as error:
-            remedy = "Give the results.jsonl that a GenEval scorer wrote, unchanged."
-            raise UserError(f"{path}, line {number}", first_problem(error), remedy) from error
-    if not results:
-        raise UserError(str(path), "it holds no results", "Score some images first.")
-    return tuple(results)
-
-
-def results_text(results: Iterable[ImageResult]) -> str:
-    """Results as the lines of an official ``results.jsonl``."""
-    return "".join(json.dumps(result.model_dump()) + "\n" for result in results)
-
-
 def summarise(results: Sequence[ImageResult]) -> GenevalSummary:
     """The official summary of at least one result, with 95 % intervals over prompts."""
     if not results:
@@ -162,53 +80,6 @@ def _by_prompt(results: Iterable[ImageResult]) -> list[tuple[int, int]]:
         counts[result.metadata][0] += result.correct
         counts[result.metadata][1] += 1
     return [(correct, total) for correct, total in counts.values()]
-
-
-def task_score(clusters: Sequence[tuple[int, int]]) -> TaskScore:
-    """A task's score from (correct images, images) of each of its prompts."""
-    correct, total = sum(c for c, _ in clusters), sum(n for _, n in clusters)
-    low, high = clustered_wilson(clusters)
-    return TaskScore(
-        score=correct / total,
-        low=low,
-        high=high,
-        num_correct=correct,
-        num_images=total,
-        num_prompts=len(clusters),
-    )
-
-
-def clustered_wilson(clusters: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """95 % Wilson interval of a proportion whose trials come in clusters (images of one prompt).
-
-    Wilson's interval at the effective number of trials, p (1 − p) / var(p̂), where var(p̂) is the
-    ratio estimator's variance between clusters (Kish 1965; Korn and Graubard 1998). Where all
-    trials agree nothing is known of the variance, and each cluster counts as one trial.
-
-    Args:
-        clusters: (successes, trials) of each cluster, trials positive.
-    """
-    counts = np.asarray(clusters, dtype=np.float64)
-    successes, trials = counts.sum(axis=0).tolist()
-    num_clusters = len(counts)
-    p = successes / trials
-    effective = float(num_clusters)
-    if num_clusters > 1 and 0 < p < 1:
-        spread = float(((counts[:, 0] - p * counts[:, 1]) ** 2).sum())
-        variance = spread * num_clusters / (num_clusters - 1) / trials**2
-        effective = trials if variance == 0 else min(trials, p * (1 - p) / variance)
-    return wilson(p * effective, effective)
-
-
-def mean_of_tasks(tasks: Sequence[TaskScore]) -> tuple[float, float, float]:
-    """Mean of independent proportions, and its interval from theirs.
-
-    low = θ − √Σ cᵢ² (θᵢ − lowᵢ)², high likewise (Zou and Donner 2008, MOVER), cᵢ = 1 / tasks.
-    """
-    mean = sum(task.score for task in tasks) / len(tasks)
-    below = math.hypot(*(task.score - task.low for task in tasks)) / len(tasks)
-    above = math.hypot(*(task.high - task.score for task in tasks)) / len(tasks)
-    return mean, max(0.0, mean - below), min(1.0, mean + above)
 
 
 def completeness(

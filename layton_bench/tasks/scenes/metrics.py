@@ -11,6 +11,7 @@ from layton_bench.tasks import TaskAccuracy, Verdict
 from layton_bench.tasks.geneval import TASKS, verdict
 from layton_bench.tasks.scenes.grammar import SCENE_TASKS
 from layton_bench.tasks.scenes.prompt_set import HELD_OUT_TASKS, suite_prompts
+from layton_bench.types import prompt_key
 
 if TYPE_CHECKING:
     from layton_bench.types import ScoredBatch
@@ -27,7 +28,7 @@ def judge_batch(batch: ScoredBatch) -> list[Verdict]:
     prompts = suite_prompts()
     verdicts = []
     for key, image in zip(batch.keys, batch.candidates, strict=True):
-        known = prompts.get(key.partition("#")[0])
+        known = prompts.get(prompt_key(key))
         if known is None:
             reason = "it is none of the scenes' prompts"
             raise UserError(f"sample '{key}'", reason, "Run the suite 'scenes-gen'.")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from places import ROOT
 
 from layton_bench.leaderboard.reported import read_reported
-from layton_bench.tasks.geneval.judging import TASKS
+from layton_bench.tasks.geneval import TASKS
 
 
 def test_the_committed_leaderboard_is_what_the_records_say(bench) -> None:

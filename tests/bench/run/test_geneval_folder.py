@@ -6,15 +6,20 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from geneval_folders import write_sample
 from geneval_models import save_tiny_clip, tiny_mask2former
 
-from layton_bench.tasks.geneval.judging import COLORS, TASKS, Clause, Instance, ScenePrompt
-from layton_bench.tasks.geneval.layout import sample_path, write_metadata, write_sample
-from layton_bench.tasks.geneval.metrics import DEMANDS, GenevalJudge, demands_of
-from layton_bench.tasks.geneval.prompts import digest, official_prompts
-from layton_bench.tasks.geneval.scores import read_results, results_text, summarise
-from layton_bench.types import Prompt, ScoredBatch
+from layton_bench.tasks.geneval import (
+    Clause,
+    ScenePrompt,
+    digest,
+    official_prompts,
+    read_results,
+    results_text,
+    sample_path,
+    summarise,
+    write_metadata,
+)  # fmt: skip
 
 PROMPT_NUMBERS = (0, 90, 200)
 
@@ -271,47 +276,6 @@ def test_generate_refuses_bare_prompts_in_the_layout(bench):
     done = bench("generate", "--model", "scenes-oracle", "--layout", "geneval", "a circle")
     assert done.code == 2
     assert "what prompts demand" in done.err
-
-
-def batch_of(keys, prompts=None, memo=None):
-    images = torch.zeros(len(keys), 3, 8, 8, dtype=torch.uint8)
-    drawn = tuple(Prompt(key=k, text=t) for k, t in zip(keys, prompts or [], strict=False))
-    return ScoredBatch(keys=tuple(keys), candidates=images, prompts=drawn, memo=memo or {})
-
-
-def test_demands_come_by_number_in_the_words_drawn():
-    official = official_prompts()[90]
-    first, second = demands_of(
-        batch_of(["00090#0", "00090#3"], [official.prompt, "in other words"])
-    )
-    assert first == official
-    assert second.include == official.include
-    assert second.prompt == "in other words"
-
-
-def test_the_judge_asks_colors_once_for_all_pictures():
-    red = Clause(class_name="cup", count=1, color="red")
-    prompts = [
-        ScenePrompt(tag="colors", include=(red,), prompt="a red cup"),
-        ScenePrompt(tag="counting", include=(Clause(class_name="cup", count=1),), prompt="a cup"),
-        ScenePrompt(tag="colors", include=(red,), prompt="a red cup"),
-    ]  # fmt: skip
-    cup = [0, 0, 6, 6]
-    found = [{"cup": [Instance(np.array(cup, np.float32), np.float32(0.95))]} for _ in prompts]
-    asked = []
-
-    def colors(crops):
-        asked.append(len(crops))
-        return ["red", "blue"]
-
-    judged = GenevalJudge(lambda images, *, min_score: found, colors)(
-        batch_of(["0#0", "1#0", "2#0"], memo={DEMANDS: prompts})
-    )
-    assert asked == [2]
-    assert [verdict.correct for verdict in judged] == [True, True, False]
-    assert judged[2].reason == "expected red cup>=1, found 0 red; and 1 blue"
-    assert {verdict.task for verdict in judged} <= set(TASKS)
-    assert "blue" in COLORS
 
 
 def verdicts(bench, model):

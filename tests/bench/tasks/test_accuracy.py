@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from layton_bench.intervals import wilson
 from layton_bench.metrics.base import Explains
-from layton_bench.tasks.accuracy import TaskAccuracy, Verdict
-from layton_bench.tasks.geneval.scores import clustered_wilson
+from layton_bench.tasks.accuracy import TaskAccuracy, Verdict, clustered_wilson
 from layton_bench.types import ScoredBatch
 
 # key → (task, correct): prompts a and b of colors, c of counting
@@ -113,3 +113,41 @@ def test_columns():
     assert texts["fam-metadata"]["b#0"] == "m b#0"
     assert set(texts) == {"fam-reason", "fam-metadata", "fam-details"}
     assert seen(TRUTH).per_sample_texts() == {}
+
+
+def test_interval_of_clusters_that_agree_is_that_of_the_clusters():
+    # images of a prompt all alike: four images tell no more than one
+    clusters = [(4, 4)] * 30 + [(0, 4)] * 50
+    low, high = clustered_wilson(clusters)
+    # n_eff = p (1 − p) / var with the variance's factor P / (P − 1): 79 of 80 prompts
+    assert (low, high) == pytest.approx(wilson(30 / 80 * 79, 79))
+
+
+def test_interval_where_all_is_right_counts_prompts():
+    assert clustered_wilson([(4, 4)] * 80) == pytest.approx(wilson(80, 80))
+    assert clustered_wilson([(0, 4)] * 80)[0] == pytest.approx(0.0)
+
+
+def test_interval_covers_the_truth():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(400):
+        rates = rng.beta(0.6, 1.4, size=80)
+        low, high = clustered_wilson([(int(k), 4) for k in rng.binomial(4, rates)])
+        hits += low <= 0.3 <= high
+    # 95 % nominal; three standard errors of 400 draws are 3.3 points
+    assert 0.917 <= hits / 400 <= 0.983
+
+
+def test_pictures_of_a_prompt_whose_key_has_the_mark_are_one_cluster():
+    verdicts = {"rock #1#0": True, "rock #1#1": True, "rock #2#0": False, "rock #2#1": True}
+
+    def judge(batch):
+        return [
+            Verdict(task="colors", correct=verdicts[k], reason="", metadata="", details="{}")
+            for k in batch.keys
+        ]
+
+    value = seen(verdicts, tasks=("colors",), judge=judge).compute()
+    assert (value.low, value.high) == pytest.approx(clustered_wilson([(2, 2), (1, 2)]))
+    assert (value.low, value.high) != pytest.approx(clustered_wilson([(3, 4)]), abs=1e-3)

@@ -6,9 +6,12 @@ from collections import Counter
 from importlib.resources import files
 
 import pytest
+from pydantic import ValidationError
 
 from layton_bench.errors import UserError
 from layton_bench.tasks.geneval.prompts import (
+    TASKS,
+    ScenePrompt,
     digest,
     object_names,
     official_prompts,
@@ -109,3 +112,19 @@ def test_an_empty_prompt_file(tmp_path, content):
 def test_no_prompt_file(tmp_path):
     with pytest.raises(UserError, match="no such prompt file"):
         read_prompts(tmp_path / "prompts.jsonl")
+
+
+def test_a_relation_must_point_to_an_earlier_clause():
+    clause = {"class": "dog", "count": 1, "position": ["below", 0]}
+    with pytest.raises(ValidationError, match="not before it"):
+        ScenePrompt.model_validate({"tag": "position", "include": [clause], "prompt": "x"})
+
+
+def test_unknown_keys_are_refused():
+    with pytest.raises(ValidationError, match="exlude"):
+        ScenePrompt.model_validate({"tag": "colors", "exlude": [], "prompt": "x"})
+
+
+def test_the_six_tasks():
+    expected = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
+    assert expected == TASKS

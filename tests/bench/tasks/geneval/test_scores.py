@@ -5,19 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from layton_bench.errors import UserError
-from layton_bench.intervals import wilson
-from layton_bench.tasks.geneval.judging import Instance, Judgement
+from layton_bench.tasks.geneval.judging import Judgement
 from layton_bench.tasks.geneval.prompts import official_prompts
-from layton_bench.tasks.geneval.scores import (
-    ImageResult,
-    clustered_wilson,
-    completeness,
-    image_result,
-    read_results,
-    results_text,
-    summarise,
-)
+from layton_bench.tasks.geneval.results import ImageResult, image_result, read_results
+from layton_bench.tasks.geneval.scores import completeness, summarise
 
 
 def result(tag, prompt, correct, *, filename="00000/samples/0000.png"):
@@ -69,30 +60,6 @@ def test_official_summary(shared):
         assert mine.score == pytest.approx(task["score"], abs=1e-12)
 
 
-def test_interval_of_clusters_that_agree_is_that_of_the_clusters():
-    # images of a prompt all alike: four images tell no more than one
-    clusters = [(4, 4)] * 30 + [(0, 4)] * 50
-    low, high = clustered_wilson(clusters)
-    # n_eff = p (1 − p) / var with the variance's factor P / (P − 1): 79 of 80 prompts
-    assert (low, high) == pytest.approx(wilson(30 / 80 * 79, 79))
-
-
-def test_interval_where_all_is_right_counts_prompts():
-    assert clustered_wilson([(4, 4)] * 80) == pytest.approx(wilson(80, 80))
-    assert clustered_wilson([(0, 4)] * 80)[0] == pytest.approx(0.0)
-
-
-def test_interval_covers_the_truth():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(400):
-        rates = rng.beta(0.6, 1.4, size=80)
-        low, high = clustered_wilson([(int(k), 4) for k in rng.binomial(4, rates)])
-        hits += low <= 0.3 <= high
-    # 95 % nominal; three standard errors of 400 draws are 3.3 points
-    assert 0.917 <= hits / 400 <= 0.983
-
-
 def test_overall_interval_is_that_of_a_bootstrap():
     rng = np.random.default_rng(1)
     rates = {"colors": 0.8, "counting": 0.4, "position": 0.2}
@@ -112,39 +79,6 @@ def test_overall_interval_is_that_of_a_bootstrap():
     assert (summary.low, summary.high) == pytest.approx(
         np.quantile(draws, [0.025, 0.975]), abs=5e-3
     )
-
-
-def test_results_read_back(tmp_path):
-    prompt = official_prompts()[0]
-    box = Instance(np.array([1, 2, 3, 4.5], dtype=np.float32), np.float32(0.75))
-    verdict = Judgement(correct=False, reason="expected bench>=1", kept={"bench": [box]})
-    row = image_result("00000/samples/0000.png", prompt, verdict)
-    assert json.loads(row.details) == {"bench": [[1.0, 2.0, 3.0, 4.5, 0.75]]}
-    assert json.loads(row.metadata) == prompt.metadata()
-    path = tmp_path / "results.jsonl"
-    path.write_text(results_text([row, row]))
-    assert read_results(path) == (row, row)
-    assert list(json.loads(path.read_text().splitlines()[0])) == [
-        "filename", "tag", "prompt", "correct", "reason", "metadata", "details",
-    ]  # fmt: skip
-
-
-def test_a_bad_results_line_is_named(tmp_path):
-    path = tmp_path / "results.jsonl"
-    path.write_text(results_text(complete_results()[:1]) + '{"filename": "x"}\n')
-    with pytest.raises(UserError) as caught:
-        read_results(path)
-    assert caught.value.thing.endswith("results.jsonl, line 2")
-    assert "Field required" in caught.value.reason
-
-
-def test_empty_and_absent_results(tmp_path):
-    path = tmp_path / "results.jsonl"
-    with pytest.raises(UserError, match="no such results file"):
-        read_results(path)
-    path.write_text("")
-    with pytest.raises(UserError, match="holds no results"):
-        read_results(path)
 
 
 def test_complete():

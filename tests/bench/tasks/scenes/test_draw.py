@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from layton_bench.tasks.geneval.judging import Clause, ScenePrompt, relations
+from layton_bench.tasks.geneval import Clause, ScenePrompt, relations
 from layton_bench.tasks.scenes.background import (
     KINDS,
     SWATCHES,

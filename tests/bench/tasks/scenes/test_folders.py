@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from layton_bench.errors import UserError
-from layton_bench.tasks.geneval.judging import ScenePrompt
+from layton_bench.tasks.geneval import ScenePrompt
 from layton_bench.tasks.scenes import (
     HELD_OUT_PAIRS,
     TRAIN_PAIRS,

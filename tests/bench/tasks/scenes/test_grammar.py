@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from layton_bench.tasks.geneval.judging import COLORS, TASKS
+from layton_bench.tasks.geneval import COLORS, TASKS
 from layton_bench.tasks.scenes.grammar import (
     COLOR_TASKS,
     HELD_OUT_PAIRS,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from layton_bench.tasks.geneval.judging import Clause, ScenePrompt
+from layton_bench.tasks.geneval import Clause, ScenePrompt
 from layton_bench.tasks.scenes.draw import render
 from layton_bench.tasks.scenes.faults import FAULTS
 from layton_bench.tasks.scenes.grammar import SCENE_TASKS, sample_prompts

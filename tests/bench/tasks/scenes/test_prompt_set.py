@@ -10,7 +10,7 @@ import torch
 
 from layton_bench.errors import UserError
 from layton_bench.models.base import LoadContext
-from layton_bench.tasks.geneval.judging import TASKS
+from layton_bench.tasks.geneval import TASKS
 from layton_bench.tasks.scenes.generators import MODELS
 from layton_bench.tasks.scenes.grammar import (
     HELD_OUT_PAIRS,
