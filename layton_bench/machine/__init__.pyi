@@ -11,7 +11,15 @@ from .devices import (
     torch_dtype as torch_dtype,
 )
 from .interrupts import deferred_interrupt as deferred_interrupt
-from .memory import keep_freed_memory as keep_freed_memory
+from .memory import (
+    allocated_device_mib as allocated_device_mib,
+    is_out_of_memory as is_out_of_memory,
+    keep_freed_memory as keep_freed_memory,
+    peak_device_mib as peak_device_mib,
+    peak_host_mib as peak_host_mib,
+    recover as recover,
+    reset_peak as reset_peak,
+)
 from .progress import Reporter as Reporter, Silent as Silent
 from .provenance import Provenance as Provenance, collect as collect
 from .workers import available_cores as available_cores, map_ahead as map_ahead

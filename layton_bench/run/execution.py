@@ -29,6 +29,7 @@ from layton_bench.machine import (
     Clock,
     Reporter,
     Silent,
+    allocated_device_mib,
     resolve_device,
     starting_batch_size,
     torch_dtype,
@@ -62,7 +63,6 @@ from layton_bench.run.engine.loop import Candidates, Evaluation, evaluate
 from layton_bench.run.plan import Plan, RunOptions, select, with_prompts
 from layton_bench.run.recording import assemble, merge_into, run_inputs
 from layton_bench.run.speed.throughput import NUM_PROMPTS, measure_throughput
-from layton_bench.run.speed.timing import allocated_device_mib
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Failure, ImageBatch, Item
 from layton_bench.weights import WeightsStore

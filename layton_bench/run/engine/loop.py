@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from layton_bench.errors import ModelOutputError, UserError
-from layton_bench.machine import Clock, deferred_interrupt
+from layton_bench.machine import Clock, deferred_interrupt, is_out_of_memory, recover
 from layton_bench.types import Failure, FailureStage, ImageBatch, ScoredBatch
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# What torch says on Linux, on Windows, and of CUDA and its libraries, in plain RuntimeErrors.
-_NO_MEMORY = (
-    "can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
-)  # fmt: skip
 # A model that has failed on this many samples and succeeded on none is stopped.
 _HOPELESS_AFTER = 8
 
@@ -101,15 +97,6 @@ def evaluate(
     return done
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, not the model, is at fault."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
-
-
 def _timed(batches: Iterable[ImageBatch], clock: Clock) -> Iterator[ImageBatch]:
     """The batches, with the waiting for each counted as loading."""
     stream = iter(batches)
@@ -137,7 +124,7 @@ def _split_on_failure(
             if len(part.items) > 1:
                 half = len(part.items) // 2
                 if is_out_of_memory(error):
-                    _release_memory(error)
+                    recover(error)
                     done.largest_fitting = half
                 pending += _parts(part, half)
                 continue
@@ -180,14 +167,6 @@ def _slice(batch: ImageBatch, start: int, stop: int) -> ImageBatch:
     return replace(
         batch, items=batch.items[start:stop], images=batch.images[start:stop], failures=()
     )
-
-
-def _release_memory(error: Exception) -> None:
-    import torch
-
-    error.__traceback__ = None  # its frames hold the tensors that did not fit
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _stage(clock: Clock) -> FailureStage:

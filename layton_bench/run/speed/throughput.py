@@ -14,6 +14,7 @@ from itertools import count
 import numpy as np
 
 from layton_bench.errors import LaytonBenchError
+from layton_bench.machine import peak_device_mib, peak_host_mib, reset_peak
 from layton_bench.models import CallCost, Generator, TellsCost
 from layton_bench.records import Throughput
 from layton_bench.run.engine.candidates import SeedOf
@@ -22,9 +23,6 @@ from layton_bench.run.speed.timing import (
     best_batch_size,
     duration,
     measure,
-    peak_device_mib,
-    peak_host_mib,
-    reset_peak,
     warm_up,
 )
 from layton_bench.types import Prompt, Stage

@@ -12,10 +12,9 @@ from layton_bench import models
 from layton_bench.datasets import canonical, open_photos
 from layton_bench.errors import UserError
 from layton_bench.images import decode_rgb, to_signed, to_tensor
-from layton_bench.machine import resolve_device, torch_dtype
+from layton_bench.machine import is_out_of_memory, recover, reset_peak, resolve_device, torch_dtype
 from layton_bench.models import ModelSpec, Tokenizer
 from layton_bench.registry import find_model, parse_options
-from layton_bench.run.engine.loop import is_out_of_memory
 from layton_bench.run.execution import load_model
 from layton_bench.run.speed.timing import (
     Effort,
@@ -26,8 +25,6 @@ from layton_bench.run.speed.timing import (
     matmul_rate,
     measure,
     measure_in_turn,
-    recover,
-    reset_peak,
     summarise,
 )
 from layton_bench.types import Prompt

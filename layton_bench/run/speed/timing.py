@@ -8,26 +8,26 @@ is taken from calls in turn (A B A B …), so that a machine whose speed drifts 
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from layton_bench.intervals import bootstrap
-from layton_bench.machine import counted_flops, synchronize
-from layton_bench.run.engine.loop import is_out_of_memory
+from layton_bench.machine import (
+    counted_flops,
+    is_out_of_memory,
+    peak_device_mib,
+    peak_host_mib,
+    recover,
+    synchronize,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_STATUS = Path("/proc/self/status")
-_CLEAR_REFS, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"  # see proc(5)
 MAX_WARM_UPS = 10
 STEADY = 0.1  # two calls in a row within 10 % of each other count as warm
 GAIN = 1.05  # a doubled batch must be this much faster to go on growing
@@ -243,48 +243,3 @@ def best_batch_size(
             break
         size *= 2
     return max(rates, key=lambda tried: rates[tried]), rates
-
-
-def recover(error: Exception) -> None:
-    """Give back what a call that failed held: its frames hold the tensors that did not fit."""
-    import torch
-
-    error.__traceback__ = None
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def peak_host_mib() -> float:
-    """Largest resident size of this process since ``reset_peak``; outside Linux, since it began."""
-    # getrusage's peak on Linux includes that of the process this one was forked from
-    with suppress(OSError, StopIteration):
-        lines = _STATUS.read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
-
-
-def peak_device_mib(device: str) -> float | None:
-    """Largest allocation since ``reset_peak``; None where the device has no memory of its own."""
-    import torch
-
-    if not device.startswith("cuda"):
-        return None
-    return torch.cuda.max_memory_allocated(device) / 2**20
-
-
-def allocated_device_mib(device: str) -> float:
-    """What this process holds on the device now; 0 where the device has no memory of its own."""
-    import torch
-
-    return torch.cuda.memory_allocated(device) / 2**20 if device.startswith("cuda") else 0.0
-
-
-def reset_peak(device: str) -> None:
-    """Start a new measurement of peak memory, of the device and of this process."""
-    import torch
-
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(device)
-    with suppress(OSError):  # Linux alone has it, and some containers forbid it
-        _CLEAR_REFS.write_text(_RESET_PEAK)

@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from layton_bench.machine.memory import keep_freed_memory
+from layton_bench.machine.memory import is_out_of_memory, keep_freed_memory
 
 PROGRAM = """
 import resource, sys
@@ -41,3 +42,38 @@ def test_large_blocks_are_reused():
 def test_other_c_libraries_are_left_alone(monkeypatch):
     monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
     assert not keep_freed_memory()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are reset on Linux alone")
+def test_the_peak_of_the_host_is_of_the_calls_and_not_of_what_was_before() -> None:
+    # in a process of its own: memory that other tests have freed would serve the 256 MiB
+    script = """
+import torch
+from layton_bench.machine import peak_host_mib, reset_peak
+reset_peak("cpu")
+before = peak_host_mib()
+torch.ones(2**26)
+high = peak_host_mib()
+reset_peak("cpu")
+print(before, high, peak_host_mib())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    before, high, after = map(float, done.stdout.split())
+    assert high > before + 200
+    assert after < high - 200
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("shapes do not match"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_memory_that_runs_out_is_recognised(error: Exception, *, is_memory: bool) -> None:
+    assert is_out_of_memory(error) == is_memory
