@@ -114,7 +114,8 @@ def _machine(record: RunRecord) -> Iterator[str]:
         yield f"Operations an image: {', '.join(flops)}"
     commit = origin.git_commit[:12] if origin.git_commit else "no checkout"
     dirty = ", with uncommitted changes" if origin.git_dirty else ""
-    yield f"Machine: {origin.device_name} ({origin.device}, {record.model.dtype})"
+    threads = f"{origin.threads} thread{'' if origin.threads == 1 else 's'}"
+    yield f"Machine: {origin.device_name} ({origin.device}, {record.model.dtype}, {threads})"
     if record.model.environment:
         versions = (f"{name} {found}" for name, found in record.model.environment.items())
         yield f"The model's own environment: {', '.join(versions)}"

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
+from fakes import record, result
 from feature_sets import distances
 from scipy import stats
 
 from layton_bench.compare.pairing import paired_values
 from layton_bench.errors import UserError
 from layton_bench.gates.file import Gate, NotWorse, TimeLimit
-from layton_bench.gates.judge import _throughput, judge, paired_loss
-from layton_bench.records.results import stored_runs
+from layton_bench.gates.judge import GateError, _throughput, judge, paired_loss
+from layton_bench.records.record import write_record
+from layton_bench.records.results import StoredRun, stored_runs
 
 if TYPE_CHECKING:
     from lab import Lab
@@ -52,6 +55,33 @@ def test_skewed_losses_of_equal_models_seldom_fail_a_gate(shape: float, n: int) 
         for _ in range(1000)
     )
     assert failed <= 0.09 * 1000  # by Student's bound 14 % for large gains at n = 10
+
+
+SIZES = {"psnr": 21.4, "ssim": 0.54, "brightness": -0.76}
+"""Of samples' values of layton-tiny."""
+MOVED = {"psnr": 3e-5, "ssim": 8.3e-7, "brightness": 2e-5}
+"""By which one thread more moves their means."""
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_what_threads_move_fails_no_gate_and_a_little_more_does(tmp_path: Path, name: str) -> None:
+    values = SIZES[name] * np.random.default_rng(0).uniform(0.8, 1.2, 12)
+    direction = "zero" if name == "brightness" else "higher"
+
+    def run(folder: str, values: np.ndarray) -> StoredRun:
+        (tmp_path / folder).mkdir()
+        value = result(float(values.mean()), direction=direction)
+        table = pd.DataFrame({"key": [f"{i:02}" for i in range(12)], name: values})
+        made = write_record(tmp_path / folder, record(metrics={name: value}), table)
+        return StoredRun(folder=tmp_path / folder, record=made)
+
+    run("before", values)
+    gate = Gate(name="g", suite="s", model="m", baseline="before", not_worse={name: NotWorse()})
+    noise = -MOVED[name] * np.random.default_rng(1).uniform(0.9, 1.1, 12)
+    (found,) = judge(gate, run("other threads", values + noise), tmp_path)
+    assert found.is_met
+    with pytest.raises(GateError, match="NOT MET"):
+        judge(gate, run("worse", values + 150 * noise), tmp_path)
 
 
 def simulated(rng: np.random.Generator, n: int, factor: float) -> float:

@@ -41,7 +41,7 @@ def test_a_whole_record_in_words() -> None:
         "3 images were smaller than the suite's size and were enlarged.",
         "Same content: a, b",
         "Left out (read): x.png: truncated",
-        "Machine: a processor (cpu, float32)",
+        "Machine: a processor (cpu, float32, 1 thread)",
         f"Code: layton-bench 0.1.0, {'c' * 12}",
     ):
         assert line in text.splitlines(), line
