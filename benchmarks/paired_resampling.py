@@ -34,6 +34,7 @@ from layton_bench.metrics.base import influence_column
 from layton_bench.metrics.features import FeatureChunk, FeatureRunner
 from layton_bench.metrics.sets import frechet, inception_score, kernel
 from layton_bench.metrics.sets.feature_sets import FeatureSets
+from layton_bench.metrics.sets.subsets import draw_as_torch_fidelity
 from layton_bench.records.markdown import table
 from layton_bench.records.record import MetricResult
 from layton_bench.types import MetricValue
@@ -43,7 +44,7 @@ HIDDEN = 40
 
 METRICS: dict[str, Callable[[FeatureSets], MetricValue]] = {
     "fid": frechet._distance,
-    "kid": partial(kernel._kid, draw=kernel.draw_as_torch_fidelity),
+    "kid": partial(kernel._kid, draw=draw_as_torch_fidelity),
     "cmmd": kernel._cmmd,
     "is": inception_score._value,
 }

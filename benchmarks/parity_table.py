@@ -29,11 +29,12 @@ from safetensors.numpy import load_file
 from layton_bench.metrics.backbones import inception
 from layton_bench.metrics.base import MetricContext
 from layton_bench.metrics.pairs.perceptual import Dists, Lpips, lpips_heads
-from layton_bench.metrics.sets import kernel, manifold
+from layton_bench.metrics.sets import discrepancy, manifold
 from layton_bench.metrics.sets.frechet import frechet_distance, frechet_infinity
 from layton_bench.metrics.sets.gram import Gram
 from layton_bench.metrics.sets.inception_score import inception_scores
 from layton_bench.metrics.sets.moments import Moments
+from layton_bench.metrics.sets.subsets import draw_as_clean_fid, kid_of_subsets
 from layton_bench.types import ScoredBatch
 
 CASES = ("general", "equal_n", "inception_like", "rank_deficient", "near_singular",
@@ -107,18 +108,18 @@ def kernel_rows(cases: Mapping[str, Any]) -> Iterator[Row]:
         if name == "large_offset":  # kernels near 1e18: the golden itself is good to 1e-4
             continue
         gram, kid = Gram(a, b), case["kid"]
-        full.append((kernel.mmd_unbiased(kernel.kernel_sums(gram, kernel.cubic)),
+        full.append((discrepancy.mmd_unbiased(discrepancy.kernel_sums(gram, discrepancy.cubic)),
                      kid["full_unbiased_f64"]))  # fmt: skip
         for key, value in kid.items():
             if key.startswith("torch_fidelity_poly3") and key.endswith("f64"):
                 count, size = (int(key.split(w)[1].split("_")[0]) for w in ("subsets", "size"))
                 drawn = _draw(len(a), len(b), size, count)
-                subsets.append((float(kernel.kid_of_subsets(a, b, drawn, gram).mean()),
+                subsets.append((float(kid_of_subsets(a, b, drawn, gram).mean()),
                                 value["mean"]))  # fmt: skip
-        drawn = kernel.draw_as_clean_fid(len(a), len(b), min(len(a), len(b), 1000))
-        clean.append((float(kernel.kid_of_subsets(a, b, drawn, gram).mean()),
+        drawn = draw_as_clean_fid(len(a), len(b), min(len(a), len(b), 1000))
+        clean.append((float(kid_of_subsets(a, b, drawn, gram).mean()),
                       kid["cleanfid_npseed0_subsets100_max1000_f64"]))  # fmt: skip
-        raw = kernel.cmmd(kernel.kernel_sums(gram, kernel.gaussian_gap))
+        raw = discrepancy.cmmd(discrepancy.kernel_sums(gram, discrepancy.gaussian_gap))
         cmmd.append((raw, case["cmmd"]["raw_f64"]))
     data = f"{len(full)} pairs of feature sets"
     yield Row("KID", "torch-fidelity", data, worst(subsets))

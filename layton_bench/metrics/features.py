@@ -98,15 +98,8 @@ class Features(Protocol):
     def references(self, batch: ScoredBatch, backbone: str, tap: str) -> FeatureChunk:
         """Features of the paired references, from the cache where it has them."""
 
-    def reference_set(self, backbone: str, tap: str) -> FeatureRows:
-        """Features of the suite's whole reference set, where none come with the samples."""
-
     def once(self, name: Hashable, sets: Sequence[FeatureRows], compute: Callable[[], T]) -> T:
         """What ``compute`` returns, computed once for that name and those sets."""
-
-
-ReferenceBatches = Callable[[], Iterable[tuple[Sequence[str], "Tensor"]]]
-"""A pass over a reference set: keys and uint8 RGB images (B, 3, H, W)."""
 
 
 class FeatureRunner:
@@ -117,7 +110,6 @@ class FeatureRunner:
         find: weights by name; raises MissingWeightsError.
         device: where backbones run, as torch writes it.
         cache: keeps features of references between runs; None keeps none.
-        reference_set: one pass over the references of a suite whose samples come without.
     """
 
     def __init__(
@@ -127,20 +119,16 @@ class FeatureRunner:
         *,
         device: str = "cpu",
         cache: ReferenceCache | None = None,
-        reference_set: ReferenceBatches | None = None,
     ) -> None:
         self._specs = backbones
         self._find = find
         self._device = device
         self._cache = cache
-        self._reference_batches = reference_set
         self._loaded: dict[str, Backbone] = {}
-        self._asked: dict[str, set[str]] = {}
         self._once: dict[Hashable, object] = {}
 
     def candidates(self, batch: ScoredBatch, backbone: str, tap: str) -> FeatureChunk:
         """Features of the candidates; raises ModelOutputError where one is not finite."""
-        self._asked.setdefault(backbone, set()).add(tap)
         found = batch.shared(
             ("features", "candidates", backbone),
             lambda: self._run(backbone, batch.keys, batch.candidates),
@@ -168,16 +156,6 @@ class FeatureRunner:
 
         return batch.shared(("rows", "references", backbone, tap), look_up)
 
-    def reference_set(self, backbone: str, tap: str) -> FeatureRows:
-        """Features of the whole reference set; empty where the suite has none apart."""
-        name = ("reference set", backbone, tap)
-        if name not in self._once:
-            self._asked.setdefault(backbone, set()).add(tap)
-            self._read_reference_set()
-        rows = self._once[name]
-        assert isinstance(rows, FeatureRows)
-        return rows
-
     def once(self, name: Hashable, sets: Sequence[FeatureRows], compute: Callable[[], T]) -> T:
         """What ``compute`` returns; kept as long as this runner."""
         key = (name, tuple(rows.identity for rows in sets))
@@ -190,18 +168,6 @@ class FeatureRunner:
         """Write features of references that are new to the cache; call once after the run."""
         if self._cache is not None:
             self._cache.save()
-
-    def _read_reference_set(self) -> None:
-        """One pass for every backbone and tap asked for so far."""
-        from layton_bench.types import ScoredBatch
-
-        pairs = [(name, tap) for name, taps in self._asked.items() for tap in sorted(taps)]
-        sets = {pair: FeatureRows() for pair in pairs}
-        for keys, images in self._reference_batches() if self._reference_batches else ():
-            batch = ScoredBatch(keys=tuple(keys), candidates=images, references=images)
-            for pair in pairs:
-                sets[pair].add(self.references(batch, *pair))
-        self._once |= {("reference set", *pair): rows for pair, rows in sets.items()}
 
     def _run(
         self, name: str, keys: Sequence[str], images: Tensor

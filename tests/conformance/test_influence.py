@@ -15,12 +15,17 @@ from layton_bench.metrics.pairs.regions import RatioMetric
 from layton_bench.metrics.sets import frechet, inception_score, kernel, manifold
 from layton_bench.metrics.sets.feature_sets import FeatureSets
 from layton_bench.metrics.sets.gram import Gram
+from layton_bench.metrics.sets.subsets import (
+    draw_as_torch_fidelity,
+    kid_influences,
+    subset_sums,
+)
 from layton_bench.registry.plugins import Plugins
 from layton_bench.types import MetricValue
 
 METRICS = Plugins()
 Value = Callable[[FeatureSets], MetricValue]
-KID = partial(kernel._kid, draw=kernel.draw_as_torch_fidelity)
+KID = partial(kernel._kid, draw=draw_as_torch_fidelity)
 # how near the spread is to that of leaving out, which has terms of 1/n² that influences lack
 OF_SETS: dict[str, tuple[Value, float]] = {
     "fid": (frechet._distance, 0.15),
@@ -71,8 +76,8 @@ def test_kid_of_fixed_subsets_has_the_derivative_by_each_weight(with_products: b
     rng = np.random.default_rng(1)
     subsets = [(rng.choice(30, 12, False), rng.choice(30, 12, False)) for _ in range(6)]
     products = Gram(first, second) if with_products else None
-    sums = kernel.subset_sums(first, second, subsets, products)
-    one, other = kernel.kid_influences(sums, subsets, 30, 30)
+    sums = subset_sums(first, second, subsets, products)
+    one, other = kid_influences(sums, subsets, 30, 30)
 
     def weighted(weights: tuple[np.ndarray, np.ndarray]) -> float:
         """The mean over subsets of U-statistics in which each sample has a weight."""

@@ -56,9 +56,6 @@ class StandInFeatures:
     def references(self, batch: ScoredBatch, backbone: str, tap: str) -> FeatureChunk:
         return self._chunk(batch, "references", batch.paired_references())
 
-    def reference_set(self, backbone: str, tap: str) -> FeatureRows:
-        return FeatureRows()
-
     def once(self, name: Hashable, sets: Sequence[FeatureRows], compute: Callable[[], Any]) -> Any:
         return compute()
 

@@ -123,8 +123,6 @@ class FeatureSetMetric:
         references = candidates
         if self._with_references:
             references = self._collected(self._references)
-            if not references.keys:
-                references = self._collected(self._context.features.reference_set(*self._of))
         fewest = min(len(candidates.keys), len(references.keys))
         if fewest < self._min_samples:
             return MetricValue(

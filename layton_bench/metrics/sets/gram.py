@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from layton_bench.metrics.sets.feature_sets import FeatureSets
+
 Side = Literal["candidates", "references"]
 # Matrices of sets up to this size are held (3 · 210 MB in float64), larger ones come by blocks.
 _HELD_ROWS = 5120
@@ -83,3 +85,8 @@ class Gram:
         if (first, second) not in self._held:
             self._held[first, second] = self.rows[first] @ self.rows[second].T
         return self._held[first, second]
+
+
+def gram_of(sets: FeatureSets) -> Gram:
+    """The products of both sets, computed once for every metric."""
+    return sets.once("gram", lambda: Gram(sets.candidates.rows, sets.references.rows))

@@ -28,7 +28,7 @@ from layton_bench.intervals import students, wilson
 from layton_bench.metrics.base import MetricContext, MetricSpec
 from layton_bench.metrics.sets.ball_counts import LEVELS, MAX_GROUPS, BallCounts, groups_of
 from layton_bench.metrics.sets.feature_sets import FeatureSetMetric, FeatureSets
-from layton_bench.metrics.sets.kernel import gram_of
+from layton_bench.metrics.sets.gram import gram_of
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:

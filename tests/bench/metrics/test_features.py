@@ -120,34 +120,6 @@ def test_small_sets_are_marked() -> None:
         assert marked[name] == f"biased, n={N}"
 
 
-def test_different_numbers_of_references_are_compared(tmp_path: Path) -> None:
-    """Candidates without references are compared with the suite's reference set."""
-    keys = [f"r{i}" for i in range(40)]
-    images = cases.pictures(40, 2)
-    passes = []
-
-    def reference_batches():
-        passes.append(1)
-        yield keys[:30], images[:30]
-        yield keys[30:], images[30:]
-
-    features = cases.runner(reference_set=reference_batches)
-    context = MetricContext(features=features)
-    metrics = {
-        spec.name: spec.make(context) for spec in SPECS if spec.signature.get("resize") == "tf1"
-    }
-    for batch in cases.batches(candidates(), None, 16, list(range(N))):
-        for metric in metrics.values():
-            metric.update(batch)
-    values = {name: metric.compute() for name, metric in metrics.items()}
-    assert len(passes) == 1
-    rows = [cases.Corner()(images)["pool3"].numpy() for images in (candidates(), images)]
-    wanted = frechet.frechet_distance(*map(frechet.Moments.of_rows, rows))
-    assert values["fid"].value == pytest.approx(wanted, rel=1e-10)
-    assert values["fid"].note == "biased, n=40"
-    assert (values["precision"].n, values["recall"].n) == (N, 40)
-
-
 def test_no_references_at_all_give_a_reason() -> None:
     for spec in NEED_REFERENCES:
         metric = spec.make(cases.context())
