@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -28,16 +27,15 @@ from layton_bench.cli.options import (
     Strict,
 )
 from layton_bench.cli.tables import print_boards
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, output_error
 from layton_bench.leaderboard import boards, to_markdown
-from layton_bench.machine import parse_batch_size
+from layton_bench.machine import parse_batch_size, write_whole
 from layton_bench.records import (
     RunRecord,
     StorageError,
     StoredRun,
     latest,
     left_out,
-    output_error,
     safe_name,
     stored_runs,
 )
@@ -164,11 +162,8 @@ def say(outcome: Outcome) -> None:
 def _write_leaderboard(results: Path, suite: str) -> Path:
     runs: list[StoredRun] = latest(stored_runs(results, suite))
     path = results / safe_name(suite) / "leaderboard.md"
-    part = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        part.write_text(to_markdown(boards(run.record for run in runs)), encoding="utf-8")
-        part.replace(path)
+        write_whole(path, to_markdown(boards(run.record for run in runs)))
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise output_error(path, error) from error
     return path

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layton_bench.compare.differences import Comparison
+from layton_bench.errors import output_error
 from layton_bench.leaderboard import display_name
 from layton_bench.records import (
     SavedImage,
     StoredRun,
     TileRow,
     difference_map,
-    output_error,
     read_picture,
     tile_sheet,
 )

@@ -1,7 +1,6 @@
 from .base import Dataset as Dataset, DatasetSpec as DatasetSpec
 from .catalogue import DATASETS as DATASETS
 from .fingerprints import (
-    cache_folder as cache_folder,
     duplicates as duplicates,
     files_digest as files_digest,
     fingerprint as fingerprint,

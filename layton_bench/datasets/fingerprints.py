@@ -21,17 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from platformdirs import user_cache_path
-
 from layton_bench.datasets.base import Dataset
 from layton_bench.errors import ImageError
-from layton_bench.machine import Reporter, Silent
+from layton_bench.machine import Reporter, Silent, cache_folder
 from layton_bench.types import Item
 
 UNREADABLE = "unreadable"
 """In place of a digest where an item's bytes cannot be had; the fingerprint counts them."""
-
-CACHE_VARIABLE = "LAYTON_BENCH_CACHE"
 
 _SETTLED_NS = 2_000_000_000
 # from so many items to be read on, their reading is told of
@@ -180,12 +176,6 @@ def _stat(path: Path) -> os.stat_result | None:
         return path.stat()
     except OSError:
         return None
-
-
-def cache_folder() -> Path:
-    """Where digests are kept: ``LAYTON_BENCH_CACHE``, or the user's cache directory."""
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given) if given else user_cache_path("layton-bench")
 
 
 _TABLE = (

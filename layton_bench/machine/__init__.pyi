@@ -10,6 +10,12 @@ from .devices import (
     starting_batch_size as starting_batch_size,
     torch_dtype as torch_dtype,
 )
+from .files import (
+    cache_folder as cache_folder,
+    sync as sync,
+    write_whole as write_whole,
+    writing_whole as writing_whole,
+)
 from .interrupts import deferred_interrupt as deferred_interrupt
 from .memory import (
     allocated_device_mib as allocated_device_mib,

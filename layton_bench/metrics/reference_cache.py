@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from layton_bench.machine import write_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,9 +105,7 @@ class ReferenceCache:
                 "samples": json.dumps(list(table)), "sha256": _checksum(list(table), rows),
                 "of": json.dumps([*self._data, *key]),
             }  # fmt: skip
-            part = path.with_suffix(f".{os.getpid()}")
-            part.write_bytes(save({"rows": rows}, metadata=content))
-            part.replace(path)
+            write_whole(path, save({"rows": rows}, metadata=content))
 
 
 def _read(path: Path) -> tuple[dict[str, int], Rows | None]:

@@ -19,7 +19,6 @@ from .record import (
     Throughput as Throughput,
     Timing as Timing,
     json_schema as json_schema,
-    output_error as output_error,
     read_record as read_record,
     read_samples as read_samples,
 )

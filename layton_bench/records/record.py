@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
 
-from layton_bench.errors import UserError
-from layton_bench.machine import Provenance
+from layton_bench.errors import UserError, output_error
+from layton_bench.machine import Provenance, sync
 from layton_bench.metrics import Direction
 from layton_bench.models import ModelCard, OptionValue
 from layton_bench.records.versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
@@ -292,24 +291,15 @@ def new_run_folder(final: Path) -> Iterator[Path]:
     try:
         yield temporary
         for path in (*temporary.rglob("*"), temporary):
-            _sync(path)
+            sync(path)
         temporary.replace(final)
-        _sync(final.parent)
+        sync(final.parent)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise output_error(final, error) from error
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-
-
-def output_error(path: Path, error: OSError) -> UserError:
-    """What to tell a user whose output folder cannot be written."""
-    return UserError(
-        f"output folder {path}",
-        f"cannot be written ({error.strerror or error})",
-        "Free some space or name another folder with --out.",
-    )
 
 
 def write_record(folder: Path, record: RunRecord, samples: pd.DataFrame) -> RunRecord:
@@ -385,14 +375,3 @@ def read_samples(folder: Path, record: RunRecord) -> pd.DataFrame:
     if hashlib.sha256(data).hexdigest() != record.samples_digest:
         raise UserError(f"table {path}", "it is not what was written", _damaged(folder))
     return pd.read_parquet(io.BytesIO(data))
-
-
-def _sync(path: Path) -> None:
-    """Force a file or folder to disk, so that a crash after the rename cannot leave it empty."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open folders
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,14 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, output_error
 from layton_bench.records.record import (
     IMAGES,
     RECORD,
     RunRecord,
     SavedImage,
     new_run_folder,
-    output_error,
     read_record,
     write_record,
 )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, output_error
 from layton_bench.leaderboard import display_name
 from layton_bench.records.pictures import read_picture
 from layton_bench.records.record import (
     IMAGES,
     RunRecord,
     SavedImage,
-    output_error,
     read_samples,
 )
 from layton_bench.records.results import StoredRun

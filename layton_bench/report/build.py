@@ -8,9 +8,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, output_error
 from layton_bench.leaderboard import Board, boards, read_reported, render
-from layton_bench.records import RunRecord, StoredRun, latest, output_error, stored_runs
+from layton_bench.records import RunRecord, StoredRun, latest, stored_runs
 from layton_bench.report.boards import view_board
 from layton_bench.report.origins import view_origin
 from layton_bench.report.pictures import PictureStore, view_gallery

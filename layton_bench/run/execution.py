@@ -17,7 +17,6 @@ from functools import partial
 from layton_bench import models
 from layton_bench.datasets import (
     Dataset,
-    cache_folder,
     files_digest,
     fingerprint,
     load,
@@ -30,6 +29,7 @@ from layton_bench.machine import (
     Reporter,
     Silent,
     allocated_device_mib,
+    cache_folder,
     resolve_device,
     starting_batch_size,
     torch_dtype,

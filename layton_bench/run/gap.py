@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from layton_bench.datasets import cache_folder, fingerprint, load
+from layton_bench.datasets import fingerprint, load
 from layton_bench.errors import UserError
 from layton_bench.images import ROUNDING_RULES, RoundingRule, to_uint8
 from layton_bench.machine import (
     Clock,
     Reporter,
     Silent,
+    cache_folder,
     resolve_device,
     starting_batch_size,
     torch_dtype,

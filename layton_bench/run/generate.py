@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, PngImagePlugin
 
-from layton_bench.errors import LaytonBenchError, UserError
+from layton_bench.errors import LaytonBenchError, UserError, output_error
 from layton_bench.images import RoundingRule, to_pil, to_uint8
+from layton_bench.machine import writing_whole
 from layton_bench.models import Generator, check_prompts
-from layton_bench.records import output_error
 from layton_bench.run.engine.candidates import check_images
 from layton_bench.seeds import sample_seed
 from layton_bench.tasks.geneval import IMAGES_PER_PROMPT, sample_path, write_metadata
@@ -177,13 +177,10 @@ def save_png(picture: Picture, image: Image.Image, model_name: str) -> None:
     information = PngImagePlugin.PngInfo()
     for name, value in _metadata(picture, model_name).items():
         information.add_itxt(name, value)
-    partial = picture.path.with_name(picture.path.name + ".partial")
     try:
-        picture.path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(partial, format="PNG", pnginfo=information)
-        partial.replace(picture.path)
+        with writing_whole(picture.path) as part:
+            image.save(part, format="PNG", pnginfo=information)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise output_error(picture.path.parent, error) from error
 
 

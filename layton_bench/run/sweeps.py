@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, output_error
 from layton_bench.machine import Reporter
-from layton_bench.records import RunRecord, output_error
+from layton_bench.records import RunRecord
 from layton_bench.registry import Plugins
 from layton_bench.run.execution import Outcome, run
 from layton_bench.run.plan import RunOptions

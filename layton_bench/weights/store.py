@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from layton_bench.errors import MissingWeightsError, UnknownNameError, UserError
+from layton_bench.machine import write_whole, writing_whole
 from layton_bench.weights.checkpoint import is_safetensors, pickle_to_safetensors
 from layton_bench.weights.download import (
     Progress,
@@ -355,16 +356,11 @@ def _in_hub_cache(url: str) -> Path | None:
 
 def _copy_atomically(source: Path, target: Path, *, trust_pickle: bool = False) -> None:
     """Copy beside the target and move into place; an unsafe pickle is converted or refused."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".adding")
-    try:
+    with writing_whole(target) as part:
         if trust_pickle and not is_safetensors(source):
             pickle_to_safetensors(source, part)
         else:
             shutil.copyfile(source, part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int | None:
@@ -381,7 +377,4 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(content, indent=1, sort_keys=True) + "\n")

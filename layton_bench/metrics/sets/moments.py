@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layton_bench.errors import UserError
+from layton_bench.machine import writing_whole
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -151,7 +152,5 @@ def write_statistics(path: Path, moments: Moments, spatial: Moments | None = Non
     arrays = {"mu": moments.mean, "sigma": moments.covariance}
     if spatial is not None:
         arrays |= {"mu_s": spatial.mean, "sigma_s": spatial.covariance}
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as stream:
+    with writing_whole(path) as part, part.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
-    part.replace(path)

@@ -10,12 +10,12 @@ Every name written is made of numbers alone; nothing read may lead out of the ro
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layton_bench.errors import MissingDataError, UserError
+from layton_bench.machine import write_whole
 from layton_bench.tasks.geneval.prompts import parse_prompts
 from layton_bench.types import Failure
 
@@ -90,13 +90,7 @@ def write_metadata(root: Path, prompt_index: int, prompt: ScenePrompt) -> None:
             raise UserError(str(path), reason, "Give an empty folder, or the prompts of this one.")
         return
     (path.parent / SAMPLES).mkdir(parents=True, exist_ok=True)
-    _write_whole(path, (json.dumps(prompt.metadata()) + "\n").encode())
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    write_whole(path, json.dumps(prompt.metadata()) + "\n")
 
 
 def read_layout(root: Path) -> Layout:

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from layton_bench.errors import UserError
+from layton_bench.machine import writing_whole
 from layton_bench.tasks.scenes.clutter import draw_clutter
 from layton_bench.tasks.scenes.draw import render
 from layton_bench.tasks.scenes.grammar import (
@@ -148,8 +149,7 @@ def write_shards(
 
 
 def _write_shard(path: Path, recipe: _Recipe, indices: range, workers: int) -> None:
-    partial_path = path.with_suffix(".partial")
-    with tarfile.open(partial_path, "w") as tar:
+    with writing_whole(path) as part, tarfile.open(part, "w") as tar:
         drawn = _draw_all(recipe, indices, workers)
         for index, (data, prompt) in zip(indices, drawn, strict=True):
             described = _described(prompt)
@@ -161,7 +161,6 @@ def _write_shard(path: Path, recipe: _Recipe, indices: range, workers: int) -> N
                 member = tarfile.TarInfo(f"{index:09d}.{suffix}")
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
-    partial_path.replace(path)
 
 
 def _described(prompt: ScenePrompt | None) -> dict[str, object]:

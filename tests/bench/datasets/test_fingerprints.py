@@ -8,7 +8,6 @@ import pytest
 
 from layton_bench.datasets.fingerprints import (
     UNREADABLE,
-    cache_folder,
     content_digests,
     duplicates,
     files_digest,
@@ -213,13 +212,6 @@ def test_a_cache_that_cannot_be_used_changes_no_value(tmp_path, monkeypatch, cap
         assert fingerprint(dataset, dataset.items()) == expected
     assert dataset.reads == 3
     assert "digests of images are not kept: " in caplog.text
-
-
-def test_where_the_cache_lies(monkeypatch, tmp_path):
-    monkeypatch.setenv("LAYTON_BENCH_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path
-    monkeypatch.delenv("LAYTON_BENCH_CACHE")
-    assert cache_folder().name == "layton-bench"
 
 
 def test_no_items(tmp_path):
