@@ -11,6 +11,7 @@ from layton_bench.metrics.base import influence_column
 from layton_bench.metrics.features import FeatureChunk
 from layton_bench.metrics.sets import frechet
 from layton_bench.metrics.sets.feature_sets import FeatureSets
+from layton_bench.metrics.sets.moments import Moments
 
 
 def sets_of(first: np.ndarray, second: np.ndarray, *, is_paired: bool = True) -> FeatureSets:
@@ -40,3 +41,7 @@ def distances(rng: np.random.Generator, noise: tuple[float, float], n: int, d: i
         result(v.value, n=n, label="rFID", direction="lower", signature="fid") for v in values
     ]
     return *results, table
+
+
+def distance_of_rows(first: np.ndarray, second: np.ndarray) -> float:
+    return frechet.frechet_distance(Moments.of_rows(first), Moments.of_rows(second))

@@ -10,6 +10,7 @@ import feature_cases as cases
 import numpy as np
 import pytest
 import torch
+from feature_sets import distance_of_rows
 
 from layton_bench.errors import UserError
 from layton_bench.metrics.features import FeatureChunk
@@ -21,20 +22,18 @@ from layton_bench.metrics.sets.frechet import (
     frechet_interval,
     influences,
 )
-from layton_bench.metrics.sets.moments import Moments, read_statistics, write_statistics
+from layton_bench.metrics.sets.moments import Moments, write_statistics
 
 SPECS = {spec.name: spec for spec in frechet.SPECS if hasattr(spec, "name")}
+
+
 FROM_FILE = next(spec for spec in frechet.SPECS if hasattr(spec, "pattern"))
-
-
-def distance(first: np.ndarray, second: np.ndarray) -> float:
-    return frechet_distance(Moments.of_rows(first), Moments.of_rows(second))
 
 
 @pytest.mark.parametrize("name", cases.SMALL)
 def test_equal_to_the_nuclear_norm(name: str) -> None:
     rows, fid = cases.features(), cases.expected()["cases"][name]["fid"]
-    value = distance(rows[f"{name}.fake"], rows[f"{name}.real"])
+    value = distance_of_rows(rows[f"{name}.fake"], rows[f"{name}.real"])
     assert value == pytest.approx(fid["nuclear_norm_f64"], rel=1e-12)
     # the libraries' square roots of non-symmetric products come out a little lower
     assert value == pytest.approx(fid["torch_fidelity_f64_features"], rel=1e-6)
@@ -44,7 +43,7 @@ def test_equal_to_the_nuclear_norm(name: str) -> None:
 @pytest.mark.parametrize("name", [*cases.LARGE, "large_offset"])
 def test_equal_to_every_golden_case(shared: Path, name: str) -> None:
     fake, real, wanted = cases.shared_case(shared, name)
-    value = distance(fake, real)
+    value = distance_of_rows(fake, real)
     assert value == pytest.approx(wanted["fid"]["nuclear_norm_f64"], rel=1e-9, abs=1e-12)
     assert value >= 0
 
@@ -58,48 +57,12 @@ def test_two_gaussians_worked_by_hand() -> None:
     assert frechet_distance(*moments) == pytest.approx(30, rel=1e-14)
 
 
-@pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
-def test_a_common_offset_changes_nothing(offset: float) -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.standard_normal((200, 20)), 1.5 * rng.standard_normal((150, 20)) + 0.2
-    assert distance(first + offset, second + offset) == pytest.approx(
-        distance(first, second), rel=1e-8
-    )
-
-
-@pytest.mark.parametrize("cuts", [(1,), (7, 8), (50, 100, 150), tuple(range(1, 200))])
-def test_merging_equals_the_whole(cuts: tuple[int, ...]) -> None:
-    rng = np.random.default_rng(1)
-    rows = (rng.standard_normal((200, 30)) * np.logspace(2, -4, 30) + 40).astype(np.float32)
-    other = Moments.of_rows(rng.standard_normal((100, 30)))
-    parts = [Moments.of_rows(part) for part in np.split(rows, cuts)]
-    rng.shuffle(parts)  # type: ignore[arg-type]
-    merged = parts[0]
-    for part in parts[1:]:
-        merged = merged.merged(part)
-    whole = Moments.of_rows(rows)
-    assert merged.n == whole.n == 200
-    assert frechet_distance(merged, other) == pytest.approx(
-        frechet_distance(whole, other), rel=1e-10
-    )
-    np.testing.assert_allclose(merged.covariance, np.cov(rows.T.astype(float)), atol=1e-9)
-
-
-def test_blocks_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = np.random.default_rng(2).standard_normal((500, 12)) + 5
-    whole = Moments.of_rows(rows)
-    monkeypatch.setattr("layton_bench.metrics.sets.moments._BLOCK_ROWS", 64)
-    by_blocks = Moments.of_rows(rows)
-    np.testing.assert_allclose(by_blocks.covariance, whole.covariance, rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(by_blocks.mean, rows.mean(0), rtol=1e-13)
-
-
 def test_identical_and_constant_sets() -> None:
     rows = np.random.default_rng(3).standard_normal((40, 60)).astype(np.float32)
-    assert distance(rows, rows) == pytest.approx(0, abs=1e-12)
+    assert distance_of_rows(rows, rows) == pytest.approx(0, abs=1e-12)
     constant = np.full((10, 60), 0.1, np.float32)
-    assert distance(constant, constant) == 0
-    assert distance(constant, constant + np.float32(1)) == pytest.approx(60, rel=1e-6)
+    assert distance_of_rows(constant, constant) == 0
+    assert distance_of_rows(constant, constant + np.float32(1)) == pytest.approx(60, rel=1e-6)
 
 
 def test_infinity_equals_the_golden_fit(shared: Path) -> None:
@@ -152,7 +115,7 @@ def test_the_interval_is_that_of_leaving_out_each_sample(
     def left_out(i: int, which: str) -> float:
         a = np.delete(first, i, 0) if "a" in which else first
         b = np.delete(second, i, 0) if "b" in which else second
-        return distance(a, b)
+        return distance_of_rows(a, b)
 
     variance = 0.0
     for which in ["ab"] if is_paired else ["a", "b"]:
@@ -178,59 +141,6 @@ def test_the_interval_covers() -> None:
     assert 176 <= hits <= 200
 
 
-# files
-
-
-def test_files_are_read_by_pytorch_fid_and_back(tmp_path: Path) -> None:
-    rows = np.random.default_rng(8).standard_normal((50, 6))
-    moments, spatial = Moments.of_rows(rows), Moments.of_rows(rows[:, :3])
-    write_statistics(tmp_path / "s.npz", moments, spatial)
-    with np.load(tmp_path / "s.npz") as file:  # what pytorch-fid and guided-diffusion look up
-        assert sorted(file) == ["mu", "mu_s", "sigma", "sigma_s"]
-        np.testing.assert_allclose(file["mu"], rows.mean(0))
-        np.testing.assert_allclose(file["sigma"], np.cov(rows, rowvar=False), atol=1e-14)
-    for tap, wanted in (("pool3", moments), ("spatial", spatial)):
-        read = read_statistics(tmp_path / "s.npz", tap=tap)
-        np.testing.assert_allclose(read.covariance, wanted.covariance, atol=1e-13)
-        assert frechet_distance(read, wanted) == pytest.approx(0, abs=1e-12)
-    with pytest.raises(ValueError, match="unknown size"):
-        read_statistics(tmp_path / "s.npz").merged(moments)
-
-
-def test_reference_batches_with_images_are_read(tmp_path: Path) -> None:
-    np.savez(
-        tmp_path / "adm.npz", arr_0=np.zeros((2, 4, 4, 3), np.uint8), mu=np.ones(3),
-        sigma=np.eye(3), mu_s=np.zeros(2), sigma_s=2 * np.eye(2),
-    )  # fmt: skip
-    assert read_statistics(tmp_path / "adm.npz").mean.tolist() == [1, 1, 1]
-    read = read_statistics(tmp_path / "adm.npz", tap="spatial").covariance
-    np.testing.assert_allclose(read, 2 * np.eye(2), rtol=1e-14, atol=1e-15)
-
-
-BAD = {
-    "lacking": {"mu": np.ones(3)},
-    "shapes": {"mu": np.ones(3), "sigma": np.eye(4)},
-    "nan": {"mu": np.array([np.nan, 0]), "sigma": np.eye(2)},
-    "crooked": {"mu": np.zeros(2), "sigma": np.array([[1.0, 0.5], [0.0, 1.0]])},
-    "objects": {"mu": np.array([None]), "sigma": np.eye(1)},
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_files_are_refused(tmp_path: Path, name: str) -> None:
-    np.savez(tmp_path / "bad.npz", **BAD[name])
-    with pytest.raises(UserError, match=r"bad.npz: no reference statistics"):
-        read_statistics(tmp_path / "bad.npz")
-
-
-def test_no_file_and_no_archive_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file"):
-        read_statistics(tmp_path / "absent.npz")
-    (tmp_path / "text.npz").write_text("mu")
-    with pytest.raises(UserError, match="no reference statistics"):
-        read_statistics(tmp_path / "text.npz")
-
-
 def test_fid_against_a_file_equals_fid_against_its_images(tmp_path: Path) -> None:
     candidates, references = cases.pictures(80, 1), cases.pictures(60, 2)
     rows = cases.Corner()(references)["pool3"].numpy()
@@ -243,7 +153,7 @@ def test_fid_against_a_file_equals_fid_against_its_images(tmp_path: Path) -> Non
     for batch in cases.batches(candidates, None, 32, list(range(80))):
         metric.update(batch)
     value = metric.compute()
-    wanted = distance(cases.Corner()(candidates)["pool3"].numpy(), rows)
+    wanted = distance_of_rows(cases.Corner()(candidates)["pool3"].numpy(), rows)
     assert value.value == pytest.approx(wanted, rel=1e-9)
     assert value.note == "biased, n=80" and re.fullmatch("[0-9a-f]{12}", spec.signature["stats"])
 
@@ -267,7 +177,7 @@ def test_torch_fidelity_and_clean_fid_agree_on_full_rank() -> None:
     clean = pytest.importorskip("cleanfid.fid")
     rng = np.random.default_rng(9)
     first, second = rng.standard_normal((300, 24)), 1.2 * rng.standard_normal((200, 24)) + 0.1
-    value = distance(first, second)
+    value = distance_of_rows(first, second)
     stats = [fid_module.fid_features_to_statistics(torch.from_numpy(r)) for r in (first, second)]
     theirs = fid_module.fid_statistics_to_metric(*stats, False)["frechet_inception_distance"]
     assert value == pytest.approx(theirs, rel=1e-9)
