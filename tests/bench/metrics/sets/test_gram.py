@@ -14,7 +14,7 @@ SIDES = ("candidates", "references")
 
 
 @pytest.mark.usefixtures("both_ways")
-@pytest.mark.parametrize(("first", "second"), product(SIDES, SIDES))
+@pytest.mark.parametrize(("first", "second"), list(product(SIDES, SIDES)))
 def test_products_and_distances(first: str, second: str) -> None:
     rng = np.random.default_rng(0)
     rows = {"candidates": rng.standard_normal((70, 6)), "references": rng.standard_normal((50, 6))}
