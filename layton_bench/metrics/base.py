@@ -1,8 +1,8 @@
-"""What a metric is: a card, and an accumulator with update, merge and compute.
+"""What a metric is: a card, and an accumulator with update, merge, state and compute.
 
-An accumulator is a pure function of the multiset of samples it has seen: no order, batch size or
-number of processes changes its value (float64 sums; per-sample values are sorted by key before
-anything is drawn from them).
+The value of an accumulator depends on the samples that it has seen, and on nothing else. Order,
+batch size and number of processes do not change it: values are kept by sample and sorted by key
+before anything is computed, and counts are whole numbers.
 """
 
 from __future__ import annotations
@@ -28,44 +28,51 @@ if TYPE_CHECKING:
 
 Direction = Literal["higher", "lower", "zero", "none"]
 Need = Literal["reference", "codes", "codebook", "prompt"]
-"""``codes`` of any kind, or ``codebook``: integer codes into a codebook."""
+"""What a batch must carry. ``codes`` are of any kind; ``codebook`` means integer codes."""
 
 
 def badness(value: float, direction: Direction) -> float:
-    """Smaller is better, whatever the metric's direction."""
+    """Return a number that is smaller for a better value, whatever the metric's direction."""
     if direction == "zero":
         return abs(value)
     return -value if direction == "higher" else value
 
 
 def influence_column(metric: str) -> str:
-    """The column of samples.parquet with each sample's influence on a metric of sets."""
+    """Return the column of samples.parquet that holds each sample's influence on a metric."""
     return f"{metric} influence"
 
 
 State = dict[str, np.ndarray[Any, Any]]
+"""Name → array of numbers, booleans or text (numpy's ``str_``). Objects are not allowed, so that a
+state can be written to a file without pickle. Scalars are arrays of shape ()."""
 
 
 class Metric(Protocol):
-    """An accumulator."""
+    """An accumulator.
+
+    A run is divided into parts. Each part has an accumulator of its own, whose state is written to
+    a file. At the end the states are loaded and merged in order. The result must equal that of one
+    accumulator that saw all samples, to the last bit.
+    """
 
     def update(self, batch: ScoredBatch) -> None:
-        """Take a batch in."""
+        """Add the samples of a batch."""
 
     def merge(self, other: Self) -> None:
-        """Take in all that another accumulator of the same metric has seen."""
+        """Add all samples that another accumulator of the same metric has seen."""
 
     def state(self) -> State:
-        """Everything seen so far, as arrays."""
+        """Return everything seen so far."""
 
     def load_state(self, state: State) -> None:
-        """Replace what was seen by what ``state`` returned, here or in another process."""
+        """Replace everything seen by a state, which another process may have returned."""
 
     def compute(self) -> MetricValue:
-        """The value over all samples seen."""
+        """Return the value over all samples seen."""
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
-        """Column name → sample key → value; empty for metrics of whole sets."""
+        """Return column name → sample key → value; empty for metrics of whole sets."""
 
 
 def _no_weights(name: str) -> Path:
@@ -74,22 +81,22 @@ def _no_weights(name: str) -> Path:
 
 @runtime_checkable
 class Explains(Protocol):
-    """A metric that has words for each sample, beside its values."""
+    """A metric that also has texts for each sample, such as a reason."""
 
     def per_sample_texts(self) -> Mapping[str, Mapping[str, str]]:
-        """Column name → sample key → text."""
+        """Return column name → sample key → text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricContext:
-    """What an accumulator may need to be built.
+    """What is needed to build an accumulator.
 
     Attributes:
         features: runs backbones and keeps the references' features.
-        device: where a network of the metric's own runs, as torch writes it.
-        seed: of every random draw in ``compute``.
-        weights: finds installed weights by registry name, for networks that are no backbone;
-            raises MissingWeightsError.
+        device: where the metric's own network runs, in torch's notation (``cuda:0``).
+        seed: seed of every random draw in ``compute``.
+        weights: registry name → installed file or folder, for the metric's own network. Raises
+            MissingWeightsError.
     """
 
     features: Features
@@ -100,22 +107,24 @@ class MetricContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """A metric's card and how to build its accumulator.
+    """A metric's card, and how to build its accumulator.
 
     Attributes:
         name: id in files and options (``psnr``, ``clean-fid``).
-        label: heading in tables (``PSNR``); ``fid`` becomes rFID or gFID by the suite's kind.
-        direction: which way is better; ``zero`` means nearest to 0.
+        label: heading in tables (``PSNR``). A ``{kind}`` in it becomes ``r`` or ``g``: rFID for
+            reconstructions, gFID for generated images.
+        direction: which values are better: ``higher``, ``lower``, those nearest to ``zero``, or
+            ``none``.
         summary: one line for ``list metrics``.
-        make: builds an empty accumulator.
+        make: returns an empty accumulator.
         unit: shown in headings (``dB``).
         digits: decimals shown in tables.
         weights: names in the weights registry, needed by ``make``.
-        requires: optional packages needed → the extra that installs them (``rapidocr``: ``ocr``).
-        needs: what a batch must carry; a metric that lacks it does not apply to the run.
-        signature: what decides the value besides data, preprocessing, n and rounding, in order
+        requires: optional package → the extra that installs it (``rapidocr``: ``ocr``).
+        needs: what a batch must carry. The metric does not apply to a run without it.
+        signature: settings that affect the value, apart from data, preprocessing, n and rounding
             (``{"range": "255", "win": "gauss11-1.5"}``).
-        version: raised whenever the same input gives another value.
+        version: must be raised when the same input gives another value.
     """
 
     name: str
@@ -137,9 +146,9 @@ class MetricPattern:
     """A family of metrics named by a pattern (``pyiqa:NAME``).
 
     Attributes:
-        pattern: matched against the whole name.
+        pattern: must match the whole name.
         examples: names shown by ``list metrics``.
-        make_spec: the spec of a matching name; raises UserError for one that cannot be.
+        make_spec: match → spec. Raises UserError if there is no such metric.
     """
 
     pattern: re.Pattern[str]
@@ -148,13 +157,13 @@ class MetricPattern:
 
 
 class PerSampleMetric:
-    """An accumulator of one value a sample: the mean and its 95 % interval.
+    """An accumulator of one value per sample: their mean and its 95 % interval.
 
     Args:
-        name: the metric's id and its column in samples.parquet.
-        score: batch → one float a sample, float64; NaN where it is not defined for a sample.
-        seed: has no effect, since nothing is drawn at random.
-        undefined: why a sample's value can be NaN; said beside the value.
+        name: the metric's id, and its column in samples.parquet.
+        score: batch → one value per sample, float64 (B,). NaN means: not defined for this sample.
+        seed: has no effect, because nothing is drawn at random.
+        undefined: why a value can be NaN. It is written beside the mean.
     """
 
     def __init__(
@@ -171,15 +180,15 @@ class PerSampleMetric:
         self._values: dict[str, float] = {}
 
     def update(self, batch: ScoredBatch) -> None:
-        """Score each sample of the batch."""
+        """Compute the value of each sample of a batch."""
         self._values.update(zip(batch.keys, map(float, self._score(batch)), strict=True))
 
     def merge(self, other: Self) -> None:
-        """Take in another accumulator's samples."""
+        """Add another accumulator's samples."""
         self._values.update(other._values)
 
     def state(self) -> State:
-        """Keys and values, sorted by key."""
+        """Return ``keys`` (n,), sorted, and ``values`` float64 (n,)."""
         keys = sorted(self._values)
         return {
             "keys": np.array(keys, dtype=np.str_),
@@ -187,16 +196,17 @@ class PerSampleMetric:
         }
 
     def load_state(self, state: State) -> None:
-        """Replace the samples."""
+        """Replace the samples by those of a state."""
         keys = [str(k) for k in state["keys"]]
         self._values = dict(zip(keys, state["values"].tolist(), strict=True))
 
     def compute(self) -> MetricValue:
-        """Mean over the samples' values.
+        """Return the mean over samples.
 
-        One exact reconstruction has an infinite PSNR and would make the mean of any set infinite:
-        infinite values are left out of the mean and counted in the note. Only where every value is
-        infinite is the mean so too (``identity``). Undefined values are left out and explained.
+        One exact reconstruction has an infinite PSNR, and would make the mean of any set infinite.
+        Therefore infinite values are left out of the mean, and the note counts them. If every value
+        is infinite (``identity``), so is the mean. Undefined values are left out, and the note says
+        why.
         """
         values = self.state()["values"]
         n = len(values)
@@ -216,7 +226,7 @@ class PerSampleMetric:
         return MetricValue(value=mean, low=low, high=high, n=n, note=self._note(values))
 
     def _note(self, values: NDArray[np.float64]) -> str:
-        """What a reader must know of values that are not finite."""
+        """Say how many values are not finite, and why."""
         n, num_infinite, num_undefined = len(values), np.isinf(values).sum(), np.isnan(values).sum()
         parts = []
         if num_infinite == n:
@@ -228,5 +238,5 @@ class PerSampleMetric:
         return "; ".join(parts)
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
-        """One column of the metric's own name."""
+        """Return one column, named like the metric."""
         return {self.name: self._values}
