@@ -17,6 +17,7 @@ Any other exception is a bug in this package: exit code 1 with a log file.
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -220,6 +221,39 @@ def pydantic_problem(error: ValidationError) -> str:
         problems.append(f"and {len(details) - _MAX_PROBLEMS} more")
     # JSON is read line by line here; the caller names the line
     return shown("; ".join(problems).replace(" at line 1 column ", " at column "))
+
+
+_REMEDIES = {
+    errno.ENOENT: "Check the path.",
+    errno.ENOTDIR: "Check the path.",
+    errno.EISDIR: "Name a file.",
+    errno.EACCES: "Check its permissions.",
+    errno.EPERM: "Check its permissions.",
+    errno.EROFS: "Name a folder on a disk that can be written.",
+    errno.ENOSPC: "Free some space on its disk.",
+    errno.EDQUOT: "Free some space on its disk.",
+    errno.ENAMETOOLONG: "Use a shorter name.",
+    errno.EMFILE: "Allow more open files (ulimit -n), or use fewer workers.",
+    errno.EINVAL: "Name a regular file.",
+    errno.EFBIG: "Name a smaller file.",
+    errno.ELOOP: "Remove the circle of links.",
+}
+
+
+def file_error(error: OSError | UnicodeError, name: str = "") -> UserError:
+    """Return what to tell a user about a file that cannot be read or written.
+
+    Args:
+        error: what the system or a codec raised.
+        name: what to call the file; by default the path that the error holds.
+    """
+    if isinstance(error, UnicodeError):
+        return UserError(name or "a text", f"not UTF-8 ({shown(str(error))})", "Save it as UTF-8.")
+    paths = [shown(str(path)) for path in (error.filename, error.filename2) if path is not None]
+    thing = name or " → ".join(paths) or "a file"
+    reason = "there is no such file" if error.errno == errno.ENOENT else error.strerror
+    remedy = _REMEDIES.get(error.errno or 0, "Check the path, its permissions and its disk.")
+    return UserError(thing, shown(str(reason or error)), remedy)
 
 
 def output_error(path: Path, error: OSError) -> UserError:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
+from importlib.resources import as_file
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, pydantic_problem
 from layton_bench.images import RoundingRule
+from layton_bench.machine import read_toml
 
 SuiteKind = Literal["reconstruction", "generation"]
 
@@ -55,23 +56,10 @@ class Suite(BaseModel):
 
 def load_suite(path: Traversable | Path) -> Suite:
     """Read and validate a suite's TOML file; raises UserError naming the file and the field."""
+    name, remedy = f"suite file {path}", "Fix these fields; see docs/suites.md."
+    with as_file(path) as file:
+        table = read_toml(file, name=name)
     try:
-        return Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(f"suite file {path}", "there is no such file", "Check the path.") from None
-    except OSError as error:
-        raise UserError(
-            f"suite file {path}", f"cannot be read: {error.strerror}", "Check the path."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"suite file {path}", f"not valid TOML: {error}", "Mend it.") from None
+        return Suite.model_validate(table)
     except ValidationError as error:
-        raise UserError(
-            f"suite file {path}", _first_problems(error), "Mend these fields; see docs/suites.md."
-        ) from None
-
-
-def _first_problems(error: ValidationError) -> str:
-    """Field and message of each problem, on one line."""
-    problems = (f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-    return "; ".join(problems)
+        raise UserError(name, pydantic_problem(error), remedy) from None

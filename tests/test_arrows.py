@@ -15,8 +15,8 @@ import layton_bench
 
 ROOMS = {
     "layton_bench": (
-        "errors", "types", "seeds", "images", "intervals", "suite",
-        "machine", "weights", "models", "datasets", "metrics", "records", "tasks",
+        "errors", "types", "seeds", "machine", "images", "intervals", "suite",
+        "weights", "models", "datasets", "metrics", "records", "tasks",
         "hookspecs",  # the words of a plugin are types of the rooms above
         "registry", "leaderboard", "compare", "report", "run", "gates", "cli",
     ),

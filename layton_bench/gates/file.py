@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, pydantic_problem
+from layton_bench.machine import read_toml
 
 
 class _Strict(BaseModel):
@@ -101,15 +101,12 @@ class _File(_Strict):
 
 def read_gates(path: Path) -> tuple[Gate, ...]:
     """The gates of a file; raises UserError naming the file, the field and the problem."""
+    table = read_toml(path)
     try:
-        gates = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).gate
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(str(path), f"not valid TOML: {error}", "Mend it.") from None
+        gates = _File.model_validate(table).gate
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()
-        )
-        raise UserError(str(path), problems, "docs/gates.md has every field.") from None
+        remedy = "docs/gates.md has every field."
+        raise UserError(str(path), pydantic_problem(error), remedy) from None
     names = [gate.name for gate in gates]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, pydantic_problem
+from layton_bench.machine import read_csv
 from layton_bench.records import escape, table
 
 REPORTED = "reported.csv"
@@ -47,9 +47,7 @@ def read_reported(results: Path, suite: str | None = None) -> list[Reported]:
     path = results / REPORTED
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    found = [_parse(path, number, row) for number, row in enumerate(rows, start=2)]
+    found = [_parse(path, number, row) for number, row in read_csv(path)]
     return [row for row in found if suite in (None, row.suite)]
 
 
@@ -70,11 +68,7 @@ def _parse(path: Path, line: int, row: dict[str, str]) -> Reported:
     try:
         return Reported.model_validate(row)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise UserError(
-            f"{path}, line {line}", f"{field}: {first['msg']}", "Mend the line."
-        ) from None
+        raise UserError(f"{path}, line {line}", pydantic_problem(error), "Fix the line.") from None
 
 
 def reported_markdown(rows: list[Reported]) -> str:

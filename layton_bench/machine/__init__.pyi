@@ -12,6 +12,8 @@ from .devices import (
 )
 from .files import (
     cache_folder as cache_folder,
+    open_regular as open_regular,
+    read_regular as read_regular,
     sync as sync,
     write_whole as write_whole,
     writing_whole as writing_whole,
@@ -28,4 +30,13 @@ from .memory import (
 )
 from .progress import Reporter as Reporter, Silent as Silent
 from .provenance import Provenance as Provenance, collect as collect
+from .texts import (
+    decode_text as decode_text,
+    lines_of as lines_of,
+    parse_json as parse_json,
+    read_csv as read_csv,
+    read_json as read_json,
+    read_text as read_text,
+    read_toml as read_toml,
+)
 from .workers import available_cores as available_cores, map_ahead as map_ahead

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
 
-from layton_bench.errors import UserError, output_error
-from layton_bench.machine import Provenance, sync
+from layton_bench.errors import UserError, output_error, pydantic_problem
+from layton_bench.machine import Provenance, read_json, sync
 from layton_bench.metrics import Direction
 from layton_bench.models import ModelCard, OptionValue
 from layton_bench.records.versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
@@ -327,18 +327,11 @@ def read_record(folder: Path) -> RunRecord:
         UserError: it is not whole, was edited, or is of a schema version unknown here.
     """
     path = folder / RECORD
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         raise UserError(
             f"run {folder}", f"it has no {RECORD}", "Name a folder that `layton-bench run` wrote."
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"record {path}", f"cannot be read: {error.strerror}", "Check its permissions."
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"record {path}", f"not valid JSON: {error}", _damaged(folder)) from None
+        )
+    raw = read_json(path, name=f"record {path}", remedy=_damaged(folder))
     found = raw.get("schema_version") if isinstance(raw, dict) else None
     if not can_migrate(found):
         raise UserError(
@@ -352,9 +345,7 @@ def read_record(folder: Path) -> RunRecord:
     try:
         return RunRecord.model_validate(migrate(raw))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise UserError(f"record {path}", f"{field}: {first['msg']}", _damaged(folder)) from None
+        raise UserError(f"record {path}", pydantic_problem(error), _damaged(folder)) from None
 
 
 def _damaged(folder: Path) -> str:

@@ -177,7 +177,7 @@ def _weights(folder: Path) -> list[Path]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(str(path), "there is no such file", _COMPLETE) from None
     except (OSError, ValueError) as error:

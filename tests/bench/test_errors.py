@@ -15,6 +15,7 @@ from layton_bench.errors import (
     UnknownNameError,
     UserError,
     as_user_error,
+    file_error,
     guarded,
     guarded_for_user,
     pydantic_problem,
@@ -210,3 +211,22 @@ def test_pydantics_problems_name_each_field() -> None:
     many = _problem({"a": 1, "b": ["x"] * 9})
     assert many.startswith("b.0: ") and many.endswith("; and 4 more")
     assert _problem("{") == "Invalid JSON: EOF while parsing an object at column 1"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (FileNotFoundError(2, "No such file", "a.png"), "a.png: there is no such file. Check"),
+        (PermissionError(13, "Permission denied", "a"), "a: Permission denied. Check its perm"),
+        (OSError(28, "No space left on device", "a"), "a: No space left on device. Free some"),
+        (OSError(18, "Cross-device link", "a", None, "b"), "a → b: Cross-device link. Check the"),
+        (OSError("odd"), "a file: odd. Check the path"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "a text: not UTF-8 ('utf-8' codec"),
+        (UnicodeEncodeError("ascii", "ä", 0, 1, "bad"), "a text: not UTF-8 ('ascii' codec"),
+    ],
+)
+def test_errors_of_files_name_the_file_and_the_remedy(
+    error: OSError | UnicodeError, message: str
+) -> None:
+    assert str(file_error(error)).startswith(message)
+    assert file_error(error, "record x").thing == "record x"

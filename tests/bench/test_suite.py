@@ -69,12 +69,12 @@ def test_what_is_not_toml_is_refused(tmp_path: Path) -> None:
 def test_what_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "suite.toml"
     path.write_bytes(b"name = '\xff'")
-    with pytest.raises(UserError, match="not valid TOML"):
+    with pytest.raises(UserError, match="line 1 is not UTF-8 text"):
         load_suite(path)
 
 
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+    with pytest.raises(UserError, match="it is a folder, not a file"):
         load_suite(tmp_path)
 
 

@@ -53,7 +53,7 @@ class _Parser:
         self._class_indices = class_indices
 
     def labels(self) -> dict[str, int]:
-        text = self._path.read_text(encoding="utf-8", errors="replace")
+        text = self._path.read_text(encoding="utf-8-sig", errors="replace")
         lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), start=1)]
         lines = [(n, line) for n, line in lines if line and not line.startswith("ImageId,")]
         if not lines:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import cache, partial
@@ -23,9 +22,12 @@ from pydantic import (
     ValidationError,
 )
 
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, pydantic_problem
 from layton_bench.hookspecs import hookimpl
+from layton_bench.machine import read_toml
 from layton_bench.models.base import Generator, LoadContext, ModelCard, ModelSpec, Tokenizer
+
+_REMEDY = "Fix the file; see docs/external.md."
 
 CARD_FIELDS: Final = frozenset(field.name for field in fields(ModelCard))
 _CARD: Final = TypeAdapter(ModelCard)
@@ -101,14 +103,11 @@ def external_model(path: Path) -> ExternalModel:
 
 def read_declaration(path: Path) -> Declaration:
     """Read and validate the file; raises UserError naming it and the field."""
+    table = read_toml(path, name=f"external model {path}", remedy=_REMEDY)
     try:
-        return Declaration.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise _wrong(path, f"cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _wrong(path, f"not valid TOML: {error}") from None
+        return Declaration.model_validate(table)
     except ValidationError as error:
-        raise _wrong(path, _problems(error)) from None
+        raise _wrong(path, pydantic_problem(error)) from None
 
 
 def command_of(path: Path, declared: Declaration) -> list[str]:
@@ -136,7 +135,7 @@ def _card(path: Path, declared: Declaration) -> ModelCard:
     try:
         card = _CARD.validate_python(declared.card)
     except ValidationError as error:
-        raise _wrong(path, f"card: {_problems(error)}") from None
+        raise _wrong(path, f"card: {pydantic_problem(error)}") from None
     if not _NAME.fullmatch(card.name):
         raise _wrong(path, f"card: '{card.name}' is no name: lower case, digits and dashes")
     if card.kind == "generator" and not card.sizes_px:
@@ -168,10 +167,4 @@ def _load(path: Path, context: LoadContext) -> Tokenizer | Generator:
 
 
 def _wrong(path: Path, reason: str) -> UserError:
-    return UserError(f"external model {path}", reason, "Mend the file; see docs/external.md.")
-
-
-def _problems(error: ValidationError) -> str:
-    """Field and message of each problem, on one line."""
-    problems = (f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-    return "; ".join(problems)
+    return UserError(f"external model {path}", reason, _REMEDY)

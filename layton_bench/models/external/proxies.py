@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, Field, StrictInt, ValidationError
 
-from layton_bench.errors import ModelOutputError
+from layton_bench.errors import ModelOutputError, pydantic_problem
 from layton_bench.models.base import CallCost
 from layton_bench.models.external.arrays import ArrayFolder, to_array, to_tensor
 from layton_bench.models.external.session import Session
@@ -124,6 +124,4 @@ def _cost(reply: Mapping[str, Any]) -> CallCost:
     try:
         return CallCost(**dict(_Cost.model_validate(told)))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ModelOutputError(f"'{where}' of its answer: {first['msg']}") from None
+        raise ModelOutputError(f"its answer: {pydantic_problem(error)}") from None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layton_bench.errors import MissingDataError, UserError
-from layton_bench.machine import write_whole
+from layton_bench.machine import read_text, write_whole
 from layton_bench.tasks.geneval.prompts import parse_prompts
 from layton_bench.types import Failure
 
@@ -137,7 +137,7 @@ def _read_folder(root: Path, member: Path, problems: list[Failure]) -> PromptFol
 def _read_metadata(path: Path) -> ScenePrompt:
     if path.stat().st_size > _MAX_METADATA_BYTES:
         raise UserError(str(path), "it is no prompt's metadata: too large", "Check the folder.")
-    prompts = parse_prompts(path.read_bytes(), name=str(path))
+    prompts = parse_prompts(read_text(path), name=str(path))
     if len(prompts) != 1:
         reason = f"it holds {len(prompts)} prompts instead of one"
         raise UserError(str(path), reason, "Each folder is for one prompt.")

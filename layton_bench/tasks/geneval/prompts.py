@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from layton_bench.datasets import DatasetSpec, PromptDataset
-from layton_bench.errors import MissingDataError, UserError
+from layton_bench.errors import MissingDataError, UserError, pydantic_problem
+from layton_bench.machine import lines_of, read_text
 from layton_bench.types import Item
 
 if TYPE_CHECKING:
@@ -126,20 +127,20 @@ def read_prompts(path: Path) -> tuple[ScenePrompt, ...]:
     """
     if not path.is_file():
         raise MissingDataError(str(path), "there is no such prompt file", "Check the path.")
-    return parse_prompts(path.read_bytes(), name=str(path))
+    return parse_prompts(read_text(path), name=str(path))
 
 
-def parse_prompts(data: bytes, *, name: str) -> tuple[ScenePrompt, ...]:
-    """As ``read_prompts``, of a file's contents; ``name`` is what errors call it."""
+def parse_prompts(text: str, *, name: str) -> tuple[ScenePrompt, ...]:
+    """As ``read_prompts``, of a file's text; ``name`` is what errors call it."""
     prompts: list[ScenePrompt] = []
     problems: list[str] = []
-    for number, line in enumerate(data.splitlines(), start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         if not line.strip():
             continue
         try:
             prompts.append(ScenePrompt.model_validate_json(line))
         except ValidationError as error:
-            problems.append(f"line {number}: {first_problem(error)}")
+            problems.append(f"line {number}: {pydantic_problem(error)}")
     if problems:
         listed = "; ".join(problems[:_MAX_LISTED])
         more = len(problems) - _MAX_LISTED
@@ -149,15 +150,6 @@ def parse_prompts(data: bytes, *, name: str) -> tuple[ScenePrompt, ...]:
     if not prompts:
         raise UserError(name, "it holds no prompt", _REMEDY)
     return tuple(prompts)
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first of pydantic's complaints, on one line: where and what."""
-    detail = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in detail["loc"])
-    # the text is one line of a file, whose own number the caller tells
-    message = str(detail["msg"]).replace(" at line 1 column ", " at column ")
-    return f"{where}: {message}" if where else message
 
 
 def digest(prompts: Iterable[ScenePrompt]) -> str:

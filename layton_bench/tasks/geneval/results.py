@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from layton_bench.errors import MissingDataError, UserError
+from layton_bench.errors import MissingDataError, UserError, pydantic_problem
+from layton_bench.machine import lines_of, read_text
 from layton_bench.records import StoredRun, read_samples
 from layton_bench.tasks.geneval.judging import Judgement
 from layton_bench.tasks.geneval.layout import sample_name
-from layton_bench.tasks.geneval.prompts import ScenePrompt, first_problem
+from layton_bench.tasks.geneval.prompts import ScenePrompt
 from layton_bench.types import split_image_key
 
 if TYPE_CHECKING:
@@ -66,14 +67,14 @@ def read_results(path: Path) -> tuple[ImageResult, ...]:
     if not path.is_file():
         raise MissingDataError(str(path), "there is no such results file", "Check the path.")
     results = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(path)), start=1):
         if not line.strip():
             continue
         try:
             results.append(ImageResult.model_validate_json(line))
         except ValidationError as error:
             remedy = "Give the results.jsonl that a GenEval scorer wrote, unchanged."
-            raise UserError(f"{path}, line {number}", first_problem(error), remedy) from error
+            raise UserError(f"{path}, line {number}", pydantic_problem(error), remedy) from error
     if not results:
         raise UserError(str(path), "it holds no results", "Score some images first.")
     return tuple(results)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from layton_bench.machine import cache_folder, write_whole, writing_whole
+from layton_bench.machine import (
+    cache_folder,
+    open_regular,
+    read_regular,
+    write_whole,
+    writing_whole,
+)
 
 
 def test_a_file_is_written_and_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -66,3 +73,46 @@ def test_the_cache_is_where_the_variable_says(
     assert cache_folder() == tmp_path
     monkeypatch.delenv("LAYTON_BENCH_CACHE")
     assert cache_folder().name == "layton-bench"
+
+
+def test_a_regular_file_is_read_and_so_is_a_link_to_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"contents")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert read_regular(tmp_path / "file") == read_regular(tmp_path / "link") == b"contents"
+    with open_regular(tmp_path / "file") as stream:
+        assert stream.read(3) == b"con"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "link to /dev/zero", "link to /dev/tty"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.png"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "socket":
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(path))
+        listening.close()
+    else:
+        path.symlink_to(kind.removeprefix("link to "))
+    with pytest.raises(OSError) as found:
+        read_regular(path)
+    assert found.value.filename == str(path)
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.png"
+    with path.open("wb") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(OSError, match="1,099,511,627,776 bytes; at most 1,073,741,824"):
+        read_regular(path)
+    (tmp_path / "fits").write_bytes(b"1234")
+    assert read_regular(tmp_path / "fits", max_bytes=4) == b"1234"
+    with pytest.raises(OSError, match="4 bytes; at most 3"):
+        read_regular(tmp_path / "fits", max_bytes=3)
+
+
+def test_folders_and_missing_files_raise_as_usual(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        read_regular(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "none")

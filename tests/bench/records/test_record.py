@@ -144,7 +144,7 @@ def test_a_missing_record_is_named(tmp_path: Path) -> None:
 
 def test_a_record_that_is_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / RECORD).mkdir()
-    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+    with pytest.raises(UserError, match="it is a folder, not a file"):
         read_record(tmp_path)
 
 
