@@ -18,6 +18,7 @@ from places import SUPPORT
 
 from layton_bench.datasets.protocols import canonical
 from layton_bench.images import to_signed, to_uint8
+from layton_bench.intervals import mean_interval
 from layton_bench.records.record import SAMPLES, RunRecord, read_samples
 from layton_bench.records.results import stored_runs
 from layton_bench.run.execution import RunOptions, run
@@ -58,9 +59,7 @@ def test_a_run_from_files_to_record(lab: Lab) -> None:
     psnr = record.metrics["psnr"]
     assert psnr.value == pytest.approx(np.mean(values), rel=1e-12)
     assert psnr.n == 5
-    assert psnr.low is not None
-    assert psnr.high is not None
-    assert min(values) <= psnr.low < psnr.value < psnr.high <= max(values)
+    assert (psnr.low, psnr.high) == pytest.approx(mean_interval(values))
     assert psnr.signature.startswith("psnr|ref:lab|crop:canonical@1|px:64|")
     assert psnr.signature.endswith("|n:5|u8:round|v1")
     assert frame["failure"].isna().all()
