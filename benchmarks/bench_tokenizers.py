@@ -26,7 +26,8 @@ from torch.nn.functional import normalize
 from layton.tokenizer.config import VQ_8, VQ_16
 from layton.tokenizer.folding import fold_upsampling
 from layton.tokenizer.quantizer import Quantizer
-from layton.tokenizer.vq import AttnBlock, ResBlock, VQModel
+from layton.tokenizer.vq import AttnBlock, ResBlock
+from layton.tokenizer.vq_model import VQModel
 from layton_bench.machine.memory import keep_freed_memory
 from layton_bench_titok.model import TiTok
 from layton_bench_titok.transformer import Block

@@ -9,12 +9,10 @@ from layton.errors import ConfigError
 from layton.generator.config import GPTConfig
 from layton.generator.folder import read_gpt_config
 from layton.generator.transformer import GPT
-from layton.tokenizer import write_folder
-from layton.weights import load_strict, read_state
+from layton.weights import WEIGHTS_FILE, load_strict, read_state, write_folder
 
 __all__ = ["load_gpt", "save_gpt"]
 
-_WEIGHTS = "model.safetensors"
 _JSON = TypeAdapter(GPTConfig)
 # the order in which the published scripts look
 _WRAPPERS = ("model", "module", "state_dict")
@@ -41,7 +39,7 @@ def load_gpt(
     """
     path = Path(source)
     if path.is_dir():
-        config, path = read_gpt_config(path), path / _WEIGHTS
+        config, path = read_gpt_config(path), path / WEIGHTS_FILE
     elif config is None:
         raise ConfigError(str(path), "a file alone does not say its sizes", "Pass config= with it.")
     with torch.device("meta"):

@@ -18,12 +18,10 @@ from torch import Tensor, nn
 
 from layton.errors import ConfigError, PromptError
 from layton.generator.text import check_text, shortened
-from layton.tokenizer import write_folder
-from layton.weights import load_strict, read_state
+from layton.weights import CONFIG_FILE, WEIGHTS_FILE, load_strict, read_state, write_folder
 
 __all__ = ["WordEncoder", "WordsConfig", "load_words", "save_words", "split_words", "vocabulary"]
 
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 _WORD = re.compile(r"\w[\w'-]*")
 _SHOWN = 60  # known words named in a message
 
@@ -174,12 +172,12 @@ def load_words(folder: Path, *, device: torch.device | str = "cpu") -> WordEncod
         CheckpointError: weights that cannot be read or do not fit.
         ConfigError: no config.json, or a broken one.
     """
-    path = folder / _CONFIG
+    path = folder / CONFIG_FILE
     try:
         config = _JSON.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise ConfigError(str(path), f"cannot be read ({error})") from None
     encoder = WordEncoder(config)
-    state = {key: tensor.float() for key, tensor in read_state(folder / _WEIGHTS).items()}
+    state = {key: tensor.float() for key, tensor in read_state(folder / WEIGHTS_FILE).items()}
     load_strict(encoder, state, source=str(folder))
     return encoder.to(device).eval()

@@ -1,7 +1,5 @@
 from .config import (
-    NAMED_MODELS as NAMED_MODELS,
     VQ_16 as VQ_16,
-    NamedModel as NamedModel,
     NoiseConfig as NoiseConfig,
     SamplerConfig as SamplerConfig,
     TokenizerConfig as TokenizerConfig,
@@ -10,7 +8,7 @@ from .config import (
     ViTConfig as ViTConfig,
     VQConfig as VQConfig,
     config_from_json as config_from_json,
-    named_model as named_model,
+    config_to_json as config_to_json,
 )
 from .consistency import (
     NoiseSchedule as NoiseSchedule,
@@ -25,13 +23,13 @@ from .diffusers_parts import (
     unet_config as unet_config,
     vae_config as vae_config,
 )
-from .loading import (
-    load_parts as load_parts,
-    load_tokenizer as load_tokenizer,
-    write_folder as write_folder,
-)
 from .lora import TARGETS as TARGETS
 from .model import Tokenizer as Tokenizer
+from .named import (
+    NAMED_MODELS as NAMED_MODELS,
+    NamedModel as NamedModel,
+    named_model as named_model,
+)
 from .quantizer import Quantized as Quantized, Quantizer as Quantizer
-from .vit import ViTDecoder as ViTDecoder, ViTEncoder as ViTEncoder
-from .vq import VQDecoder as VQDecoder, VQEncoder as VQEncoder, VQModel as VQModel
+from .vq_folder import read_vq as read_vq, read_vq_config as read_vq_config, write_vq as write_vq
+from .vq_model import VQModel as VQModel

@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from layton.errors import CheckpointError, ConfigError, MissingPartError
-from layton.tokenizer.config import (
-    NAMED_MODELS,
-    TokenizerConfig,
-    config_from_json,
-    named_model,
-)
+from layton.tokenizer.config import TokenizerConfig, config_from_json
 from layton.tokenizer.diffusers_parts import read_part, sizes_fit, unet_config, vae_config
 from layton.tokenizer.ladd import ENCODER_PARTS, ConditionEmbedding
 from layton.tokenizer.lora import LoRAPair, match_lora, merged_weight, read_lora
+from layton.tokenizer.named import NAMED_MODELS, named_model
+from layton.tokenizer.network import Network
 from layton.tokenizer.official import from_official, is_official, without_unused
-from layton.weights import compare, find_folder, load_strict, read_state
+from layton.weights import CONFIG_FILE, WEIGHTS_FILE, compare, find_folder, read_state
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+__all__ = ["Loaded", "read_parts", "read_tokenizer"]
 
-    from layton.tokenizer.model import Tokenizer
+Loaded = tuple[TokenizerConfig, dict[str, Tensor]]
+"""A tokenizer's configuration, and the tensors of a `Network` of that configuration."""
 
-__all__ = ["load_parts", "load_tokenizer", "write_folder"]
-
-T = TypeVar("T", bound="Tokenizer")
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 _PARTS = {"unet": "decoder.unet.", "vae": "vae."}
 _OFFICIAL_ALPHA = 8.0  # PEFT's default, which the released files were trained with
 
 
-def load_tokenizer(
-    cls: type[T],
+def read_tokenizer(
     source: str | Path,
     *,
     name: str | None = None,
@@ -47,12 +37,10 @@ def load_tokenizer(
     lora: str | Path | None = None,
     lora_strength: float = 1.0,
     dtype: torch.dtype = torch.float32,
-    device: torch.device | str = "cpu",
-) -> T:
-    """Build a tokenizer with the weights of `source`, in eval mode.
+) -> Loaded:
+    """Read a tokenizer's configuration and weights.
 
     Args:
-        cls: Tokenizer or a subclass of it.
         source: a file (the official layout or ours), a folder written by `save_pretrained`, the
             name of a model that ships with the package, or a hub id.
         name: which named model the file is (layton-h, layton-t-star …): its configuration and its
@@ -61,9 +49,8 @@ def load_tokenizer(
         sdxl: a diffusers SDXL folder or hub id, for the U-Net or VAE where the file has none.
         lora: an acceleration LoRA to merge into the U-Net (a file, or a PEFT folder).
         lora_strength: factor on that LoRA.
-        dtype: of decoder and VAE; encoder and codebook stay float32, and so does a VAE that
-            overflows where float16 is asked for.
-        device: where the model goes.
+        dtype: of decoder and VAE. Encoder and codebook stay float32. So does a VAE that overflows
+            in float16.
 
     Raises:
         CheckpointError: a file cannot be read or does not fit.
@@ -75,38 +62,35 @@ def load_tokenizer(
     chosen = _one_config(name, config, found, label=label)
     alpha = named_model(name).lora_alpha if name else _OFFICIAL_ALPHA
     with torch.device("meta"):
-        model = cls(chosen)
+        network = Network(chosen)
     cast = _Cast(chosen, dtype)
     if lora is not None:
         cast.changes = match_lora(
-            model.decoder.unet, read_lora(lora), strength=lora_strength, source=str(lora)
+            network.decoder.unet, read_lora(lora), strength=lora_strength, source=str(lora)
         )
-    state: Mapping[str, Tensor] = read_state(weights)
+    state = read_state(weights)
     if is_official(state):
-        state = from_official(state, model.state_dict(), alpha=alpha, source=label, cast=cast)
-    else:
-        state = _completed(without_unused(state), sdxl, chosen, label=label)
-        state = {key: cast(key, tensor) for key, tensor in state.items()}
-    load_strict(model, state, source=label)
-    return model.to(device).eval()
+        wanted = network.state_dict()
+        return chosen, from_official(state, wanted, alpha=alpha, source=label, cast=cast)
+    state = _completed(without_unused(state), sdxl, chosen, label=label)
+    return chosen, {key: cast(key, tensor) for key, tensor in state.items()}
 
 
-def load_parts(
-    cls: type[T],
+def read_parts(
     *,
     sdxl: str | Path,
     vq: str | Path,
     config: TokenizerConfig | None = None,
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
-) -> T:
-    """A tokenizer before phase 1: SDXL's U-Net and VAE, a VQ tokenizer's encoder and codebook.
+) -> Loaded:
+    """Read a tokenizer as it is before phase 1.
 
-    The ControlNet copy starts from the U-Net's encoder with zero convolutions, so that decoding
-    begins as plain, unsteered SDXL.
+    SDXL gives the U-Net and the VAE, a VQ tokenizer the encoder and the codebook. The ControlNet
+    copy starts from the U-Net's encoder with zero convolutions. Decoding therefore begins as plain
+    SDXL without any steering.
 
     Args:
-        cls: Tokenizer or a subclass of it.
         sdxl: a diffusers folder or hub id with `unet` and `vae`; their sizes are read from it.
         vq: a VQ checkpoint (LlamaGen's VQ-16, or our own).
         config: everything the two do not fix.
@@ -121,33 +105,13 @@ def load_parts(
         config or TokenizerConfig(), unet=unet_config(unet.config), vae=vae_config(vae.config)
     )
     with torch.device("meta"):
-        model = cls(chosen)
-    wanted = model.state_dict()
+        wanted = Network(chosen).state_dict()
     state = _vq_part(read_state(vq), wanted, label=str(vq))
     state |= {_PARTS["unet"] + k: v for k, v in unet.state_dict().items()}
     state |= {_PARTS["vae"] + k: v for k, v in vae.state_dict().items()}
     state |= _fresh_copy(unet.state_dict(), wanted, chosen, seed=seed)
     cast = _Cast(chosen, dtype)
-    state = {key: cast(key, tensor) for key, tensor in state.items()}
-    load_strict(model, state, source=f"{sdxl} and {vq}")
-    return model.eval()
-
-
-def write_folder(
-    folder: Path, state: Mapping[str, Tensor], config: str, *, dtype: torch.dtype | None
-) -> None:
-    """Write weights and configuration, each file appearing whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stored = {
-        key: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
-        for key, tensor in state.items()
-    }
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        scratch = Path(name)
-        save_file(stored, scratch / _WEIGHTS)
-        (scratch / _CONFIG).write_text(config)
-        for file in (_WEIGHTS, _CONFIG):
-            (scratch / file).replace(folder / file)
+    return chosen, {key: cast(key, tensor) for key, tensor in state.items()}
 
 
 def _locate(source: str | Path) -> tuple[Path, Path | None]:
@@ -167,9 +131,9 @@ def _locate(source: str | Path) -> tuple[Path, Path | None]:
             )
         else:
             path = _from_hub(name)
-    if not (path / _WEIGHTS).is_file():
-        raise CheckpointError(name, f"holds no {_WEIGHTS}", "Pass what save_pretrained wrote.")
-    return path / _WEIGHTS, path / _CONFIG
+    if not (path / WEIGHTS_FILE).is_file():
+        raise CheckpointError(name, f"holds no {WEIGHTS_FILE}", "Pass what save_pretrained wrote.")
+    return path / WEIGHTS_FILE, path / CONFIG_FILE
 
 
 def _from_hub(repository: str) -> Path:
@@ -179,8 +143,8 @@ def _from_hub(repository: str) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        hf_hub_download(repository, _CONFIG)
-        return Path(hf_hub_download(repository, _WEIGHTS)).parent
+        hf_hub_download(repository, CONFIG_FILE)
+        return Path(hf_hub_download(repository, WEIGHTS_FILE)).parent
     except (OSError, HFValidationError) as error:
         raise CheckpointError(repository, f"cannot be fetched ({error})", "Check it.") from None
 

@@ -6,15 +6,14 @@ Axes: B batch, N codes an image, S image side. Images are float RGB in [-1, 1].
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from layton.errors import CodesError, ConfigError, ImageError
-from layton.tokenizer.config import TokenizerConfig, ViTConfig, config_to_json
+from layton.tokenizer.config import TokenizerConfig, config_to_json
 from layton.tokenizer.consistency import (
     NoiseSchedule,
     consistency_timesteps,
@@ -23,59 +22,49 @@ from layton.tokenizer.consistency import (
     sample_ddim,
 )
 from layton.tokenizer.folding import fold_vae, pack_transformers
-from layton.tokenizer.ladd import LADD
-from layton.tokenizer.quantizer import Quantizer
-from layton.tokenizer.vit import ViTEncoder
-from layton.tokenizer.vq import VQEncoder, check_images
+from layton.tokenizer.inputs import Seeds, check_images, check_range, noise_source
+from layton.tokenizer.loading import Loaded, read_parts, read_tokenizer
+from layton.tokenizer.network import Network
+from layton.weights import load_strict, write_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 __all__ = ["Tokenizer"]
 
-_LARGE_PX = 1024  # from here on the VAE decodes one image at a time
 
-
-class Tokenizer(nn.Module):
-    """A Layton tokenizer; weights are random until loaded.
-
-    Attributes:
-        config: every size.
-        encoder, quant_conv, quantize: images → codes; always float32, so that codes are exact.
-        decoder: the latent diffusion decoder.
-        vae: the KL autoencoder of the latent space.
-    """
+class Tokenizer(Network):
+    """A Layton tokenizer: images to codes and back. Weights are random until loaded."""
 
     def __init__(self, config: TokenizerConfig) -> None:
-        super().__init__()
-        self.config = config
-        vq = config.encoder
-        self.encoder = ViTEncoder(vq) if isinstance(vq, ViTConfig) else VQEncoder(vq)
-        self.quantize = Quantizer(vq.codebook_size, vq.codebook_dim, l2_normalize=vq.l2_normalize)
-        self.quant_conv = nn.Conv2d(vq.z_channels, vq.codebook_dim, 1)
-        self.decoder = LADD(
-            config.unet, condition_dim=vq.codebook_dim, condition_channels=config.condition_channels
-        )
-        # sample_size is also the tile of the tiled decoding of larger images
-        build_vae = cast(Any, AutoencoderKL)
-        self.vae = build_vae(**config.vae.to_diffusers(), sample_size=config.image_px)
-        self.vae.enable_tiling()
-        self.vae.use_slicing = config.image_px >= _LARGE_PX
+        super().__init__(config)
         self.schedule = NoiseSchedule(config.noise)
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, **options: Any) -> Self:
-        """Load a tokenizer; `loading.load_tokenizer` has the sources and options."""
-        from layton.tokenizer.loading import load_tokenizer
+    def from_pretrained(
+        cls, source: str | Path, *, device: torch.device | str = "cpu", **options: Any
+    ) -> Self:
+        """Load a tokenizer in evaluation mode.
 
-        return load_tokenizer(cls, source, **options)
+        Args:
+            source: a file, a folder, a shipped model's name, or a hub id.
+            device: where the model goes.
+            options: name, config, sdxl, lora, lora_strength, dtype; see `loading.read_tokenizer`.
+        """
+        return cls._filled(read_tokenizer(source, **options), str(source)).to(device)
 
     @classmethod
-    def from_parts(cls, **options: Any) -> Self:
-        """A tokenizer before training, from SDXL and a VQ tokenizer; see `loading.load_parts`."""
-        from layton.tokenizer.loading import load_parts
+    def from_parts(cls, *, sdxl: str | Path, vq: str | Path, **options: Any) -> Self:
+        """Load a tokenizer as it is before training; see `loading.read_parts`."""
+        return cls._filled(read_parts(sdxl=sdxl, vq=vq, **options), f"{sdxl} and {vq}")
 
-        return load_parts(cls, **options)
+    @classmethod
+    def _filled(cls, loaded: Loaded, source: str) -> Self:
+        config, state = loaded
+        with torch.device("meta"):
+            model = cls(config)
+        load_strict(model, state, source=source)
+        return model.eval()
 
     def save_pretrained(
         self,
@@ -87,15 +76,13 @@ class Tokenizer(nn.Module):
         """Write config.json and model.safetensors, which `from_pretrained(folder)` reads.
 
         Args:
-            folder: created if need be; existing files are replaced, each in one move.
+            folder: created if it does not exist; existing files are replaced, each in one move.
             dtype: of the stored floating tensors; None keeps theirs.
-            unet: weights that stand for the U-Net's own, where it wears a LoRA.
+            unet: weights to store in place of the U-Net's own, when a LoRA is merged into them.
 
         Raises:
             ConfigError: optimize_for_inference has run, so the weights are no longer whole.
         """
-        from layton.tokenizer.loading import write_folder
-
         if self.decoder.is_folded:
             raise ConfigError("save_pretrained", "the weights are folded", "Save before folding.")
         state = {k: v for k, v in self.state_dict().items() if not k.endswith("codebook_used")}
@@ -131,7 +118,7 @@ class Tokenizer(nn.Module):
         self,
         codes: Tensor,
         *,
-        generator: int | Generator | Sequence[int | Generator] = 0,
+        generator: Seeds = 0,
         steps: int | None = None,
         cond_scale: float | None = None,
         size_px: int | None = None,
@@ -156,7 +143,7 @@ class Tokenizer(nn.Module):
         shape = (self.config.unet.latent_channels, side, side)
         latents = self.decode_latents(
             codes,
-            draw_noise=_noise_source(generator, len(codes), shape),
+            draw_noise=noise_source(generator, len(codes), shape),
             steps=steps,
             cond_scale=cond_scale,
             size_px=size_px,
@@ -293,7 +280,7 @@ class Tokenizer(nn.Module):
         if target not in config.encode_px_choices:
             raise ConfigError("encode_px", f"{target} is not among {config.encode_px_choices}")
         check_images(images, multiple=1)
-        _check_range(images)
+        check_range(images)
         sides = tuple(images.shape[2:])
         if sides == (target, target):
             return images
@@ -313,31 +300,3 @@ def _own_memory(module: nn.Module) -> None:
     for parameter in module.parameters():
         last = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
         parameter.data = parameter.data.clone(memory_format=last)
-
-
-def _check_range(images: Tensor) -> None:
-    # a little overshoot is honest resampling; 0 … 255 is a forgotten division
-    if images.numel() and not images.is_meta:
-        low, high = (float(v) for v in images.aminmax())
-        if not (low >= -1.5 and high <= 1.5):
-            raise ImageError("images", f"values span {low:.3g} … {high:.3g}", "Scale to [-1, 1].")
-
-
-def _noise_source(
-    generator: int | Generator | Sequence[int | Generator], count: int, shape: tuple[int, ...]
-) -> Callable[[], Tensor]:
-    if isinstance(generator, Generator):
-        return lambda: torch.randn(
-            (count, *shape), generator=generator, device=generator.device
-        ).cpu()
-    seeds = [generator] * count if isinstance(generator, int) else list(generator)
-    if len(seeds) != count:
-        raise ConfigError("generator", f"{len(seeds)} seeds for {count} images", "One an image.")
-    own = [_seeded(seed) if isinstance(seed, int) else seed for seed in seeds]
-    return lambda: torch.stack(
-        [torch.randn(shape, generator=g, device=g.device).cpu() for g in own]
-    )
-
-
-def _seeded(seed: int) -> Generator:
-    return Generator().manual_seed(seed)

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from layton.errors import CodesError, ConfigError
 from layton.weights import codebook_digest
 
-__all__ = ["Quantized", "Quantizer", "nearest_codes"]
+__all__ = ["USAGE_WINDOW", "Quantized", "Quantizer", "nearest_codes"]
+
+USAGE_WINDOW = 65536
+"""How many recent codes a codebook remembers, as in LlamaGen's checkpoints."""
 
 _EPS = 1e-12  # of the l2 norm, as torch's normalize and the released checkpoints have it
 
@@ -84,7 +87,7 @@ class Quantizer(nn.Module):
         codebook_dim: int,
         *,
         l2_normalize: bool = True,
-        window: int = 65536,
+        window: int = USAGE_WINDOW,
     ) -> None:
         super().__init__()
         self.codebook_size = codebook_size

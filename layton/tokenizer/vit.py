@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from layton.tokenizer.config import ViTConfig
-from layton.tokenizer.vq import check_images
+from layton.tokenizer.inputs import check_images
 
 __all__ = ["ViTDecoder", "ViTEncoder", "sincos_positions"]
 

@@ -1,4 +1,4 @@
-"""Convolution-and-attention VQ tokenizer: encoder, decoder, and the two around a codebook.
+"""The encoder and decoder of a VQ tokenizer, in convolution and attention.
 
 Module names are those of the published LlamaGen VQ-8 and VQ-16 checkpoints, so that their state
 dicts load without a key map.
@@ -8,13 +8,11 @@ Axes: B batch, C channels, H W pixels, h w the token grid. Images are RGB in [-1
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from layton.errors import ImageError
 from layton.tokenizer.config import VQConfig
-from layton.tokenizer.quantizer import Quantized, Quantizer
+from layton.tokenizer.inputs import check_images
 
 __all__ = [
     "AttnBlock",
@@ -23,26 +21,7 @@ __all__ = [
     "Upsample",
     "VQDecoder",
     "VQEncoder",
-    "VQModel",
-    "check_images",
 ]
-
-
-def check_images(images: Tensor, *, multiple: int) -> None:
-    """Raise ImageError unless images are float RGB (B, 3, H, W) with sides of that multiple."""
-    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-        raise ImageError(
-            "images",
-            f"shape {tuple(images.shape)}, {images.dtype}",
-            "Pass float RGB images of shape (B, 3, H, W) in [-1, 1].",
-        )
-    height, width = images.shape[2:]
-    if height % multiple or width % multiple or not height or not width:
-        raise ImageError(
-            "images",
-            f"{height}×{width} px is not a multiple of {multiple}",
-            f"Resize or crop to a multiple of {multiple}.",
-        )
 
 
 def _group_norm(channels: int, groups: int) -> nn.GroupNorm:
@@ -210,11 +189,6 @@ class VQDecoder(nn.Module):
         self.norm_out = _group_norm(widths[-1], config.norm_num_groups)
         self.conv_out = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
-    @property
-    def last_layer(self) -> Tensor:
-        """The weight whose gradient balances the adversarial loss (Esser et al., 2012.09841)."""
-        return self.conv_out.weight
-
     def forward(self, z: Tensor) -> Tensor:
         """Features → images, nominally in [-1, 1]."""
         x = self.conv_in(z)
@@ -222,52 +196,3 @@ class VQDecoder(nn.Module):
             x = block(x)
         out: Tensor = self.conv_out(F.silu(self.norm_out(x)))
         return out
-
-
-class VQModel(nn.Module):
-    """Encoder, codebook and decoder: a whole tokenizer without a diffusion decoder."""
-
-    def __init__(self, config: VQConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = VQEncoder(config)
-        self.decoder = VQDecoder(config)
-        self.quantize = Quantizer(
-            config.codebook_size, config.codebook_dim, l2_normalize=config.l2_normalize
-        )
-        self.quant_conv = nn.Conv2d(config.z_channels, config.codebook_dim, 1)
-        self.post_quant_conv = nn.Conv2d(config.codebook_dim, config.z_channels, 1)
-
-    def features(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [-1, 1] → z (B, codebook_dim, h, w), before quantisation."""
-        z: Tensor = self.quant_conv(self.encoder(images))
-        return z
-
-    @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [-1, 1] → codes (B, h, w) int64.
-
-        Raises:
-            ImageError: wrong shape, or sides that are not multiples of the downsample factor.
-        """
-        return self.quantize.encode(self.features(images))
-
-    @torch.no_grad()
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes (B, h, w) → images (B, 3, H, W), not clamped.
-
-        Raises:
-            CodesError: a code is out of range or no integer.
-        """
-        return self.decode_quantized(self.quantize.lookup(codes))
-
-    def decode_quantized(self, quantized: Tensor) -> Tensor:
-        """Code vectors (B, codebook_dim, h, w) → images (B, 3, H, W), not clamped."""
-        dtype = self.post_quant_conv.weight.dtype
-        images: Tensor = self.decoder(self.post_quant_conv(quantized.to(dtype)))
-        return images
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
-        """One training pass: images → (reconstruction, what the codebook losses need)."""
-        result = self.quantize(self.features(images))
-        return self.decode_quantized(result.quantized), result

@@ -100,8 +100,9 @@ def _all_parameters(phase: Phase) -> Iterator[tuple[str, nn.Parameter]]:
 def _part(name: str) -> str:
     """The first one or two names of a parameter's path that a reader knows."""
     names = name.split(".")
-    depth = 1 + (names[0] == "tokenizer") + (names[:2] == ["tokenizer", "decoder"])
-    return ".".join(names[:depth]).removeprefix("tokenizer.")
+    wrapper = names.pop(0) if names[0] in ("tokenizer", "model") else ""
+    depth = 2 if (wrapper, names[0]) == ("tokenizer", "decoder") else 1
+    return ".".join(names[:depth])
 
 
 class _Attention(torch.autograd.Function):

@@ -1,4 +1,9 @@
 from .checkpoint import compare as compare, load_strict as load_strict, read_state as read_state
 from .fingerprints import codebook_digest as codebook_digest
+from .folder import (
+    CONFIG_FILE as CONFIG_FILE,
+    WEIGHTS_FILE as WEIGHTS_FILE,
+    write_folder as write_folder,
+)
 from .packed import pack_linears as pack_linears
 from .shipped import find_folder as find_folder

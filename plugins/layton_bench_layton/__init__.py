@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from layton.tokenizer.config import NAMED_MODELS, TokenizerConfig
+from layton.tokenizer import NAMED_MODELS, TokenizerConfig
 from layton.weights.shipped import PACKAGED
 from layton_bench import ModelCard, ModelSpec, WeightsEntry, WeightsFile, hookimpl, hub_file
 from layton_bench_layton import generators, shipped_generators

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from layton.generator.config import GENERATORS
-from layton.tokenizer.config import NAMED_MODELS
+from layton.tokenizer import NAMED_MODELS
 from layton_bench import (
     Generator,
     LoadContext,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from layton.errors import CheckpointError, ConfigError
-from layton.tokenizer.config import NAMED_MODELS, TokenizerConfig, config_from_json
+from layton.tokenizer import NAMED_MODELS, TokenizerConfig, config_from_json
 from layton.weights.shipped import model_folders
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from layton_bench import (
 from layton_bench_llamagen import generators
 
 if TYPE_CHECKING:
-    from layton.tokenizer.vq import VQModel
+    from layton.tokenizer.vq_model import VQModel
     from layton_bench import GridTokenizer
 
 _CODEBOOK_SIZE = 16384
@@ -139,7 +139,7 @@ def load_vq(name: str, context: LoadContext) -> VQModel:
     from layton.errors import LaytonError
     from layton.tokenizer.config import VQ_8, VQ_16
     from layton.tokenizer.folding import fold_upsampling
-    from layton.tokenizer.vq import VQModel
+    from layton.tokenizer.vq_model import VQModel
     from layton.weights.checkpoint import load_model
     from layton_bench import as_user_error, torch_dtype
 

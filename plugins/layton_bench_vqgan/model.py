@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from layton.tokenizer.inputs import check_images
 from layton.tokenizer.quantizer import Quantizer
-from layton.tokenizer.vq import AttnBlock, Downsample, ResBlock, Upsample, check_images
+from layton.tokenizer.vq import AttnBlock, Downsample, ResBlock, Upsample
 
 if TYPE_CHECKING:
     from layton_bench_vqgan.variants import VQGANConfig

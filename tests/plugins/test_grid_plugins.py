@@ -9,7 +9,7 @@ from named_weights import fill_by_name, golden_images
 from safetensors.torch import save_file
 
 from layton.tokenizer.config import VQ_8, VQ_16
-from layton.tokenizer.vq import VQModel
+from layton.tokenizer.vq_model import VQModel
 from layton.weights.fingerprints import recognise
 from layton_bench import GridTokenizer, LoadContext, UserError
 from layton_bench_vqgan.model import VQGAN

@@ -12,7 +12,7 @@ from tiny_t5 import WIDTH, save_tiny_t5
 from layton import LaytonDecoder, T5TextEncoder, TextToImage, Tokenizer
 from layton.generator.config import GENERATORS, Guidance, Sampling
 from layton.generator.transformer import GPT
-from layton.tokenizer.config import NAMED_MODELS
+from layton.tokenizer import NAMED_MODELS
 from layton.tokenizer.ladd import LADD
 from layton_bench import LoadContext, Prompt, UserError
 from layton_bench_layton import generators

@@ -13,7 +13,7 @@ from layton import ClassToImage, T5TextEncoder, TextToImage, VQImageDecoder
 from layton.generator.config import GENERATORS, Guidance, Sampling
 from layton.generator.transformer import GPT
 from layton.tokenizer.config import VQ_16, VQConfig
-from layton.tokenizer.vq import VQModel
+from layton.tokenizer.vq_model import VQModel
 from layton_bench import Generator, LoadContext, Prompt, UserError
 from layton_bench.weights.store import WeightsStore
 from layton_bench_llamagen import generators

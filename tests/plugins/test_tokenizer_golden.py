@@ -6,7 +6,7 @@ import torch
 from named_weights import fill_by_name, golden_images, golden_numbers, sampled
 
 from layton.tokenizer.config import VQConfig
-from layton.tokenizer.vq import VQModel
+from layton.tokenizer.vq_model import VQModel
 from layton_bench_titok.model import TiTok
 from layton_bench_titok.variants import PixelConfig, TiTokConfig, ViTConfig
 from layton_bench_vqgan.model import VQGAN

@@ -12,22 +12,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from bisect import bisect_right
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import PositiveInt, model_validator
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from layton.errors import ConfigError
 from layton.training.data.seeds import derive
-from layton.training.data.sources import Sample, open_source
+from layton.training.data.sources import CODEBOOK_KEY, NOTE_FILE, Sample, open_source
 from layton.training.data.stream import crop
 from layton.training.errors import DataError
 from layton.training.recipe import DataRecipe, StrictModel
@@ -35,10 +32,8 @@ from layton.training.recipe import DataRecipe, StrictModel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["ExtractRecipe", "Extracted", "codebook_of", "extract"]
+__all__ = ["ExtractRecipe", "extract"]
 
-_NOTE = "made-by.json"
-_CODEBOOK = "codebook"
 _PART_SIZE = 512  # samples a file
 _FLOATS = torch.float16
 
@@ -80,53 +75,6 @@ class ExtractRecipe(StrictModel):
         return self
 
 
-class Extracted:
-    """The samples of a folder that `extract` wrote, as a training source."""
-
-    def __init__(self, folder: Path) -> None:
-        self._files = sorted(folder.glob("part-*.safetensors"))
-        if not self._files:
-            raise DataError(str(folder), "holds no extracted parts", "Run `layton extract`.")
-        self._captions = [json.loads(f.with_suffix(".json").read_text()) for f in self._files]
-        self._ends = list(accumulate(len(captions) for captions in self._captions))
-        self._open: dict[int, Any] = {}
-
-    def __len__(self) -> int:
-        return self._ends[-1]
-
-    @property
-    def captions(self) -> list[str]:
-        """All captions, in order."""
-        return [caption for part in self._captions for caption in part]
-
-    def load(self, index: int) -> Sample:
-        """Read the tensors of one sample, each with its variants first."""
-        part = bisect_right(self._ends, index)
-        row = index - (self._ends[part - 1] if part else 0)
-        if part not in self._open:
-            self._open[part] = safe_open(self._files[part], framework="pt")
-        file = self._open[part]
-        tensors = {name: _widened(file.get_slice(name)[row]) for name in file.keys()}  # noqa: SIM118
-        return Sample(image=None, caption=self._captions[part][row], tensors=tensors)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave open files out: reading processes open their own."""
-        return self.__dict__ | {"_open": {}}
-
-
-def codebook_of(folder: Path) -> str:
-    """Digest of the codebook that a folder's codes are of; empty where it is not known."""
-    try:
-        said = json.loads((folder / _NOTE).read_text())
-    except (OSError, ValueError):
-        return ""
-    return str(said.get(_CODEBOOK, "")) if isinstance(said, dict) else ""
-
-
-def _widened(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor.long()
-
-
 def extract(recipe: ExtractRecipe, *, on_progress: Callable[[int, int], None]) -> Path:
     """Work the recipe's tensors out and write them; returns the folder.
 
@@ -156,8 +104,8 @@ def _claim(recipe: ExtractRecipe, codebook: str) -> None:
     weights = sorted(w for model in models if model for w in model.rglob("*.safetensors"))
     digests = {str(path): _sha256(path) for path in weights}
     said = recipe.model_dump(mode="json", exclude={"batch_size"}) | digests
-    made_by = json.dumps(said | {_CODEBOOK: codebook}, indent=2)
-    note = recipe.output / _NOTE
+    made_by = json.dumps(said | {CODEBOOK_KEY: codebook}, indent=2)
+    note = recipe.output / NOTE_FILE
     if any(recipe.output.glob("part-*.safetensors")):
         if not note.is_file() or note.read_text() != made_by:
             raise ConfigError(
@@ -253,7 +201,7 @@ def _encoder(recipe: ExtractRecipe) -> tuple[str, Callable[[Tensor], Tensor] | N
         return tokenizer.quantize.digest, tokenizer.encode
     if recipe.vq is None:
         return "", None
-    from layton.training.phases.vq import read_vq
+    from layton.tokenizer import read_vq
 
     model = read_vq(recipe.vq)
     return model.quantize.digest, lambda images: model.encode(images).flatten(1)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image, ImageOps, UnidentifiedImageError
+from safetensors import safe_open
 
 from layton.files import IMAGE_SUFFIXES
 from layton.training.errors import DataError
@@ -25,7 +28,20 @@ if TYPE_CHECKING:
 
     from layton.training.recipe import SourceRecipe
 
-__all__ = ["Sample", "Source", "open_source"]
+__all__ = [
+    "CODEBOOK_KEY",
+    "NOTE_FILE",
+    "Extracted",
+    "Sample",
+    "Source",
+    "codebook_of",
+    "open_source",
+]
+
+NOTE_FILE = "made-by.json"
+"""What `layton extract` says of its folder."""
+CODEBOOK_KEY = "codebook"
+"""The note's field with the digest of the codebook."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,8 +83,6 @@ def open_source(recipe: SourceRecipe) -> Source:
         return Shards(recipe.path)
     if recipe.kind == "dataset":
         return HubDataset(recipe)
-    from layton.training.data.extract import Extracted
-
     return Extracted(recipe.path)
 
 
@@ -163,6 +177,53 @@ class HubDataset:
                 name, f"cannot be read as an image ({error})", "Leave it out."
             ) from None
         return Sample(image=image, caption=str(row.get(self._recipe.caption_column, "")))
+
+
+class Extracted:
+    """The samples of a folder that `extract` wrote, as a training source."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = sorted(folder.glob("part-*.safetensors"))
+        if not self._files:
+            raise DataError(str(folder), "holds no extracted parts", "Run `layton extract`.")
+        self._captions = [json.loads(f.with_suffix(".json").read_text()) for f in self._files]
+        self._ends = list(accumulate(len(captions) for captions in self._captions))
+        self._open: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    @property
+    def captions(self) -> list[str]:
+        """All captions, in order."""
+        return [caption for part in self._captions for caption in part]
+
+    def load(self, index: int) -> Sample:
+        """Read the tensors of one sample, each with its variants first."""
+        part = bisect_right(self._ends, index)
+        row = index - (self._ends[part - 1] if part else 0)
+        if part not in self._open:
+            self._open[part] = safe_open(self._files[part], framework="pt")
+        file = self._open[part]
+        tensors = {name: _widened(file.get_slice(name)[row]) for name in file.keys()}  # noqa: SIM118
+        return Sample(image=None, caption=self._captions[part][row], tensors=tensors)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave open files out: reading processes open their own."""
+        return self.__dict__ | {"_open": {}}
+
+
+def codebook_of(folder: Path) -> str:
+    """Digest of the codebook that a folder's codes are of; empty where it is not known."""
+    try:
+        said = json.loads((folder / NOTE_FILE).read_text())
+    except (OSError, ValueError):
+        return ""
+    return str(said.get(CODEBOOK_KEY, "")) if isinstance(said, dict) else ""
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor.long()
 
 
 def _opened(file: Path | io.BytesIO, *, name: str) -> Image.Image:

@@ -20,8 +20,6 @@ from layton.tokenizer import (
     NAMED_MODELS,
     Tokenizer,
     config_from_json,
-    load_parts,
-    load_tokenizer,
     unet_config,
     vae_config,
 )
@@ -151,7 +149,7 @@ def open_tokenizer(
     if for_sizes:
         tokenizer = Tokenizer(_config_of(source))
     else:
-        tokenizer = load_tokenizer(Tokenizer, source, lora=lora)
+        tokenizer = Tokenizer.from_pretrained(source, lora=lora)
     if steps is not None:
         sampler = replace(tokenizer.config.sampler, kind="consistency", steps=steps)
         tokenizer.config = replace(tokenizer.config, sampler=sampler)
@@ -180,7 +178,7 @@ def tokenizer_from_parts(
     """A tokenizer before phase 1: a base's U-Net and VAE, a VQ's encoder, a fresh copy."""
     if for_sizes:
         return Tokenizer(_with_sizes_of(base, config))
-    return load_parts(Tokenizer, sdxl=base, vq=vq, config=config, seed=seed)
+    return Tokenizer.from_parts(sdxl=base, vq=vq, config=config, seed=seed)
 
 
 def _with_sizes_of(base: Path, config: TokenizerConfig) -> TokenizerConfig:

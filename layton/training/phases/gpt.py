@@ -27,15 +27,13 @@ from layton.generator import (
     Guidance,
     WordEncoder,
     WordsConfig,
-    load_gpt,
-    load_words,
     save_gpt,
     save_words,
     vocabulary,
     write_generator,
 )
-from layton.training.data.extract import Extracted, codebook_of
 from layton.training.data.seeds import sample_mask
+from layton.training.data.sources import Extracted
 from layton.training.errors import DataError
 from layton.training.hard_negatives import (
     HardNegativesRecipe,
@@ -45,9 +43,8 @@ from layton.training.hard_negatives import (
     neighbours,
 )
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe
-from layton.training.phases.vq import read_vq
+from layton.training.phases.gpt_parts import common_codebook, text_encoder, transformer
 from layton.training.recipe import StrictModel
-from layton.training.start import keep_variance, project_codes, with_prefix_keys
 
 if TYPE_CHECKING:
     from layton.generator import CodeDecoder
@@ -108,16 +105,12 @@ class Recipe(PhaseRecipe):
     def build(self, *, for_sizes: bool = False) -> GPTPhase:
         """See `PhaseRecipe.build`."""
         extracted = [source.path for source in self.data.sources if source.kind == "extracted"]
-        codebook = _common_codebook(extracted)
-        if self.init is not None and not for_sizes:
-            gpt = load_gpt(self.init, config=self.gpt)
-            if self.gpt.prefix_keys and not gpt.config.prefix_keys:
-                gpt = with_prefix_keys(gpt)
-        else:
-            gpt = GPT(self.gpt)
-            if self.codebook is not None and not for_sizes:
-                project_codes(gpt, self._code_vectors(self.codebook, codebook))
-        encoder, known = None, Neighbours()
+        digest = common_codebook(extracted)
+        init = None if for_sizes else self.init
+        gpt = transformer(
+            self.gpt, init=init, codebook=None if for_sizes else self.codebook, digest=digest
+        )
+        words, known = None, Neighbours()
         if self.words is not None:
             captions = [caption for path in extracted for caption in Extracted(path).captions]
             config = WordsConfig(
@@ -125,47 +118,11 @@ class Recipe(PhaseRecipe):
                 width=self.gpt.text_dim,
                 **self.words.model_dump(exclude={"lr_scale"}),
             )
-            if self.init is not None and (self.init / TEXT_FOLDER).is_dir() and not for_sizes:
-                encoder = self._trained_words(self.init / TEXT_FOLDER, config)
-            else:
-                encoder = WordEncoder(config)
-                keep_variance(gpt.cls_embedding)
+            words = text_encoder(config, gpt, init=init)
             if self.hard_negatives is not None:
-                self._require_known(config.words, self.hard_negatives)
+                _require_known(config.words, self.hard_negatives)
                 known = neighbours(captions)
-        return GPTPhase(self, gpt, encoder, codebook=codebook, known=known)
-
-    def _trained_words(self, folder: Path, config: WordsConfig) -> WordEncoder:
-        encoder = load_words(folder)
-        if encoder.config != config:
-            raise DataError(
-                "init",
-                f"the text encoder in {folder} has other words or sizes",
-                "Take the captions' words and the table [words] that it was trained with.",
-            )
-        return encoder
-
-    def _require_known(self, words: tuple[str, ...], recipe: HardNegativesRecipe) -> None:
-        if unknown := sorted({*recipe.swapped, *recipe.replaced.values()}.difference(words)):
-            raise DataError(
-                "hard_negatives",
-                f"has words that are in no caption: {', '.join(unknown)}",
-                "Leave them out, or take the captions' words.",
-            )
-
-    def _code_vectors(self, folder: Path, digest: str) -> Tensor:
-        quantizer = read_vq(folder).quantize
-        if digest and quantizer.digest != digest:
-            raise DataError(
-                "codebook", f"{folder} has other codes than the sources", "Name theirs."
-            )
-        if quantizer.codebook_size != self.gpt.codebook_size:
-            raise DataError(
-                "codebook",
-                f"{folder} has {quantizer.codebook_size} codes",
-                f"The transformer has gpt.codebook_size = {self.gpt.codebook_size}.",
-            )
-        return quantizer.embedding.weight.detach()
+        return GPTPhase(self, gpt, words, codebook=digest, known=known)
 
 
 class GPTPhase(Phase):
@@ -325,10 +282,10 @@ class GPTPhase(Phase):
         return self._decoder
 
 
-def _common_codebook(folders: list[Path]) -> str:
-    codebooks = {codebook for folder in folders if (codebook := codebook_of(folder))}
-    if len(codebooks) > 1:
+def _require_known(words: tuple[str, ...], recipe: HardNegativesRecipe) -> None:
+    if unknown := sorted({*recipe.swapped, *recipe.replaced.values()}.difference(words)):
         raise DataError(
-            "data.sources", "hold codes of different codebooks", "Extract all with one tokenizer."
+            "hard_negatives",
+            f"has words that are in no caption: {', '.join(unknown)}",
+            "Remove them, or use the captions' words.",
         )
-    return codebooks.pop() if codebooks else ""

@@ -7,40 +7,20 @@ and codebook; with the convolutional decoder the whole is a LlamaGen-style token
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from layton.errors import ConfigError
-from layton.tokenizer import (
-    VQ_16,
-    Quantized,
-    Quantizer,
-    ViTConfig,
-    ViTDecoder,
-    ViTEncoder,
-    VQConfig,
-    VQDecoder,
-    VQEncoder,
-)
+from layton.tokenizer import VQ_16, Quantized, ViTConfig, VQConfig, VQModel, write_vq
 from layton.training.codebook import EMACodebook
 from layton.training.data.seeds import derive
 from layton.training.discriminator import PatchDiscriminator
 from layton.training.losses import code_entropy, codebook_losses, generator_hinge
 from layton.training.phases.base import Outcome, Phase, PhaseRecipe, images_of
-from layton.training.recipe import DataRecipe, SourceRecipe, Stage, StrictModel
+from layton.training.recipe import StrictModel
 from layton.training.reconstruction import PixelTerms, ReconstructionRecipe
 from layton.training.start import fit_components, leading_components
 from layton.weights import load_strict, read_state
@@ -48,20 +28,7 @@ from layton.weights import load_strict, read_state
 if TYPE_CHECKING:
     from layton.training.data.stream import Batch
 
-__all__ = [
-    "AdversaryRecipe",
-    "CodebookRecipe",
-    "Recipe",
-    "VQPhase",
-    "read_vq",
-    "read_vq_config",
-]
-
-_LEAST_STD = 1e-6
-
-_CONFIG: TypeAdapter[VQConfig | ViTConfig] = TypeAdapter(
-    Annotated[VQConfig | ViTConfig, Field(discriminator="kind")]
-)
+__all__ = ["AdversaryRecipe", "CodebookRecipe", "Recipe", "VQPhase"]
 
 
 class AdversaryRecipe(StrictModel):
@@ -121,39 +88,25 @@ class Recipe(PhaseRecipe):
         """See `PhaseRecipe.build`."""
         phase = VQPhase(self, with_perceptual=not for_sizes)
         if self.init is not None and not for_sizes:
-            load_strict(phase, read_state(self.init), source=str(self.init))
+            load_strict(phase.model, read_state(self.init), source=str(self.init))
         return phase
 
 
 class VQPhase(Phase):
-    """A VQ tokenizer with the parameter names of the published checkpoints, and its losses."""
+    """A VQ tokenizer and its losses."""
 
     def __init__(self, recipe: Recipe, *, with_perceptual: bool = True) -> None:
         super().__init__()
         self._recipe = recipe
-        config = recipe.encoder
-        self.encoder: nn.Module
-        self.decoder: nn.Module
-        if isinstance(config, ViTConfig):
-            self.encoder, self.decoder = ViTEncoder(config), ViTDecoder(config)
-        else:
-            self.encoder, self.decoder = VQEncoder(config), VQDecoder(config)
-        self.quantize = Quantizer(
-            config.codebook_size,
-            config.codebook_dim,
-            l2_normalize=config.l2_normalize,
-            window=recipe.codebook.window,
-        )
-        self.quantize.gather_codes = _of_all_processes
-        self.quant_conv = nn.Conv2d(config.z_channels, config.codebook_dim, 1)
-        self.post_quant_conv = nn.Conv2d(config.codebook_dim, config.z_channels, 1)
+        self.model = VQModel(recipe.encoder, window=recipe.codebook.window)
+        self.model.quantize.gather_codes = _of_all_processes
         # code vectors have norm 1, or nearly: features of variance 1 come of them
-        nn.init.normal_(self.post_quant_conv.weight)
+        nn.init.normal_(self.model.post_quant_conv.weight)
         self._average = None
         if recipe.codebook.update == "ema":
-            self.quantize.embedding.weight.requires_grad_(False)
-            self._average = EMACodebook(self.quantize, decay=recipe.codebook.ema_decay)
-            self.averaged = frozenset({"quantize.embedding.weight"})
+            self.model.quantize.embedding.weight.requires_grad_(False)
+            self._average = EMACodebook(self.model.quantize, decay=recipe.codebook.ema_decay)
+            self.averaged = frozenset({"model.quantize.embedding.weight"})
         self._terms = PixelTerms(recipe.reconstruction, with_perceptual=with_perceptual)
         if recipe.adversary is not None:
             discriminator = PatchDiscriminator(
@@ -167,18 +120,18 @@ class VQPhase(Phase):
         images, book = images_of(batch), self._recipe.codebook
         if step == 0 and self.training and self._recipe.init is None:
             self._start(images)
-        z = self._features(images)
+        z = self.model.features(images)
         if step < book.decoder_first:
             # gradients of 0, where none at all would upset other processes
             z = z.detach() + 0.0 * z
         if step < book.quantize_from:
-            recon = self._decoded(self.quantize.compared(z))
+            recon = self.model.decode_quantized(self.model.quantize.compared(z))
             loss, parts = self._terms(recon, images)
             if self._average is None:  # likewise
-                loss = loss + 0.0 * self.quantize.embedding.weight.sum()
+                loss = loss + 0.0 * self.model.quantize.embedding.weight.sum()
         else:
             quantized = self._quantized(z, step)
-            recon = self._decoded(quantized.quantized)
+            recon = self.model.decode_quantized(quantized.quantized)
             loss, parts = self._terms(recon, images)
             codebook, commitment = codebook_losses(quantized)
             loss = loss + book.weight * book.commitment * commitment
@@ -186,7 +139,7 @@ class VQPhase(Phase):
                 loss = loss + book.weight * codebook
             parts["commitment"] = commitment.detach()
             if self.training:
-                parts["bits"] = code_entropy(quantized.codes, self.quantize.codebook_size)
+                parts["bits"] = code_entropy(quantized.codes, self.model.quantize.codebook_size)
         fake = None
         if self.adversary is not None and self._fights(step):
             adversarial = self._against(recon)
@@ -199,37 +152,12 @@ class VQPhase(Phase):
     def previews(self, batch: Batch) -> Tensor:
         """Images and their reconstructions."""
         images = images_of(batch)
-        codes = self.encode(images)
-        recon = self._decoded(self.quantize.lookup(codes))
+        recon = self.model.decode(self.model.encode(images))
         return torch.stack((images, recon.float().clamp(-1, 1)))
 
     def export(self, folder: Path) -> None:
-        """Write config.json and model.safetensors, which `from_parts(vq=folder)` reads.
-
-        Code vectors of free length come out at about unit variance, as what reads them expects.
-        """
-        import json
-
-        from layton.tokenizer import write_folder
-
-        mine = ("_average.", "quantize.codebook_used")  # of no use outside training
-        state = {k: v for k, v in self.state_dict().items() if not k.startswith(mine)}
-        if not self._recipe.encoder.l2_normalize:
-            _scale_codes(state)
-        write_folder(folder, state, json.dumps(asdict(self._recipe.encoder), indent=2), dtype=None)
-
-    @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [-1, 1] → codes (B, h, w) int64."""
-        return self.quantize.encode(self._features(images))
-
-    def _features(self, images: Tensor) -> Tensor:
-        z: Tensor = self.quant_conv(self.encoder(images))
-        return z
-
-    def _decoded(self, quantized: Tensor) -> Tensor:
-        recon: Tensor = self.decoder(self.post_quant_conv(quantized))
-        return recon
+        """Write a folder that `read_vq` and `from_parts(vq=folder)` read."""
+        write_vq(self.model, folder)
 
     def _quantized(self, z: Tensor, step: int) -> Quantized:
         book = self._recipe.codebook
@@ -238,17 +166,17 @@ class VQPhase(Phase):
             is_start = since == 0 and self._recipe.init is None
             if is_start or since > 0:
                 self._revive(z, step)
-        quantized: Quantized = self.quantize(z)
+        quantized: Quantized = self.model.quantize(z)
         if self._average is not None and self.training:
             self._average.update(quantized)
         return quantized
 
     def _revive(self, z: Tensor, step: int) -> None:
-        dead = self.quantize.dead_codes()
+        dead = self.model.quantize.dead_codes()
         # all processes see all vectors, so that all move the same codes to the same places
-        everyone = _of_all_processes(self.quantize.compared(z.detach()).contiguous())
+        everyone = _of_all_processes(self.model.quantize.compared(z.detach()).contiguous())
         generator = torch.Generator().manual_seed(derive(self._recipe.seed, "revive", step))
-        self.quantize.revive(everyone, generator=generator)
+        self.model.quantize.revive(everyone, generator=generator)
         if self._average is not None:
             self._average.restart(dead)
 
@@ -256,13 +184,13 @@ class VQPhase(Phase):
     def _start(self, images: Tensor) -> None:
         """Start the code vectors at the pictures' principal components; see `training.start`."""
         everyone = _of_all_processes(images.contiguous())
-        features = self.encoder(everyone).float().movedim(1, -1).flatten(0, -2)
+        features = self.model.encoder(everyone).float().movedim(1, -1).flatten(0, -2)
         patch = self._recipe.encoder.downsample_factor
-        components = leading_components(everyone, patch, self.quant_conv.out_channels)
+        components = leading_components(everyone, patch, self.model.quant_conv.out_channels)
         weight, bias = fit_components(features, components)
-        self.quant_conv.weight.copy_(weight[:, :, None, None])
-        assert self.quant_conv.bias is not None
-        self.quant_conv.bias.copy_(bias)
+        self.model.quant_conv.weight.copy_(weight[:, :, None, None])
+        assert self.model.quant_conv.bias is not None
+        self.model.quant_conv.bias.copy_(bias)
 
     def _fights(self, step: int) -> bool:
         adversary = self._recipe.adversary
@@ -276,50 +204,8 @@ class VQPhase(Phase):
         return loss
 
 
-def _scale_codes(state: dict[str, Tensor]) -> None:
-    """Bring code vectors near unit variance by a power of two, which changes no code and no pixel.
-
-    Training leaves their scale to chance (a standard deviation of 20, say), and layers that read
-    them would start far out.
-    """
-    codebook = state["quantize.embedding.weight"]
-    factor = 2.0 ** -round(math.log2(max(float(codebook.std()), _LEAST_STD)))
-    for key in ("quantize.embedding.weight", "quant_conv.weight", "quant_conv.bias"):
-        state[key] = state[key] * factor
-    state["post_quant_conv.weight"] = state["post_quant_conv.weight"] / factor
-
-
 def _of_all_processes(tensor: Tensor) -> Tensor:
     from accelerate.utils import gather
 
     gathered: Tensor = gather(tensor)
     return gathered
-
-
-def read_vq(folder: Path) -> VQPhase:
-    """A VQ tokenizer of our own, from the folder that `export` wrote, in evaluation mode.
-
-    Raises:
-        CheckpointError: weights that cannot be read or do not fit.
-        ConfigError: no config.json, or a broken one.
-    """
-    config = read_vq_config(folder)
-    data = DataRecipe(sources=(SourceRecipe(path=folder),))
-    stage = Stage(steps=1, batch_size=1, size_px=config.downsample_factor)
-    recipe = Recipe(phase="vq", output=folder, stages=(stage,), data=data, encoder=config)
-    phase = VQPhase(recipe)
-    load_strict(phase, read_state(folder), source=str(folder))
-    return phase.eval()
-
-
-def read_vq_config(folder: Path) -> VQConfig | ViTConfig:
-    """The configuration of such a folder.
-
-    Raises:
-        ConfigError: no config.json, or a broken one.
-    """
-    path = folder / "config.json"
-    try:
-        return _CONFIG.validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise ConfigError(str(path), f"cannot be read ({error})", "Train phase vq.") from None

@@ -16,7 +16,7 @@ from layton.generator.text_to_image import (
     VQImageDecoder,
 )
 from layton.tokenizer.config import VQConfig
-from layton.tokenizer.vq import VQModel
+from layton.tokenizer.vq_model import VQModel
 
 VQ = VQConfig(
     channels=8,

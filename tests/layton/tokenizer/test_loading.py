@@ -19,7 +19,7 @@ from layton import (
     VAEConfig,
 )
 from layton.tokenizer.diffusers_parts import unet_config, vae_config
-from layton.tokenizer.vq import VQModel
+from layton.tokenizer.vq_model import VQModel
 from layton.weights.checkpoint import read_state
 
 
@@ -268,7 +268,7 @@ def test_saving_replaces_files_whole(tiny_tokenizer, tmp_path, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("layton.tokenizer.loading.save_file", interrupted)
+    monkeypatch.setattr("layton.weights.folder.save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tiny_tokenizer.save_pretrained(tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == before

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from layton.errors import CheckpointError
+from layton.tokenizer import named_model
 from layton.tokenizer.config import (
     NoiseConfig,
     SamplerConfig,
@@ -17,7 +18,6 @@ from layton.tokenizer.config import (
     UNetConfig,
     VAEConfig,
     VQConfig,
-    named_model,
 )
 from layton.tokenizer.consistency import NoiseSchedule, consistency_timesteps
 from layton.tokenizer.model import Tokenizer

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from layton.errors import CodesError, ImageError
 from layton.tokenizer.config import VQ_8, VQ_16, VQConfig
-from layton.tokenizer.vq import VQModel
+from layton.tokenizer.vq_model import VQModel
 from layton.weights.checkpoint import load_strict, strip_prefix
 
 TINY = VQConfig(

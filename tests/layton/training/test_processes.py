@@ -152,9 +152,9 @@ def test_codebook_averages_and_window_are_those_of_all_processes(runs):
     one, two = (checkpoint(root / f"vq-{count}", 4) for count in ("one", "two"))
     assert one.keys() == two.keys()
     name = "trained-1."  # beside the discriminator, trained-0
-    for key in ("quantize.codebook_used", "_average.counts"):
+    for key in ("model.quantize.codebook_used", "_average.counts"):
         assert torch.equal(one[name + key], two[name + key])
-    for key in ("_average.sums", "quantize.embedding.weight"):
+    for key in ("_average.sums", "model.quantize.embedding.weight"):
         assert torch.allclose(one[name + key], two[name + key], atol=1e-3)
 
 

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from layton.errors import CheckpointError
-from layton.tokenizer.config import VQ_8, VQ_16, named_model
+from layton.tokenizer import VQ_16, named_model
+from layton.tokenizer.config import VQ_8
 from layton.tokenizer.model import Tokenizer
 from layton.tokenizer.official import official_layout
-from layton.tokenizer.vq import VQModel
+from layton.tokenizer.vq_model import VQModel
 from layton.weights import fingerprints
 from layton.weights.checkpoint import load_strict
 from layton.weights.fingerprints import codebook_digest, fingerprint, recognise

@@ -10,10 +10,10 @@ from tiny_training import ENCODER, GPT, draw_images, recipe
 from layton.tokenizer.config import NoiseConfig
 from layton.tokenizer.consistency import NoiseSchedule, boundary_scalings
 from layton.tokenizer.quantizer import Quantizer
+from layton.tokenizer.vq_folder import read_vq
 from layton.training.codebook import EMACodebook
 from layton.training.data.seeds import derive, sample_mask, sample_noise, sample_timesteps
 from layton.training.phases.base import images_of
-from layton.training.phases.vq import read_vq
 from layton.training.start import fit_components, leading_components
 
 SEEDS = torch.tensor([11, 12, 13])
@@ -344,15 +344,15 @@ def test_exported_code_vectors_have_unit_scale_and_mean_the_same(root, tmp_path)
     phase = recipe("vq", root, encoder=ENCODER | {"l2_normalize": False}).build().eval()
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
-        phase.quant_conv.weight *= 37.0
-        phase.quantize.embedding.weight.normal_(0, 21.0)
+        phase.model.quant_conv.weight *= 37.0
+        phase.model.quantize.embedding.weight.normal_(0, 21.0)
         phase.export(tmp_path)
         found = read_vq(tmp_path)
-        codes = phase.encode(images)
+        codes = phase.model.encode(images)
         assert torch.equal(found.encode(images), codes)
         assert torch.equal(
-            found._decoded(found.quantize.lookup(codes)),
-            phase._decoded(phase.quantize.lookup(codes)),
+            found.decode(codes),
+            phase.model.decode(codes),
         )
     assert 0.7 < float(found.quantize.embedding.weight.detach().std()) < 1.5
 
@@ -365,17 +365,17 @@ def test_unused_codes_are_moved_onto_encoder_outputs(root):
 
     @torch.no_grad()
     def distances():
-        z = phase.quantize.compared(phase._features(images)).movedim(1, -1).flatten(0, 2)
-        return torch.cdist(phase.quantize.codebook(), z).min(1).values
+        z = phase.model.quantize.compared(phase.model.features(images)).movedim(1, -1).flatten(0, 2)
+        return torch.cdist(phase.model.quantize.codebook(), z).min(1).values
 
     with torch.no_grad():
         phase(batch, 0)  # the start: the whole codebook comes from data
         assert float(distances().max()) < 1e-3
-        row = phase.quantize.embedding.weight
+        row = phase.model.quantize.embedding.weight
         row[:4] = -row[4]  # where no vector is; the first of them may still be the nearest
         assert float(distances()[:4].min()) > 0.05
         phase(batch, 1)  # not yet
-        dead = phase.quantize.dead_codes()
+        dead = phase.model.quantize.dead_codes()
         assert dead[1:4].all()
         assert not dead[4:].all()
         before = row.clone()
@@ -397,7 +397,7 @@ def test_the_codebook_learns_by_its_loss_or_by_averages(root):
         expected = float(outcome.parts["l1"]) + share * (3 if update == "gradient" else 1)
         assert outcome.loss.item() == pytest.approx(expected, rel=1e-5)
         outcome.loss.backward()
-        assert (phase.quantize.embedding.weight.grad is None) == (update == "ema")
+        assert (phase.model.quantize.embedding.weight.grad is None) == (update == "ema")
 
 
 def test_before_quantisation_every_parameter_has_a_gradient(root):
@@ -408,9 +408,9 @@ def test_before_quantisation_every_parameter_has_a_gradient(root):
     outcome = phase({"seeds": SEEDS[:2], "images": images}, 1)
     outcome.loss.backward()
     assert all(p.grad is not None for p in phase.parameters())
-    for module in (phase.encoder, phase.quant_conv, phase.quantize):
+    for module in (phase.model.encoder, phase.model.quant_conv, phase.model.quantize):
         assert all(not p.grad.any() for p in module.parameters())
-    assert any(p.grad.any() for p in phase.decoder.parameters())
+    assert any(p.grad.any() for p in phase.model.decoder.parameters())
     assert outcome.loss.item() == pytest.approx(
         sum(float(v) for k, v in outcome.parts.items() if k in ("l1", "chroma")), rel=1e-5
     )
