@@ -16,7 +16,7 @@ from torch import Tensor
 
 from layton.errors import PromptError
 from layton.generator.config import GPTConfig, Guidance, Sampling
-from layton.generator.layers import CaptionEmbedder
+from layton.generator.embedders import CaptionEmbedder
 from layton.generator.sampling import choose, guide, gumbel_noise, seed_keys
 from layton.generator.text import left_pad
 from layton.generator.transformer import GPT, KVCache, Prefix

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from layton.errors import ConfigError
 from layton.generator.config import GPTConfig
+from layton.generator.embedders import CaptionEmbedder, ClassEmbedder
 from layton.generator.layers import (
     Attention,
-    CaptionEmbedder,
-    ClassEmbedder,
     RMSNorm,
     Slots,
     TransformerBlock,
