@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from platformdirs import user_cache_path
 
@@ -25,7 +25,7 @@ def cache_folder() -> Path:
     return Path(given) if given else user_cache_path("layton-bench")
 
 
-def open_regular(path: Path, *, max_bytes: int | None = None) -> BinaryIO:
+def open_regular(path: Path, *, max_bytes: int | None = None) -> io.BufferedReader:
     """Open a regular file for reading; a FIFO or a device would block or never end.
 
     Args:

@@ -8,7 +8,6 @@ same rows is computed once (``once``). Memory grows by D·4 bytes a sample and t
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -191,21 +190,10 @@ class FeatureRunner:
 
     def _cache_key(self, backbone: str, tap: str) -> tuple[str, ...]:
         """Backbone, version, tap and the weights' digests, read once."""
+        from layton_bench.weights import digest_of
 
         def digest() -> tuple[str, ...]:
-            return tuple(_digest(self._find(name)) for name in self._specs[backbone].weights)
+            return tuple(digest_of(self._find(name)) for name in self._specs[backbone].weights)
 
         weights = self.once(("digest", backbone), (), digest)
         return (backbone, str(self._specs[backbone].version), tap, *weights)
-
-
-def _digest(weights: Path) -> str:
-    """SHA-256 of a file, or of the sorted lines of the digests of a folder's files."""
-    from layton_bench.weights import sha256_of
-
-    if weights.is_file():
-        return sha256_of(weights)
-    files = [p for p in weights.rglob("*") if p.is_file() and not p.name.startswith(".")]
-    names = sorted((path.relative_to(weights).as_posix(), path) for path in files)
-    lines = "\n".join(f"{sha256_of(path)}  {name}" for name, path in names)
-    return hashlib.sha256(lines.encode()).hexdigest()

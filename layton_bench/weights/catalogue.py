@@ -6,8 +6,8 @@ puts in a file's name; where none is published, the first pull records it.
 
 from __future__ import annotations
 
+from layton_bench.weights.entries import WeightsEntry, WeightsFile, hub_file
 from layton_bench.weights.pyiqa import ENTRIES as PYIQA_ENTRIES
-from layton_bench.weights.store import WeightsEntry, WeightsFile, hub_file
 
 _MIB = 1 << 20
 _FACEXLIB = "https://github.com/xinntao/facexlib/releases/download/v0.1.0"

@@ -7,15 +7,14 @@ and starts over if not.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from layton_bench.errors import MissingWeightsError, UserError
+from layton_bench.weights.digests import sha256_of
 
 if TYPE_CHECKING:
     import requests
@@ -31,12 +30,6 @@ _LASTING = {401, 403, 404, 410}
 
 class _PassingError(Exception):
     """Something that may be gone at the next attempt."""
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in lower-case hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def download(
@@ -158,23 +151,3 @@ def _etag_file(part: Path) -> Path:
 def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
     _etag_file(part).unlink(missing_ok=True)
-
-
-def is_offline() -> bool:
-    """Whether ``LAYTON_BENCH_OFFLINE`` or ``HF_HUB_OFFLINE`` says not to use the network."""
-    switches = (os.environ.get(name, "") for name in ("LAYTON_BENCH_OFFLINE", "HF_HUB_OFFLINE"))
-    return any(value.strip().lower() in {"1", "true", "yes", "on"} for value in switches)
-
-
-def hub_endpoint() -> str:
-    """Address of the Hugging Face hub, or of its mirror in ``HF_ENDPOINT``."""
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-
-
-def hub_token(url: str) -> str | None:
-    """The user's hub token, for addresses on the hub only."""
-    if urlsplit(url).netloc != urlsplit(hub_endpoint()).netloc:
-        return None
-    from huggingface_hub import get_token
-
-    return get_token()

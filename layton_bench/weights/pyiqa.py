@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from layton_bench.weights.store import WeightsEntry, WeightsFile, hub_file
+from layton_bench.weights.entries import WeightsEntry, WeightsFile, hub_file
 
 _REPOSITORY = "chaofengc/IQA-PyTorch-Weights"
 # Published names; eight hex digits at the end of one are the first of its SHA-256.

@@ -19,7 +19,7 @@ from seeded_weights import seeded
 from layton_bench.metrics.backbones import inception
 from layton_bench.records.record import RunRecord
 from layton_bench.seeds import sample_seed
-from layton_bench.weights.store import WeightsEntry, WeightsFile, WeightsStore
+from layton_bench.weights import WeightsEntry, WeightsFile, WeightsStore
 
 IDS = (17, 4, 139, 30)
 PLUGIN = SUPPORT / "drawing_plugin.py"

@@ -11,7 +11,7 @@ from reference_models import bare, reference_network
 from seeded_weights import seeded
 
 from layton_bench.metrics.backbones import inception
-from layton_bench.weights.store import WeightsEntry, WeightsFile, WeightsStore
+from layton_bench.weights import WeightsEntry, WeightsFile, WeightsStore
 
 METRICS = ("fid", "sfid", "kid", "kid-full", "is", "precision", "recall", "density", "coverage")
 

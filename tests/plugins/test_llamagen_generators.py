@@ -15,7 +15,7 @@ from layton.generator.transformer import GPT
 from layton.tokenizer.config import VQ_16, VQConfig
 from layton.tokenizer.vq_model import VQModel
 from layton_bench import Generator, LoadContext, Prompt, UserError
-from layton_bench.weights.store import WeightsStore
+from layton_bench.weights import WeightsStore
 from layton_bench_llamagen import generators
 
 SPECS = {spec.card.name: spec for spec in generators.SPECS}

@@ -9,8 +9,7 @@ import torch
 
 from layton_bench.metrics.base import MetricContext
 from layton_bench.types import ScoredBatch
-from layton_bench.weights.catalogue import WEIGHTS
-from layton_bench.weights.store import WeightsStore
+from layton_bench.weights import WEIGHTS, WeightsStore
 
 
 def tensor(image: np.ndarray) -> torch.Tensor:
@@ -19,7 +18,7 @@ def tensor(image: np.ndarray) -> torch.Tensor:
 
 def store(tmp_path: Path, files: dict[str, dict[str, torch.Tensor]]) -> WeightsStore:
     """A registry without the published digests, with these weights added from files."""
-    from layton_bench.weights.store import WeightsEntry, WeightsFile
+    from layton_bench.weights import WeightsEntry, WeightsFile
 
     entries = {
         name: WeightsEntry(

@@ -73,7 +73,7 @@ def test_pull_list_verify_path(bench: Bench, plugin: Path, tmp_path: Path) -> No
     assert verified.code == 0 and verified.out.strip() == "toy: sound"
     path.write_bytes(CONTENT[::-1])
     changed = weights("verify", "toy")
-    assert changed.code == 2 and "toy: toy.bin is not what was installed" in changed.out
+    assert changed.code == 2 and "toy: toy.bin has changed since it was installed" in changed.out
 
 
 def test_add(bench, plugin: Path, tmp_path: Path) -> None:
