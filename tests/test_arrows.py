@@ -216,7 +216,7 @@ HEAVY = ("torch", "torchvision", "transformers", "diffusers", "pandas", "scipy",
 
 
 @pytest.mark.parametrize(
-    "start", ["layton_bench.cli", "layton_bench.gates.plugin", "layton_bench", "layton"]
+    "start", ["layton_bench.cli.handler", "layton_bench.gates.plugin", "layton_bench", "layton"]
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(start: str) -> None:
     heavy = {

@@ -28,30 +28,27 @@ from layton_bench.records import StoredRun, find_run
 REGRESSION, NOT_COMPARABLE = 1, 3
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(compare)
-
-
 def compare(
-    baseline: Annotated[str, typer.Argument(help="Run A: its folder, id or model.")],
+    baseline: Annotated[
+        str, typer.Argument(help="Run A: its folder, its id or the start of the id, or a model.")
+    ],
     now: Annotated[str, typer.Argument(help="Run B.")],
     alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Significance level.")] = 0.05,
     seed: Annotated[  # noqa: ARG001, scripts may give it
-        int, typer.Option(hidden=True, help="Has no effect: nothing is drawn at random.")
+        int, typer.Option(hidden=True, help="Has no effect: nothing here is random.")
     ] = 0,
     picture: Annotated[
         Path | None,
-        typer.Option(help="Draw the samples that moved most into this file (moved.png, say)."),
+        typer.Option(help="Draw the samples that changed most into this file, such as moved.png."),
     ] = None,
     form: Annotated[
-        Literal["table", "md", "json"], typer.Option("--format", help="Form of the output.")
+        Literal["table", "md", "json"], typer.Option("--format", help="Format of the output.")
     ] = "table",
     results: Results = DEFAULT_RESULTS,
 ) -> None:
-    """Say of each metric whether run B is better or worse than run A, or no difference is shown.
+    """Say for each metric whether run B is better or worse than run A, or whether neither is shown.
 
-    Exit codes: 0 no regression, 1 regression, 2 usage, 3 not comparable.
+    Exit codes: 0 no regression, 1 regression, 2 usage error, 3 not comparable.
     """
     first, second = find_run(results, baseline), find_run(results, now)
     try:
@@ -75,11 +72,11 @@ def compare(
 
 def _draw(comparison: Comparison, first: StoredRun, second: StoredRun, path: Path) -> None:
     missing = write_moved_sheet(comparison, first, second, path)
-    err.print(f"Samples that moved most: {path}", markup=False, soft_wrap=True)
+    err.print(f"Samples that changed most: {path}", markup=False, soft_wrap=True)
     if missing:
         err.print(
-            f"{missing} of its {2 * len(comparison.moved)} pictures were not kept:"
-            " run with --keep-images keeps all.", markup=False, soft_wrap=True,
+            f"{missing} of its {2 * len(comparison.moved)} images were not kept."
+            " Rerun with --keep-images to keep all images.", markup=False, soft_wrap=True,
         )  # fmt: skip
 
 
@@ -94,7 +91,7 @@ def _print(comparison: Comparison) -> None:
         if difference.note:
             out.print(Text(f"  {difference.label}: {difference.note}"), soft_wrap=True)
     if len(comparison.moved):
-        moved = Table(*comparison.moved.columns, box=None, title="Samples that moved most")
+        moved = Table(*comparison.moved.columns, box=None, title="Samples that changed most")
         for values in comparison.moved.itertuples(index=False, name=None):
             moved.add_row(*(Text(f"{v:.3f}" if isinstance(v, float) else str(v)) for v in values))
         out.print(moved)

@@ -23,7 +23,7 @@ from layton_bench.registry import Plugins
 
 _log = logging.getLogger(__name__)
 
-# Piped output has no width of its own: wide enough that the suites' tables are not folded.
+# A pipe has no width. In this one, no table of a suite is folded.
 _PIPED = None if "COLUMNS" in os.environ else 160
 
 err = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPED)
@@ -32,14 +32,14 @@ out = Console(width=None if sys.stdout.isatty() else _PIPED)
 
 @dataclass
 class State:
-    """What the options before the command gave, and the command line itself."""
+    """The options before the command, and the command line itself."""
 
     extra_plugins: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
 
     @cached_property
     def plugins(self) -> Plugins:
-        """Everything registered; broken plugins are named once on stderr."""
+        """Everything that is registered. Broken plugins are named once on stderr."""
         plugins = Plugins(self.extra_plugins)
         for info in plugins.infos:
             if info.error is not None:
@@ -50,7 +50,7 @@ class State:
 
 
 class BarReporter:
-    """A progress bar on stderr with throughput and time remaining."""
+    """A progress bar on stderr, with images per second and the time remaining."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -66,7 +66,7 @@ class BarReporter:
         self._progress.start()
 
     def advance(self, count: int) -> None:
-        """Move the bar on."""
+        """Move the bar."""
         if self._progress is None:
             return
         self._progress.advance(self._task, count)
@@ -75,13 +75,13 @@ class BarReporter:
         self._progress.update(self._task, rate=rate)
 
     def finish(self) -> None:
-        """Leave the bar as it is."""
+        """Stop the bar and leave it on the screen."""
         if self._progress is not None:
             self._progress.stop()
 
 
 def show_error(error: UserError) -> None:
-    """What is wrong, why, and what to do now, on stderr."""
+    """Print what is wrong, why, and what to do, on stderr."""
     err.print("[bold red]Error:[/] ", end="")
     err.print(f"{error.thing}: {error.reason}.", markup=False, highlight=False, soft_wrap=True)
     err.print(error.remedy, markup=False, highlight=False, soft_wrap=True)

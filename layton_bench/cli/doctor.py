@@ -15,17 +15,12 @@ from layton_bench.cli.options import AsJson, DataRoot
 from layton_bench.registry import examine
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(doctor)
-
-
 def doctor(
     context: typer.Context,
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is installed, which data and weights are found, and what is missing for what."""
+    """Show which packages, data and weights are found, which are missing, and how to get them."""
     state: State = context.obj
     findings = examine(state.plugins, data_root)
     if as_json:

@@ -20,20 +20,16 @@ from layton_bench.machine import parse_batch_size
 from layton_bench.run import Explanation, RunOptions, explain_gap as explain
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("explain-gap")(explain_gap)
-
-
 def explain_gap(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A tokenizer.")],
-    suite: Annotated[str, typer.Option(help="Suite whose data and size to use.")],
+    model: Annotated[str, typer.Argument(help="Tokenizer to run.")],
+    suite: Annotated[str, typer.Option(help="Suite that gives the data and the size.")],
     reported: Annotated[
         list[str] | None,
         typer.Option(
             metavar="METRIC=VALUE",
-            help="A published number (ssim=0.675). Repeatable. [default: those in reported.csv]",
+            help="A published number, such as ssim=0.675. Repeatable.",
+            show_default="the numbers in reported.csv",
         ),
     ] = None,
     statistics: Annotated[
@@ -51,7 +47,7 @@ def explain_gap(
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Find the crop, rounding rule and metric variant under which a published number holds."""
+    """Find the crop, rounding rule and metric variant that give a published number."""
     state: State = context.obj
     wanted = _parse(reported or ()) or reported_values(results, suite, model)
     options = RunOptions(
@@ -68,7 +64,7 @@ def explain_gap(
     for explanation in found:
         _print(explanation)
     if limit is not None:
-        err.print(f"Over {limit} samples only: FID-like values are biased upwards.")
+        err.print(f"With {limit} samples, FID and similar values are too high.")
 
 
 def _parse(settings: Sequence[str]) -> dict[str, float]:
@@ -79,7 +75,7 @@ def _parse(settings: Sequence[str]) -> dict[str, float]:
             values[name] = float(number)
         except ValueError:
             raise UserError(
-                f"--reported {text}", "not METRIC=VALUE", "Write ssim=0.675, say."
+                f"--reported {text}", "not METRIC=VALUE", "Write ssim=0.675, for example."
             ) from None
     return values
 

@@ -21,52 +21,50 @@ from layton_bench.tasks.geneval import IMAGES_PER_PROMPT, official_prompts, read
 from layton_bench.types import Prompt
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(generate)
-
-
 def generate(
     context: typer.Context,
-    model: Annotated[str, typer.Option(help="Generator; `list models` shows them.")],
+    model: Annotated[str, typer.Option(help="Generator. `list models` shows all models.")],
     prompts: Annotated[
-        list[str] | None, typer.Argument(help="Prompts; - reads them from stdin, one a line.")
+        list[str] | None,
+        typer.Argument(help="Prompts. With -, read them from stdin, one per line."),
     ] = None,
     prompt_file: Annotated[
         Path | None, typer.Option("--prompts", help="File of prompts: .txt, .jsonl, .csv …")
     ] = None,
     class_id: Annotated[
-        list[int] | None, typer.Option("--class", help="Class to draw. Repeatable.")
+        list[int] | None, typer.Option("--class", help="Number of a class to draw. Repeatable.")
     ] = None,
-    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path(
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images.")] = Path(
         "generated"
     ),
     images_per_prompt: Annotated[
         int | None,
-        typer.Option("-n", min=1, help="Pictures a prompt. [default: 1; 4 in GenEval's layout]"),
+        typer.Option(
+            "-n", min=1, help="Images per prompt.", show_default="1; 4 with --layout geneval"
+        ),
     ] = None,
     layout: Annotated[
         Literal["files", "geneval"],
-        typer.Option(help="One folder of pictures, or GenEval's folders (its own prompts if none)"),
+        typer.Option(help="One folder of images, or GenEval's folders and its prompts."),
     ] = "files",
-    seed: Annotated[int, typer.Option(help="Another seed draws other pictures.")] = 0,
+    seed: Annotated[int, typer.Option(help="Another seed gives other images.")] = 0,
     with_grid: Annotated[
-        bool, typer.Option("--grid", help="Write grid.png of all pictures too.")
+        bool, typer.Option("--grid", help="Also write grid.png, which shows all images.")
     ] = False,
     device: Device = "auto",
-    batch_size: Annotated[str, typer.Option(help="Pictures a batch: auto or N.")] = "auto",
+    batch_size: Annotated[str, typer.Option(help="Images per batch: auto or N.")] = "auto",
     dtype: Dtype = "float32",
     setting: Settings = None,
 ) -> None:
-    """Draw pictures from prompts. A picture that is there already is not drawn again.
+    """Draw images from prompts. An image that exists already is not drawn again.
 
-    Each PNG file holds its prompt, model and seed.
+    Each PNG file contains its prompt, model and seed.
     """
     state: State = context.obj
     if layout == "geneval":
         if prompts or class_id:
-            remedy = "Give --prompts FILE in GenEval's form, or nothing for the official prompts."
-            raise UserError("--layout geneval", "it needs to know what prompts demand", remedy)
+            remedy = "Give --prompts FILE in GenEval's format, or no prompts for the official ones."
+            raise UserError("--layout geneval", "it needs prompts that say what to judge", remedy)
         demands = read_prompts(prompt_file) if prompt_file else official_prompts()
         pictures = plan_layout(
             demands, folder, images_per_prompt=images_per_prompt or IMAGES_PER_PROMPT, seed=seed
@@ -99,13 +97,13 @@ def generate(
         grid([Image.open(p) for p in done.paths]).save(folder / "grid.png")
         out.out(str(folder / "grid.png"))
     for failure in done.failures:
-        err.print(f"not drawn: {failure.key}: {failure.reason}", markup=False, soft_wrap=True)
+        err.print(f"Not drawn: {failure.key}: {failure.reason}", markup=False, soft_wrap=True)
     if done.failures:
         raise typer.Exit(2)
 
 
 def collect_prompts(words: list[str], file: Path | None, classes: list[int]) -> list[Prompt]:
-    """Prompts from arguments, stdin, a file and classes, in this order; raises UserError."""
+    """Return prompts from arguments, stdin, a file and classes, in this order."""
     texts = [
         text
         for word in words
@@ -119,5 +117,5 @@ def collect_prompts(words: list[str], file: Path | None, classes: list[int]) -> 
     prompts = [Prompt(key=f"{i:05d}", text=text) for i, text in enumerate(texts)]
     prompts += [Prompt(key=f"{len(texts) + i:05d}", class_id=c) for i, c in enumerate(classes)]
     if not prompts:
-        raise UserError("generate", "there is no prompt", "Give one, --prompts FILE or --class N.")
+        raise UserError("generate", "there is no prompt", "Name one, or use --prompts or --class.")
     return prompts

@@ -1,4 +1,4 @@
-"""`layton-bench geneval`: official results summarised, folders scored, results written."""
+"""`layton-bench geneval`: summarise official results, score folders, write results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ import typer
 from rich.table import Table
 
 from layton_bench.cli.console import BarReporter, State, err, out
-from layton_bench.cli.options import AsJson, BatchSize, Device, Limit, OnExisting, Strict
+from layton_bench.cli.options import (
+    AsJson,
+    BatchSize,
+    Device,
+    Limit,
+    OnExisting,
+    RunName,
+    Strict,
+)
 from layton_bench.cli.run import report, say
 from layton_bench.machine import parse_batch_size
 from layton_bench.records import find_run
@@ -32,9 +40,7 @@ from layton_bench.tasks.geneval import (
 
 _log = logging.getLogger(__name__)
 
-app = typer.Typer(
-    no_args_is_help=True, help="GenEval on pictures and results that are already there."
-)
+app = typer.Typer(no_args_is_help=True, help="GenEval on existing images and results.")
 
 
 @app.command()
@@ -42,16 +48,18 @@ def score(
     results: Annotated[Path, typer.Argument(help="results.jsonl of any GenEval scorer.")],
     prompts: Annotated[
         Path | None,
-        typer.Option(help="The set it must cover. [default: the official 553 prompts]"),
+        typer.Option(
+            help="Prompts that the results must cover.", show_default="the 553 official prompts"
+        ),
     ] = None,
     images_per_prompt: Annotated[
         int, typer.Option("-n", min=1, help="Images that each prompt must have.")
     ] = IMAGES_PER_PROMPT,
     as_json: AsJson = False,
 ) -> None:
-    """Summarise official results: no detector, no pictures.
+    """Summarise official results. No detector and no images are needed.
 
-    Says what is missing; the official script averages whatever is there.
+    What is missing is listed. The official script averages what it finds.
     """
     rows = read_results(results)
     summary = summarise(rows)
@@ -69,7 +77,9 @@ def score(
 @app.command()
 def score_folder(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="Folder with 00000/metadata.jsonl, samples/ …")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with 00000/metadata.jsonl, 00000/samples/ …")
+    ],
     limit: Limit = None,
     device: Device = ("auto"),
     batch_size: BatchSize = "auto",
@@ -78,9 +88,9 @@ def score_folder(
     results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the run record as JSON.")] = False,
 ) -> None:
-    """Judge pictures that lie in GenEval's own layout, as a run of the suite `geneval`.
+    """Judge images in GenEval's folder layout, as a run of the suite `geneval`.
 
-    What is missing or cannot be read is listed; the rest is scored and marked as partial.
+    Images that are missing or unreadable are listed. The rest is scored and marked as partial.
     """
     state: State = context.obj
     options = RunOptions(
@@ -96,13 +106,13 @@ def score_folder(
 
 @app.command()
 def export(
-    run: Annotated[str, typer.Argument(help="A run's folder, id (or its start), or a model.")],
+    run: RunName,
     file: Annotated[
-        Path | None, typer.Option("-o", help="Where to write. [default: stdout]")
+        Path | None, typer.Option("-o", help="File to write.", show_default="stdout")
     ] = None,
     results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
 ) -> None:
-    """Write a run's verdicts as official results: one JSON line an image, with its reason."""
+    """Write the verdicts of a run as official results: one JSON line per image, with the reason."""
     rows = results_of(find_run(results, run))
     if file is None:
         out.out(results_text(rows), end="")
@@ -112,7 +122,7 @@ def export(
 
 
 def _table(summary: GenevalSummary, found: Completeness) -> Table:
-    """Tasks, overall and accuracies, with intervals over prompts."""
+    """Return scores of tasks, overall and accuracies, with intervals over prompts."""
     state = "complete" if found.is_complete else f"PARTIAL: {found.num_expected:,} expected"
     title = f"GenEval: {summary.num_images:,} images of {summary.num_prompts:,} prompts ({state})"
     table = Table(title=title, title_justify="left")
@@ -126,5 +136,5 @@ def _table(summary: GenevalSummary, found: Completeness) -> Table:
     overall = f"{summary.low:.3f} to {summary.high:.3f}"
     table.add_row("overall (mean of tasks)", f"{summary.overall:.5f}", overall, style="bold")
     table.add_row("images, all tasks pooled", f"{summary.image_accuracy:.4f}")
-    table.add_row("prompts with any right image", f"{summary.prompt_accuracy:.4f}")
+    table.add_row("prompts with a correct image", f"{summary.prompt_accuracy:.4f}")
     return table

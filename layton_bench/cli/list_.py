@@ -23,20 +23,15 @@ What = Literal[
 Row = dict[str, str]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("list")(list_)
-
-
 def list_(
     context: typer.Context,
     what: Annotated[What, typer.Argument(help="What to list.")],
-    results: Annotated[Path, typer.Option("--out", help="Results folder, for runs.")] = Path(
+    results: Annotated[Path, typer.Option("--out", help="Results folder, for `list runs`.")] = Path(
         "results"
     ),
     as_json: AsJson = False,
 ) -> None:
-    """List what is registered, or the runs stored."""
+    """List suites, models, metrics and other registered names, or the stored runs."""
     state: State = context.obj
     rows = _runs(results) if what == "runs" else _LISTS[what](state.plugins)
     if as_json:

@@ -1,4 +1,4 @@
-"""Options that several commands share: one wording, one default of each."""
+"""Options that several commands share: each has one wording and one default."""
 
 from __future__ import annotations
 
@@ -13,38 +13,40 @@ DEFAULT_RESULTS = Path("results")
 
 DataRoot = Annotated[
     Path | None,
-    typer.Option(envvar="LAYTON_BENCH_DATA", help="Folder in which the data sets lie."),
+    typer.Option(envvar="LAYTON_BENCH_DATA", help="Folder with the data sets."),
 ]
 Limit = Annotated[
     int | None,
-    typer.Option(help="Use only N samples, evenly spaced. Marked as partial everywhere."),
+    typer.Option(help="Use only N samples, evenly spaced. Tables mark the run as partial."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-BatchSize = Annotated[str, typer.Option(help="Images a batch: auto or N.")]
+BatchSize = Annotated[str, typer.Option(help="Images per batch: auto or N.")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
 Metrics = Annotated[
-    list[str] | None, typer.Option("--metric", help="In place of the usual metrics. Repeatable.")
+    list[str] | None,
+    typer.Option("--metric", help="Metric to compute in place of the suite's. Repeatable."),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="An option of the model. Repeatable."),
+    typer.Option("--set", metavar="NAME=VALUE", help="Set an option of the model. Repeatable."),
 ]
 OnExisting = Annotated[
     Overwrite,
-    typer.Option(
-        help="A run that exists: keep it, run again, or compute only the metrics it lacks."
-    ),
+    typer.Option(help="If the run exists: reuse it, redo it, or add missing metrics."),
 ]
 KeepImages = Annotated[
     bool,
     typer.Option(
         "--keep-images",
-        help="Keep the pictures of every sample, not of the worst and best alone.",
+        help="Keep the images of all samples, not only of the worst and best.",
     ),
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Stop at the first failed sample or missing metric.")
 ]
 Results = Annotated[Path, typer.Option("--out", help="Results folder.")]
+RunName = Annotated[
+    str, typer.Argument(help="Folder of a run, its id or the start of the id, or a model.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

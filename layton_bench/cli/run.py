@@ -44,16 +44,11 @@ from layton_bench.run import Outcome, RunOptions, execute, make_plan
 _log = logging.getLogger(__name__)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(run)
-
-
 def run(
     context: typer.Context,
-    suite: Annotated[str, typer.Option(help="Suite to run; `list suites` shows them.")],
+    suite: Annotated[str, typer.Option(help="Suite to run. `list suites` shows all suites.")],
     model: Annotated[
-        list[str], typer.Option(help="Model to run; `list models` shows them. Repeatable.")
+        list[str], typer.Option(help="Model to run. `list models` shows all models. Repeatable.")
     ],
     data_root: DataRoot = None,
     limit: Limit = None,
@@ -64,7 +59,10 @@ def run(
     metric: Metrics = None,
     setting: Settings = None,
     num_workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that decode images. [default: chosen]")
+        int | None,
+        typer.Option(
+            min=0, help="Processes that read images.", show_default="set by the number of cores"
+        ),
     ] = None,
     decode_seeds: Annotated[
         int,
@@ -76,9 +74,9 @@ def run(
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
 ) -> None:
-    """Run models on a suite, write a record for each, and print the table.
+    """Run models on a suite, write a record of each run, and print a table.
 
-    A run whose inputs are the same as an existing one's is not repeated.
+    A run with the same inputs as an existing run is not repeated.
     """
     state: State = context.obj
     options = RunOptions(
@@ -87,7 +85,7 @@ def run(
         decode_seeds=decode_seeds, keep_images=keep_images,
         strict=strict, metrics=tuple(metric or ()), command=state.command,
     )  # fmt: skip
-    # every model is looked up before the first one runs: a slip in the last name costs nothing
+    # every name is looked up before the first run: a mistake in the last name costs nothing
     plans = [
         make_plan(state.plugins, suite, name, options, settings=setting or ()) for name in model
     ]
@@ -119,13 +117,13 @@ def report(
     as_json: bool,
     unstored: Sequence[RunRecord] = (),
 ) -> None:
-    """Print the records, say where the files are, and refresh the suite's leaderboard.
+    """Print the records, say where the files are, and update the leaderboard of each suite.
 
     Args:
         finished: runs in the results folder.
         results: that folder.
         as_json: whether to print JSON.
-        unstored: records that could not be written; what was computed must not be lost.
+        unstored: records that could not be written; they are printed, so that nothing is lost.
     """
     runs = [outcome.run for outcome in finished]
     records = [*(run.record for run in runs), *unstored]
@@ -141,7 +139,7 @@ def report(
 
 
 def say(outcome: Outcome) -> None:
-    """Tell on stderr what a reader of the table must know of a run."""
+    """Log what a reader of the table must know about a run."""
     record = outcome.run.record
     if outcome.is_reused:
         _log.info("%s: this run exists already (%s)", record.model.name, record.run_id)
@@ -149,14 +147,14 @@ def say(outcome: Outcome) -> None:
         _log.warning("%s: %s", record.data.name, note)
     if outcome.lacking:
         _log.warning(
-            "%s: the existing run lacks %s; --overwrite only-missing computes them",
+            "%s: the existing run lacks %s. Add them with --overwrite only-missing.",
             record.model.name,
             ", ".join(outcome.lacking),
         )
     for line in left_out(record):
         _log.warning("%s", line)
     if record.status == "interrupted":
-        _log.warning("interrupted: the record covers the samples done so far and says so")
+        _log.warning("Interrupted: the record covers the samples done so far.")
 
 
 def _write_leaderboard(results: Path, suite: str) -> Path:

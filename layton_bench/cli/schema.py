@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from layton_bench.cli.console import out
 from layton_bench.records import json_schema
-
-if TYPE_CHECKING:
-    import typer
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(schema)
 
 
 def schema() -> None:

@@ -25,18 +25,15 @@ from layton_bench.machine import parse_batch_size
 from layton_bench.run import RunOptions, score as score_folders
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(score)
-
-
 def score(
     context: typer.Context,
-    reference: Annotated[Path, typer.Option(help="Folder of original pictures.")],
-    images: Annotated[Path, typer.Option(help="Folder of reconstructions, same names.")],
+    reference: Annotated[Path, typer.Option(help="Folder of original images.")],
+    images: Annotated[Path, typer.Option(help="Folder of reconstructions with the same names.")],
     suite: Annotated[
         str | None,
-        typer.Option(help="Apply this suite's protocol to the references. [default: own sizes]"),
+        typer.Option(
+            help="Apply this suite's protocol to the originals.", show_default="keep their sizes"
+        ),
     ] = None,
     metric: Metrics = None,
     limit: Limit = None,
@@ -49,9 +46,10 @@ def score(
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
 ) -> None:
-    """Score a folder of reconstructions against a folder of originals, paired by file name.
+    """Score a folder of reconstructions against a folder of originals.
 
-    Files that do not pair, or share their name with another, are listed and left out.
+    Files with the same name are a pair. Files without a partner, and names that occur twice, are
+    listed and left out.
     """
     state: State = context.obj
     options = RunOptions(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
 from rich.table import Table
 from rich.text import Text
 
 from layton_bench.cli.console import err, out
-from layton_bench.cli.options import DEFAULT_RESULTS, AsJson, Results
+from layton_bench.cli.options import DEFAULT_RESULTS, AsJson, Results, RunName
 from layton_bench.records import (
     describe,
     extremes,
@@ -20,17 +17,12 @@ from layton_bench.records import (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(show)
-
-
 def show(
-    run: Annotated[str, typer.Argument(help="A run's folder, id (or its start), or a model.")],
+    run: RunName,
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run: its record in words, worst and best samples, and a contact sheet."""
+    """Show a run: its record in words, its worst and best samples, and a contact sheet."""
     stored = find_run(results, run)
     if as_json:
         out.out(stored.record.model_dump_json(indent=2), highlight=False)
@@ -46,4 +38,6 @@ def show(
         path = write_contact_sheet(stored)
         err.print(f"Contact sheet: {path}", markup=False, soft_wrap=True)
     elif saved:  # as in results that were committed without pictures
-        err.print("Its pictures do not lie beside the record: no contact sheet.", soft_wrap=True)
+        err.print(
+            "The images of this run are missing, so there is no contact sheet.", soft_wrap=True
+        )

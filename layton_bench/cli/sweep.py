@@ -27,18 +27,15 @@ from layton_bench.records import model_folder
 from layton_bench.run import RunOptions, draw_curves, sweep as sweep_model, table
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(sweep)
-
-
 def sweep(
     context: typer.Context,
     suite: Annotated[str, typer.Option(help="Suite to run.")],
     model: Annotated[str, typer.Option(help="Model to run.")],
     setting: Annotated[
         list[str],
-        typer.Option("--set", metavar="NAME=V1,V2,…", help="Values of an option. Repeatable."),
+        typer.Option(
+            "--set", metavar="NAME=V1,V2,…", help="Values of a model's option. Repeatable."
+        ),
     ],
     data_root: DataRoot = None,
     limit: Limit = None,
@@ -51,7 +48,7 @@ def sweep(
     results: Results = DEFAULT_RESULTS,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
 ) -> None:
-    """Run a model for every value of an option; a table and curves of quality, steps and time."""
+    """Run a model with each value of an option. Print a table, and draw quality against time."""
     state: State = context.obj
     options = RunOptions(
         out=results, data_root=data_root, limit=limit, seed=seed, device=device, dtype=dtype,

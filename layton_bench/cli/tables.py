@@ -15,9 +15,9 @@ _WIDE = 200
 
 
 def print_boards(boards: Sequence[Board]) -> None:
-    """Tables on stdout, best values bold, notes below; intervals only where there is room.
+    """Print boards on stdout, with the best values in bold and notes below.
 
-    Where the terminal is too narrow for a column a metric, each metric has a row.
+    Intervals are shown if there is room. On a narrow terminal each metric has a row, not a column.
     """
     for board in boards:
         names = [Text(heading) for heading in headings(board)]

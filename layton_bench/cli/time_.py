@@ -18,30 +18,28 @@ from layton_bench.machine import parse_batch_size
 from layton_bench.run import Effort, Ratio, Speed, load, time_models
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("time")(time)
-
-
 def time(
     context: typer.Context,
     model: Annotated[
-        list[str], typer.Option(help="Model to time. Two are timed in turn for a ratio.")
+        list[str],
+        typer.Option(help="Model to time. Two models give the ratio of their speeds."),
     ],
     batch_sizes: Annotated[
-        str, typer.Option(help="Batch sizes, with commas; auto finds the best.")
+        str, typer.Option(help="Batch sizes, separated by commas. auto finds the fastest.")
     ] = "1,auto",
-    resolution: Annotated[int | None, typer.Option(help="Side in pixels.")] = None,
-    repeats: Annotated[int, typer.Option(min=2, help="At least so many calls.")] = 5,
-    seconds: Annotated[float, typer.Option(min=0.0, help="At least so many seconds.")] = 2.0,
+    resolution: Annotated[int | None, typer.Option(help="Side of the images in pixels.")] = None,
+    repeats: Annotated[int, typer.Option(min=2, help="Time at least this many calls.")] = 5,
+    seconds: Annotated[
+        float, typer.Option(min=0.0, help="Time for at least this many seconds.")
+    ] = 2.0,
     device: Device = "auto",
     dtype: Dtype = "float32",
     setting: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time a model's encoder and decoder, or a generator: images/s, intervals, FLOPs, memory."""
+    """Measure the speed of a tokenizer or a generator: images/s, FLOPs, memory."""
     if len(model) > 2:
-        raise UserError("--model", f"{len(model)} models", "Give one, or two for a ratio.")
+        raise UserError("--model", f"{len(model)} models", "Give one or two models.")
     state: State = context.obj
     sizes = [parse_batch_size(text) for text in batch_sizes.split(",")]
     effort = Effort(min_repeats=repeats, min_seconds=seconds)

@@ -22,14 +22,14 @@ from layton_bench.cli.console import State
 from layton_bench.errors import MissingWeightsError
 from layton_bench.weights import WeightsStatus, WeightsStore
 
-app = typer.Typer(help="Weights of metrics and models.", no_args_is_help=True)
+app = typer.Typer(help="Install and check the weights of metrics and models.", no_args_is_help=True)
 
 Names = Annotated[list[str], typer.Argument(help="Names from `layton-bench weights list`.")]
 
 
 @app.command("list")
 def list_weights(context: typer.Context) -> None:
-    """List every known weight, its size and licence, and whether it is installed."""
+    """List all weights: name, size, licence, and whether they are installed."""
     table = Table("name", "installed", "size", "licence", "used by")
     for status in _store(context).statuses():
         entry = status.entry
@@ -45,7 +45,7 @@ def list_weights(context: typer.Context) -> None:
 
 @app.command()
 def pull(context: typer.Context, names: Names) -> None:
-    """Download, verify and install weights; an interrupted download goes on where it stopped."""
+    """Download, verify and install weights. An interrupted download is continued."""
     store = _store(context)
     with _progress() as bar:
         for name in names:
@@ -56,25 +56,30 @@ def pull(context: typer.Context, names: Names) -> None:
 def add(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name from `layton-bench weights list`.")],
-    file: Annotated[Path, typer.Argument(help="The file, or the folder of an entry's files.")],
+    file: Annotated[
+        Path, typer.Argument(help="The file, or the folder if the entry has several files.")
+    ],
     trust_pickle: Annotated[
         bool,
         typer.Option(
-            help="Run a pickle of more than tensors, once, and keep its tensors as safetensors."
-            " It can run any code: only for files from a source you trust."
+            help="Load a pickle that holds more than tensors, and keep its tensors as safetensors."
+            " Such a file can run any code. Use it only for files that you trust."
         ),
     ] = False,
 ) -> None:
-    """Install a file you have."""
+    """Install weights from a file."""
     typer.echo(_store(context).add(name, file, trust_pickle=trust_pickle))
 
 
 @app.command()
 def verify(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="All installed ones if none.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names to verify.", show_default="all installed weights"),
+    ] = None,
 ) -> None:
-    """Read installed weights again and compare their digests; exit code 2 if one has changed."""
+    """Read installed weights again and compare their digests. Exit code 2 if one has changed."""
     store = _store(context)
     chosen = names or [s.entry.name for s in store.statuses() if s.is_installed]
     results = [store.verify(name) for name in chosen]
@@ -90,9 +95,11 @@ def verify(
 @app.command()
 def path(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="The root of all weights if none.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name to find.", show_default="the folder of all weights")
+    ] = None,
 ) -> None:
-    """Print where weights lie."""
+    """Print the path of weights."""
     store = _store(context)
     typer.echo(store.root if name is None else store.find(name))
 

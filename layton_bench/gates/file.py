@@ -1,4 +1,4 @@
-"""A file of gates: what is asked of which model, validated before anything runs."""
+"""The format of a file of gates. A file is validated before anything runs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Bounds(_Strict):
     """Fixed limits of a metric's value."""
 
     min: float | None = None
-    """The value must not be below."""
+    """Smallest value that passes."""
     max: float | None = None
-    """The value must not be above."""
+    """Largest value that passes."""
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -31,54 +31,54 @@ class Bounds(_Strict):
 
 
 class NotWorse(_Strict):
-    """A limit of how much worse than the baseline a metric may be."""
+    """How much worse than the baseline a metric may be."""
 
     by: Annotated[float, Field(ge=0)] = 0.0
-    """Allowed loss in the metric's own unit, whichever way is better."""
+    """Allowed loss, in the unit of the metric. A loss is positive if the metric is worse."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.998
-    """The gate fails where the loss is larger than ``by`` with at least this confidence."""
+    """The gate fails if the loss is larger than ``by`` with at least this confidence."""
 
 
 class TimeLimit(_Strict):
-    """A limit on a benchmark's time, from pytest-benchmark's stored results."""
+    """A limit on the time of a benchmark, from results that pytest-benchmark has stored."""
 
     now: str
-    """JSON file of today (``--benchmark-json``), relative to the gates' file."""
+    """JSON file of the new results (``--benchmark-json``), relative to the gates' file."""
     baseline: str
-    """JSON file to hold it against."""
+    """JSON file of the baseline results."""
     benchmark: str
     """Full name of the benchmark."""
     max_ratio: Annotated[float, Field(gt=0)] = 1.1
-    """Allowed ratio of medians, today / baseline."""
+    """Allowed ratio of medians, new / baseline."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.998
-    """The gate fails where the ratio is larger than ``max_ratio`` with at least this confidence."""
+    """The gate fails if the ratio is larger than ``max_ratio`` with at least this confidence."""
 
 
 class Gate(_Strict):
     """One gate."""
 
     name: Annotated[str, Field(min_length=1)]
-    """Shown by pytest."""
+    """Name that pytest shows."""
     suite: str = ""
     """Suite to run."""
     model: str = ""
     """Model to run."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Use only so many samples."""
+    """Use only this many samples."""
     settings: tuple[str, ...] = ()
-    """Options of the model, ``name=value``."""
+    """Options of the model, as ``name=value``."""
     plugins: tuple[str, ...] = ()
     """Plugins to load: modules or paths."""
     data_root: str | None = None
-    """Folder of the data sets, relative to the gates' file."""
+    """Folder with the data sets, relative to the gates' file."""
     bounds: dict[str, Bounds] = {}
-    """Metric → fixed limits."""
+    """Metric → fixed limits of its value."""
     baseline: str | None = None
     """Folder of the baseline run, relative to the gates' file."""
     not_worse: dict[str, NotWorse] = {}
     """Metric → allowed loss against the baseline."""
     throughput: TimeLimit | None = None
-    """Limit on a stored benchmark; such a gate runs no model."""
+    """Limit on a stored benchmark. Such a gate runs no model."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -87,11 +87,11 @@ class Gate(_Strict):
                 raise ValueError("a throughput gate has no model, suite or metrics")
             return self
         if not self.model or not self.suite:
-            raise ValueError("suite and model are needed")
+            raise ValueError("suite and model are missing")
         if not self.bounds and not self.not_worse:
-            raise ValueError("nothing is asked: give bounds or not_worse")
+            raise ValueError("there is no condition: give bounds or not_worse")
         if bool(self.not_worse) != (self.baseline is not None):
-            raise ValueError("not_worse and baseline come together")
+            raise ValueError("not_worse needs baseline, and baseline needs not_worse")
         return self
 
 
@@ -100,15 +100,15 @@ class _File(_Strict):
 
 
 def read_gates(path: Path) -> tuple[Gate, ...]:
-    """The gates of a file; raises UserError naming the file, the field and the problem."""
+    """Return the gates of a file; raise UserError with the file, the field and the problem."""
     table = read_toml(path)
     try:
         gates = _File.model_validate(table).gate
     except ValidationError as error:
-        remedy = "docs/gates.md has every field."
+        remedy = "docs/gates.md lists all fields."
         raise UserError(str(path), pydantic_problem(error), remedy) from None
     names = [gate.name for gate in gates]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(str(path), f"two gates are named '{twice[0]}'", "Rename one.")
+        raise UserError(str(path), f"two gates are named '{twice[0]}'", "Rename one of them.")
     return gates

@@ -1,10 +1,10 @@
-"""Holds a run against a gate's bounds and baseline; a failure is a table that can be read.
+"""Decide whether a run meets a gate. A failure is a readable table.
 
-A loss against the baseline is judged by a one-sided paired test: the gate fails where the lower
-confidence bound of the mean loss (positive is worse) is above the allowed loss. The bound is an end
-of the interval of paired_means.py. The confidence is shared out over the gate's metrics
-(Bonferroni). A benchmark's time is judged likewise, by the logarithm of the ratio of medians and a
-normal quantile. Nothing is drawn, so a verdict never changes from one call to the next.
+A loss against the baseline is judged by a one-sided paired test. The gate fails if the lower
+confidence bound of the mean loss is above the allowed loss; a positive loss is worse. The bound is
+one end of the interval in paired_means.py. The metrics of a gate share its confidence (Bonferroni).
+The time of a benchmark is judged by the logarithm of the ratio of medians and a normal quantile.
+Nothing is random, so the same runs always give the same verdict.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from layton_bench.metrics import Direction
     from layton_bench.records import MetricResult
 
-_NEW_BASELINE = "Make a new one: pytest --layton-bench-update-baselines."
+_NEW_BASELINE = "Make a new baseline: pytest --layton-bench-update-baselines."
 # The number of threads decides in which order sums are added. From one thread to two, the means of
 # layton-tiny move by up to 3e-5 of the mean size of a sample's value.
 _NOISE = 1e-4
@@ -46,27 +46,27 @@ HEADINGS = ("metric", "wanted", "baseline", "now", "loss, lower bound", "verdict
 
 
 class GateError(AssertionError):
-    """A gate's demand is not met; the message is a table of all its demands."""
+    """A gate fails. The message is a table of all its conditions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One demand of a gate and what became of it."""
+    """One condition of a gate, and whether it is met."""
 
     cells: tuple[str, ...]
     is_met: bool
 
 
 def judge(gate: Gate, run: StoredRun | None, folder: Path) -> list[Finding]:
-    """Every demand of a gate, met.
+    """Return the conditions of a gate, all of them met.
 
     Args:
-        gate: what is asked.
-        run: the run to be judged; None for a throughput gate.
-        folder: that of the gates' file, to which paths are relative.
+        gate: the conditions.
+        run: the run to judge; None for a throughput gate.
+        folder: folder of the gates' file. Paths in the gate are relative to it.
 
     Raises:
-        GateError: a demand is not met.
+        GateError: a condition is not met.
         UserError: the baseline cannot be read or compared, or a metric has no value.
     """
     if gate.throughput is not None:
@@ -82,7 +82,7 @@ def judge(gate: Gate, run: StoredRun | None, folder: Path) -> list[Finding]:
 
 
 def update_baseline(gate: Gate, run: StoredRun | None, folder: Path) -> str:
-    """Replace the gate's baseline by ``run``; returns what changed, as Markdown."""
+    """Replace the gate's baseline by ``run``. Return what changed, as Markdown."""
     if gate.baseline is None or run is None:
         return f"gate '{gate.name}' has no baseline run"
     target = folder / gate.baseline
@@ -94,17 +94,17 @@ def update_baseline(gate: Gate, run: StoredRun | None, folder: Path) -> str:
         except NotComparableError as error:
             told = f"gate '{gate.name}': baseline replaced; not comparable: {error}"
         shutil.rmtree(target)
-    # pictures stay behind: a baseline is committed, and only its numbers are read
+    # without pictures: a baseline is committed, and only its numbers are read
     shutil.copytree(run.folder, target, ignore=shutil.ignore_patterns("images", "*.png"))
     return told
 
 
 class Loss(NamedTuple):
-    """How much worse a metric has become, positive where it has.
+    """How much worse a metric is than before; positive is worse.
 
     Attributes:
-        mean: over the samples.
-        bound: one-sided lower confidence bound.
+        mean: mean loss over the samples.
+        bound: one-sided lower confidence bound of the mean loss.
     """
 
     mean: float
@@ -117,9 +117,9 @@ def paired_loss(
     direction: Direction,
     confidence: float,
 ) -> Loss:
-    """The loss of paired values, both float64 (n,), n ≥ 2.
+    """Return the loss of paired values, both float64 (n,), n ≥ 2.
 
-    For a bias, whose best mean is 0, it is the loss of the mean's distance from 0.
+    The best mean of a bias is 0. Its loss is the increase of the mean's distance from 0.
     """
     # one side of a two-sided interval
     found = mean_difference(baseline, now, direction, confidence=2 * confidence - 1)
@@ -190,7 +190,9 @@ def _valued(run: StoredRun, name: str) -> MetricResult:
     result = run.record.metrics.get(name)
     if result is None or result.value is None:
         why = "it was not computed" if result is None else result.unavailable or result.note
-        raise UserError(f"metric '{name}' of run {run.record.run_id}", why, "Leave it out.")
+        raise UserError(
+            f"metric '{name}' of run {run.record.run_id}", why, "Remove the metric from the gate."
+        )
     return result
 
 
@@ -209,16 +211,16 @@ def _throughput(asked: TimeLimit, folder: Path) -> Finding:
 
 
 class _Timed(NamedTuple):
-    """A benchmark's median seconds, and the relative standard error of it."""
+    """The median seconds of a benchmark, and their relative standard error."""
 
     median: float
     error: float
 
     @classmethod
     def of(cls, stats: Mapping[str, Any]) -> Self:
-        """From pytest-benchmark's statistics of the rounds.
+        """Return what pytest-benchmark's statistics of the rounds say.
 
-        The standard error of a median is 1.2533 σ/√n, and σ = IQR/1.349, of normal values.
+        For normal values, the standard error of the median is 1.2533 σ/√n, and σ = IQR/1.349.
         """
         median = float(stats["median"])
         deviation = float(stats["iqr"]) / 1.349
@@ -226,17 +228,19 @@ class _Timed(NamedTuple):
 
 
 def _timed(path: Path, benchmark: str) -> _Timed:
-    """A benchmark in a JSON file of pytest-benchmark."""
+    """Return a benchmark from a JSON file of pytest-benchmark."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
         names = {entry["fullname"]: _Timed.of(entry["stats"]) for entry in stored}
     except FileNotFoundError:
         raise UserError(
-            str(path), "there is no such file", "Make it: pytest --benchmark-json FILE."
+            str(path), "there is no such file", "Write it with pytest --benchmark-json FILE."
         ) from None
     except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         raise UserError(
-            str(path), f"not pytest-benchmark's JSON ({error})", "Make it anew."
+            str(path),
+            f"not pytest-benchmark's JSON ({error})",
+            "Write it again.",
         ) from None
     if benchmark not in names:
         listed = ", ".join(sorted(names)) or "none"

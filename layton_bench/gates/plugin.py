@@ -1,16 +1,16 @@
 """pytest plugin: ``*.gates.toml`` files become test items.
 
-Each ``[[gate]]`` is one test: a model is run on a suite, and its record is held against fixed
-bounds, against a baseline run, or both. Gates of one model and suite share one run. A pytest11
-plugin is imported at every start of pytest, so everything heavy is imported when a gate runs.
+Each ``[[gate]]`` is one test. It runs a model on a suite, and compares the record with fixed
+bounds, with a baseline run, or with both. Gates with the same model and suite share one run. pytest
+imports this plugin at every start, so heavy modules are imported only when a gate runs.
 
     [[gate]]
     name = "webp-448"
     suite = "photos-256"
     model = "webp@448B"
     bounds.psnr = { min = 22.5 }
-    baseline = "baselines/webp-448"          # a run's folder, relative to this file
-    not_worse.ssim = { by = 0.01 }           # fails where it is shown to be worse by more
+    baseline = "baselines/webp-448"          # folder of a run, relative to this file
+    not_worse.ssim = { by = 0.01 }           # fails if SSIM is worse by more than this
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--layton-bench-update-baselines",
         action="store_true",
-        help="replace the baseline run of every gate by its run of today, and show the difference",
+        help="replace the baseline of every gate by this session's run, and show what changed",
     )
     group.addoption(
         "--layton-bench-results",
         metavar="DIR",
-        help="keep the gates' runs here and reuse those whose inputs are the same",
+        help="keep the runs of gates in DIR, and reuse runs with the same inputs",
     )
 
 
@@ -59,7 +59,7 @@ class GatesFile(pytest.File):
     """One file of gates."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """One item a gate; a file that is not as it should be is a collection error."""
+        """Yield one item per gate. A wrong file is a collection error."""
         from layton_bench.errors import UserError
         from layton_bench.gates.file import read_gates
 
@@ -77,11 +77,11 @@ class GateItem(pytest.Item):
     def __init__(self, *, gate: Gate, **arguments: object) -> None:
         super().__init__(**arguments)  # type: ignore[arg-type]
         self.gate = gate
-        # with `--dist loadgroup`, gates that share a run go to one process
+        # with `--dist loadgroup`, gates that share a run go to the same process
         self.add_marker(pytest.mark.xdist_group(f"{gate.suite} {gate.model}"))
 
     def runtest(self) -> None:
-        """Run the model, unless another gate has, and judge; raises GateError."""
+        """Run the model, unless another gate did, and judge the run; raise GateError."""
         from layton_bench.gates.judge import judge, update_baseline
         from layton_bench.gates.running import run_gate
 
@@ -94,13 +94,13 @@ class GateItem(pytest.Item):
         judge(self.gate, run, self.path.parent)
 
     def _record(self, run: StoredRun) -> None:
-        """What JUnit XML shows beside the verdict."""
+        """Add the run's id and values, which JUnit XML shows beside the verdict."""
         self.user_properties.append(("run", run.record.run_id))
         for name, result in run.record.metrics.items():
             self.user_properties.append((name, str(result.value)))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:  # type: ignore[override]
-        """The gate's own table; anything else as pytest shows it."""
+        """Return the table of a failed gate. Show any other exception as pytest does."""
         from layton_bench.errors import UserError
         from layton_bench.gates.judge import GateError
 
@@ -109,15 +109,15 @@ class GateItem(pytest.Item):
         return str(super().repr_failure(excinfo))
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Where the gate stands."""
+        """Return the file and the name of the gate."""
         return self.path, None, f"gate: {self.gate.name}"
 
 
 def results_folder(config: pytest.Config) -> Path:
-    """Where this session's gates keep their runs.
+    """Return the folder for the runs of this session's gates.
 
-    A folder of the session's own unless one is asked for: what a record's inputs do not show, such
-    as a change of the code, must not be hidden by yesterday's run.
+    The default is a temporary folder. An earlier run must not hide a change that its inputs do not
+    show, such as a change of the code.
     """
     given = config.getoption("--layton-bench-results")
     if given:
@@ -128,7 +128,7 @@ def results_folder(config: pytest.Config) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what became of the baselines, whichever process replaced them."""
+    """Show how baselines changed, whichever process replaced them."""
     reports = [r for outcome in ("passed", "failed") for r in terminalreporter.getreports(outcome)]
     told = [text for r in reports for title, text in r.sections if SECTION in title]
     if told:
@@ -137,7 +137,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the session's runs."""
+    """Remove the temporary folder of the session."""
     folder = config.stash.get(RESULTS, None)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The run that a gate judges."""
+"""Make the run that a gate judges."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def _plugins(extra: tuple[str, ...]) -> Plugins:
 
 
 def run_gate(gate: Gate, results: Path, folder: Path) -> StoredRun | None:
-    """Run the gate's model; a run in ``results`` with the same inputs is taken instead.
+    """Return a run of the gate's model. A run in ``results`` with the same inputs is reused.
 
     Args:
-        gate: what is asked; a throughput gate has no run.
-        results: where runs are kept.
-        folder: that of the gates' file, to which paths are relative.
+        gate: the gate; a throughput gate has no run.
+        results: folder of the runs.
+        folder: folder of the gates' file. Paths in the gate are relative to it.
 
     Raises:
-        UserError: the run cannot be made, or lost samples: a gate judges whole runs.
+        UserError: the run is impossible, or samples failed.
     """
     if gate.throughput is not None:
         return None
@@ -46,6 +46,6 @@ def run_gate(gate: Gate, results: Path, folder: Path) -> StoredRun | None:
             f"model '{gate.model}'",
             f"{len(record.completeness.failed)} samples failed,"
             f" first '{first.key}': {first.reason}",
-            "A gate judges whole runs: mend the model or the data.",
+            "A gate judges complete runs: fix the model or the data.",
         )
     return outcome.run

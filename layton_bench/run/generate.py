@@ -1,4 +1,4 @@
-"""Pictures from prompts, as files: what `layton-bench generate` does."""
+"""Draw pictures from prompts into files: the work of `layton-bench generate`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from layton_bench.tasks.geneval import ScenePrompt
 
 SUITE = "generate"
-"""Takes the place of a suite's name in the seeds."""
+"""Stands for the name of a suite in the seeds."""
 
 _SLUG_CHARACTERS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One picture to draw: image ``index`` of a prompt, and where it goes."""
+    """One picture to draw: image ``index`` of a prompt, and its file."""
 
     prompt: Prompt
     index: int
@@ -43,7 +43,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """What became of the pictures: files written or found, and failures."""
+    """The result of a call: files that were written or found, and failures."""
 
     paths: tuple[Path, ...]
     num_found: int
@@ -57,13 +57,13 @@ def plan_pictures(
     images_per_prompt: int = 1,
     seed: int = 0,
 ) -> list[Picture]:
-    """Every picture with its seed, which depends on the prompt, its number and ``seed`` alone.
+    """Return every picture with its seed. A seed depends only on prompt, index and ``seed``.
 
     Args:
         prompts: what to draw.
-        path_of: (number of the prompt, prompt, number of the image) → file.
-        images_per_prompt: pictures of each prompt.
-        seed: the user's.
+        path_of: (number of the prompt, prompt, index of the image) → file.
+        images_per_prompt: number of pictures for each prompt.
+        seed: the seed that the user gave.
     """
     return [
         Picture(
@@ -104,7 +104,7 @@ def plan_layout(
 
 
 def file_name(number: int, prompt: Prompt, index: int) -> str:
-    """A safe name from any prompt: ``00012-a-red-cube-01.png``."""
+    """Return a safe file name for any prompt, such as ``00012-a-red-cube-01.png``."""
     slug = re.sub(r"[^a-z0-9]+", "-", _what(prompt).lower())[:_SLUG_CHARACTERS].strip("-")
     return f"{number:05d}-{slug or 'prompt'}-{index:02d}.png"
 
@@ -119,13 +119,13 @@ def draw(
     rounding: RoundingRule = "round",
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Drawn:
-    """Draw the pictures that are not there yet; a failure costs its own picture alone.
+    """Draw the pictures that do not exist yet. A failure costs only its own picture.
 
-    A file counts as there when its metadata names the same model, prompt and seed.
+    A picture exists if its file names the same model, prompt and seed.
 
     Raises:
-        UserError: the model cannot draw one of the prompts, and none has been drawn; the folder
-            cannot be written, and the pictures before it are kept.
+        UserError: the model refuses a prompt (then nothing is drawn), or the folder cannot be
+            written (then earlier pictures are kept).
     """
     missing = [p for p in pictures if not _is_drawn(p, model_name)]
     check_prompts(generator, [p.prompt for p in missing])
@@ -173,7 +173,7 @@ def _attempt(
 
 
 def save_png(picture: Picture, image: Image.Image, model_name: str) -> None:
-    """Write one picture with its prompt, seed and model in the file; whole or not at all."""
+    """Write one picture, completely or not at all. The file names prompt, seed and model."""
     information = PngImagePlugin.PngInfo()
     for name, value in _metadata(picture, model_name).items():
         information.add_itxt(name, value)
@@ -185,7 +185,7 @@ def save_png(picture: Picture, image: Image.Image, model_name: str) -> None:
 
 
 def grid(images: Sequence[Image.Image], *, columns: int | None = None) -> Image.Image:
-    """Pictures of one size side by side; as many columns as rows unless told."""
+    """Return pictures of one size side by side, in a square unless ``columns`` is given."""
     if not images:
         raise ValueError("a grid needs at least one picture")
     across = columns or math.ceil(math.sqrt(len(images)))
@@ -216,5 +216,5 @@ def _is_drawn(picture: Picture, model_name: str) -> bool:
 
 
 def _what(prompt: Prompt) -> str:
-    """The prompt's text, or its class."""
+    """Return the text of the prompt, or its class."""
     return prompt.text if prompt.text is not None else f"class {prompt.class_id}"

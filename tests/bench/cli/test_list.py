@@ -1,14 +1,10 @@
 """`layton-bench list`."""
 
 import json
-import subprocess
-import sys
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 from lab import Bench, Site
-from processes import environment
 
 from layton_bench.registry.plugins import Plugins
 
@@ -50,24 +46,6 @@ def test_every_plugin_that_comes_along_works(bench: Bench) -> None:
 
 def test_an_empty_list_says_so(bench: Bench) -> None:
     assert bench("list", "runs").out.strip() == "nothing yet"
-
-
-@pytest.mark.parametrize("what", ["models", "plugins", "suites", "runs"])
-def test_listing_imports_no_torch(tmp_path: Path, what: str) -> None:
-    code = (
-        "import sys; from layton_bench.cli import invoke\n"
-        f"assert invoke(['list', '{what}', '--json']) == 0\n"
-        "heavy = {'torch', 'pandas', 'transformers', 'diffusers', 'scipy'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_broken_plugins_are_named_and_the_rest_work(bench: Bench, site: Site) -> None:

@@ -21,7 +21,7 @@ def test_a_run_without_its_pictures_is_shown_without_a_sheet(lab: Lab) -> None:
     shown = lab.bench("show", "lab-half", "--out", lab.bench.results)
     assert shown.code == 0
     assert "PSNR" in shown.out
-    assert "Its pictures do not lie beside the record: no contact sheet." in shown.err
+    assert "The images of this run are missing, so there is no contact sheet." in shown.err
 
 
 def test_an_unknown_run(bench: Bench) -> None:

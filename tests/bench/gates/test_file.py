@@ -17,15 +17,15 @@ from layton_bench.gates.file import read_gates
     [
         ("[[gate]\n", "not valid TOML"),
         ("", "gate: Field required"),
-        ('[[gate]]\nname = "a"\n', "suite and model are needed"),
-        ('[[gate]]\nname = "a"\nsuite = "s"\nmodel = "m"\n', "nothing is asked"),
+        ('[[gate]]\nname = "a"\n', "suite and model are missing"),
+        ('[[gate]]\nname = "a"\nsuite = "s"\nmodel = "m"\n', "there is no condition"),
         (
             '[[gate]]\nname = "a"\nsuite = "s"\nmodel = "m"\nbounds.psnr = {}\n',
             "give min, max or both",
         ),
         (
             '[[gate]]\nname = "a"\nsuite = "s"\nmodel = "m"\nnot_worse.psnr = {}\n',
-            "not_worse and baseline come together",
+            "not_worse needs baseline",
         ),
         (
             '[[gate]]\nname = "a"\nsuite = "s"\nmodel = "m"\nbounds.psnr = {minimum = 1}\n',

@@ -1,0 +1,1 @@
+from .handler import invoke as invoke, main as main
