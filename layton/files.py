@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from layton.errors import CodesError, ImageError
+from layton.images import IMAGE_SUFFIXES, decode_rgb, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "CodesFile",
     "find_images",
     "read_codes",
@@ -29,8 +29,6 @@ __all__ = [
     "write_codes",
     "write_image",
 ]
-
-IMAGE_SUFFIXES = {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +66,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_image(path: Path, side_px: int) -> Tensor:
-    """Read an image as RGB, crop its centre to a square, resize (Lanczos).
+    """Read an image by the rule of `layton.images`, crop its centre to a square, resize (Lanczos).
 
     Returns:
         (3, side_px, side_px) float32 in [-1, 1].
@@ -76,11 +74,7 @@ def read_image(path: Path, side_px: int) -> Tensor:
     Raises:
         ImageError: no image, or a broken one.
     """
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ImageError(str(path), f"cannot be read ({error})", "Leave it out.") from None
+    image = decode_rgb(read_file(path), name=str(path))
     size = (side_px, side_px)
     if image.size != size:
         image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)

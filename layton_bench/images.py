@@ -1,118 +1,73 @@
-"""Bytes → RGB and back: the only place where an image file is decoded or encoded.
+"""Images: file → RGB picture → tensor, float → uint8 by a named rule, and PNG.
 
-Colour profiles are not applied, as in the published evaluation scripts; EXIF rotation is.
+How a file becomes pixels is decided in ``layton.images``, so that the model and the harness see
+the same picture. This is the one place where the harness imports ``layton``.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from layton import images as decoding
+from layton.errors import ImageError as LaytonImageError
+from layton.images import IMAGE_SUFFIXES, MAX_PIXELS
 from layton_bench.errors import ImageError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "ROUNDING_RULES",
+    "RoundingRule",
+    "UInt8Array",
+    "decode_rgb",
+    "encode_png",
+    "read_file",
+    "to_pil",
+    "to_signed",
+    "to_tensor",
+    "to_uint8",
+]
 
 UInt8Array = NDArray[np.uint8]
 
 RoundingRule = Literal["round", "floor-128", "truncate", "truncate-01"]
 ROUNDING_RULES: tuple[RoundingRule, ...] = get_args(RoundingRule)
 
-ALPHA_BACKGROUND = (255, 255, 255)
-"""What lies behind transparent pixels."""
-
-MAX_PIXELS = 89_478_485
-"""Images with more pixels are refused as decompression bombs (Pillow's own warning limit)."""
-
 
 def decode_rgb(data: bytes) -> Image.Image:
-    """Decode an image file to an RGB picture, upright, over white where it is transparent.
+    """Decode an image file to RGB, upright, over white where it is transparent.
 
-    Grey, palette, CMYK, YCbCr and 16-bit files are converted; the first frame of an animation is
-    taken; a 16-bit grey value v becomes round(v / 257).
+    The rule is ``layton.images.decode_rgb``: the model reads the same pixels as the harness.
 
     Raises:
         ImageError: the file is empty, truncated, not an image, too large, or of a kind that has
             no defined conversion; the message says which.
     """
-    if not data:
-        raise ImageError("the file is empty (0 bytes)")
     try:
-        with _truncation_is_an_error(), Image.open(io.BytesIO(data)) as image:
-            _refuse_bomb(image)
-            image.load()
-            _turn_upright(image)
-            return _to_rgb(image)
-    except ImageError:
-        raise
-    except UnidentifiedImageError:
-        start = data[:8].hex(" ")
-        raise ImageError(f"not an image in any known format (it starts with {start})") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageError(f"too large: more than {MAX_PIXELS:,} pixels") from None
-    except MemoryError:
-        raise ImageError("too large: there is not enough memory to decode it") from None
-    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ValueError ...
-        raise ImageError(f"cannot be decoded: {_one_line(error)}") from error
+        return decoding.decode_rgb(data)
+    except LaytonImageError as error:
+        raise ImageError(error.reason) from None
 
 
-@contextmanager
-def _truncation_is_an_error() -> Iterator[None]:
-    # Some libraries switch this on for the whole process; half a picture must not be scored.
-    if not ImageFile.LOAD_TRUNCATED_IMAGES:
-        yield
-        return
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
+def read_file(path: Path) -> bytes:
+    """Return the bytes of one image file; raises ImageError if it cannot be read.
+
+    Only regular files of bounded size are read: a pipe or a device may never end.
+    """
     try:
-        yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = True
-
-
-def _refuse_bomb(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width} × {image.height}"
-        raise ImageError(f"too large: {size} is more than {MAX_PIXELS:,} pixels")
-
-
-def _turn_upright(image: Image.Image) -> None:
-    # a damaged EXIF block says nothing about the picture itself
-    with suppress(Exception):
-        ImageOps.exif_transpose(image, in_place=True)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        return _from_integers(image)
-    if image.mode == "F":
-        raise ImageError("floating-point pixels have no defined range; save it as 8 or 16 bit")
-    if image.has_transparency_data:
-        return _over_background(image.convert("RGBA"))
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _from_integers(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise ImageError(f"integer pixels of {low}..{high} are outside 16 bits")
-    # 65535 / 255 = 257 exactly, so adding half of it before the division rounds to nearest
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-
-
-def _over_background(image: Image.Image) -> Image.Image:
-    background = Image.new("RGBA", image.size, (*ALPHA_BACKGROUND, 255))
-    return Image.alpha_composite(background, image).convert("RGB")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        return decoding.read_file(path)
+    except LaytonImageError as error:
+        raise ImageError(f"{error.reason}: {path.name}") from None
 
 
 def encode_png(image: UInt8Array | Tensor | Image.Image) -> bytes:

@@ -20,12 +20,21 @@ ROOMS = {
         "hookspecs",  # the words of a plugin are types of the rooms above
         "registry", "leaderboard", "compare", "report", "run", "gates", "cli",
     ),
-    "layton": ("errors", "files", "weights", "tokenizer", "flops", "generator", "training", "cli"),
+    "layton": (
+        "errors", "images", "files", "weights", "tokenizer", "flops", "generator", "training",
+        "cli",
+    ),
 }  # fmt: skip
 """Ground floor first: a room imports from those before it alone."""
 
 FACES = ("tasks.geneval", "tasks.scenes")
 """Rooms inside a room that have a face of their own."""
+
+THE_ONE_DOOR = {
+    "layton_bench.images → layton.errors",
+    "layton_bench.images → layton.images",
+}
+"""All that the harness knows of the model: the rule that turns a file into pixels."""
 
 STILL_UP = {
     "layton_bench.models.external.declaration → layton_bench.hookspecs",
@@ -243,13 +252,13 @@ def test_only_the_command_line_prints() -> None:
 def test_the_harness_and_the_model_know_neither_each_other_nor_plugins(base: str) -> None:
     others = {*ROOMS, *PLUGINS} - {base}
     seen = {
-        f"{name}: {imported}"
+        f"{name} → {'.'.join(imported.split('.')[:2])}"
         for name, path in MODULES.items()
         if name.split(".")[0] == base
         for imported in imports(path)
         if imported.split(".")[0] in others
     }
-    assert seen == set()
+    assert seen == (THE_ONE_DOOR if base == "layton_bench" else set())
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)

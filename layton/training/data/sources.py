@@ -6,7 +6,6 @@ once by reading their headers, after which a member is one read.
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 from bisect import bisect_right
@@ -15,15 +14,16 @@ from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from PIL import Image, ImageOps, UnidentifiedImageError
 from safetensors import safe_open
 
-from layton.files import IMAGE_SUFFIXES
+from layton.errors import ImageError
+from layton.images import IMAGE_SUFFIXES, decode_rgb, read_file
 from layton.training.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from PIL import Image
     from torch import Tensor
 
     from layton.training.recipe import SourceRecipe
@@ -108,9 +108,8 @@ class ImageFolder:
     def load(self, index: int) -> Sample:
         """Read one image from its file."""
         path = self._paths[index]
-        return Sample(
-            image=_opened(path, name=str(path)), caption=self._captions.get(str(path), "")
-        )
+        image = _decoded(lambda: read_file(path), name=str(path))
+        return Sample(image=image, caption=self._captions.get(str(path), ""))
 
 
 class Shards:
@@ -129,9 +128,9 @@ class Shards:
         """Read one sample from its shard."""
         shard, members = self._samples[index]
         image = next(span for suffix, span in members.items() if suffix in IMAGE_SUFFIXES)
-        data = _read_span(shard, image)
         caption = _read_span(shard, members[".txt"]).decode() if ".txt" in members else ""
-        return Sample(image=_opened(io.BytesIO(data), name=str(shard)), caption=caption.strip())
+        picture = _decoded(lambda: _read_span(shard, image), name=str(shard))
+        return Sample(image=picture, caption=caption.strip())
 
 
 class HubDataset:
@@ -161,21 +160,19 @@ class HubDataset:
                 f"has no column {recipe.image_column!r}, only {', '.join(loaded.column_names)}",
                 "Set image_column.",
             )
-        self._rows = loaded
+        # the files' bytes: its own decoder gets 16 bits and transparency wrong
+        self._rows = loaded.cast_column(recipe.image_column, datasets.Image(decode=False))
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def load(self, index: int) -> Sample:
         """Read one row."""
-        try:
-            row = self._rows[index]
-            image = row[self._recipe.image_column].convert("RGB")
-        except (OSError, ValueError, AttributeError, Image.DecompressionBombError) as error:
-            name = f"{self._recipe.path}, row {index}"
-            raise DataError(
-                name, f"cannot be read as an image ({error})", "Leave it out."
-            ) from None
+        row = self._rows[index]
+        image = _decoded(
+            lambda: _content(row[self._recipe.image_column]),
+            name=f"{self._recipe.path}, row {index}",
+        )
         return Sample(image=image, caption=str(row.get(self._recipe.caption_column, "")))
 
 
@@ -226,12 +223,19 @@ def _widened(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor.long()
 
 
-def _opened(file: Path | io.BytesIO, *, name: str) -> Image.Image:
+def _content(value: Any) -> bytes:
+    """A picture file of a data set: its bytes, or where it is."""
+    if value is None:
+        raise ImageError("image", "the row holds none", "Leave it out.")
+    return value["bytes"] if value["bytes"] is not None else read_file(Path(value["path"]))
+
+
+def _decoded(read: Callable[[], bytes], *, name: str) -> Image.Image:
     try:
-        with Image.open(file) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(name, f"cannot be read as an image ({error})", "Leave it out.") from None
+        return decode_rgb(read())
+    except (ImageError, OSError) as error:
+        reason = error.reason if isinstance(error, ImageError) else error
+        raise DataError(name, f"cannot be read as an image ({reason})", "Leave it out.") from None
 
 
 def _named_lines(path: Path) -> Iterator[dict[str, Any]]:
