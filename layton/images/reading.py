@@ -39,11 +39,11 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise ImageError(str(path), "no such file", "Check the path.") from None
+    except ImageError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        if isinstance(error, ImageError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(str(path), f"cannot be read: {reason}", "Check the file.") from None
+        reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise ImageError(str(path), reason, "Check the file.") from None
 
 
 _REMEDY = "Leave it out."

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from layton_bench.datasets.layouts.folder import read_file
 from layton_bench.errors import MissingDataError
+from layton_bench.images import read_file
 from layton_bench.types import Item
 
 PHOTOS = {

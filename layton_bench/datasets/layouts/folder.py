@@ -9,12 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from layton_bench.errors import ImageError, MissingDataError
+from layton_bench.errors import MissingDataError
+from layton_bench.images import IMAGE_SUFFIXES, read_file
 from layton_bench.types import Item
-
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".jp2", ".ppm")
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +49,6 @@ class FileDataset:
     def read(self, item: Item) -> bytes:
         """The file's bytes; raises ImageError where it cannot be read."""
         return read_file(self.source(item))
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of one image file; raises ImageError where it cannot be read."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ImageError(f"no such file: {path}") from None
-    except OSError as error:
-        raise ImageError(f"cannot be read: {error.strerror or error}: {path}") from None
 
 
 def open_folder(root: Path, *, name: str | None = None) -> FileDataset:

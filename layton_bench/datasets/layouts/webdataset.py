@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from layton_bench.datasets.layouts.folder import IMAGE_SUFFIXES, is_hidden, repeated
+from layton_bench.datasets.layouts.folder import is_hidden, repeated
 from layton_bench.errors import ImageError, MissingDataError
+from layton_bench.images import IMAGE_SUFFIXES
 from layton_bench.types import Item
 
 _TEXTS = ("cls", "txt", "caption", "json")

@@ -96,10 +96,10 @@ def test_reading(tmp_path):
     (item,) = dataset.items()
     assert dataset.read(item) == data
     (tmp_path / "a.png").unlink()
-    with pytest.raises(ImageError, match=f"^no such file: {tmp_path}/a.png$"):
+    with pytest.raises(ImageError, match=r"^no such file: a\.png$"):
         dataset.read(item)
     (tmp_path / "a.png").mkdir()
-    with pytest.raises(ImageError, match=r"^cannot be read: Is a directory"):
+    with pytest.raises(ImageError, match=r"^not a regular file but a folder: a\.png$"):
         dataset.read(item)
 
 
