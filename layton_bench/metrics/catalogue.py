@@ -16,7 +16,7 @@ _MODULES = (
 )  # fmt: skip
 
 METRICS: Final = tuple(spec for module in _MODULES for spec in module.SPECS)
-"""In the order of `list metrics`."""
+"""In the order in which `list metrics` shows them."""
 
 BACKBONES: Final = (*inception.SPECS, *dinov2.SPECS, *clip.SPECS)
-"""The networks whose features metrics share."""
+"""Networks whose features the metrics share."""

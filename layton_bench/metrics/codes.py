@@ -1,15 +1,15 @@
 """How a tokenizer uses its codebook: usage, entropy, perplexity, dead codes, duplicates.
 
-Counts are over every code of every image of the evaluation. With p_k the share of code k:
+All codes of all images of the evaluation are counted. With p_k the share of code k:
 
     codebook-usage       distinct codes seen / codebook_size
     codebook-entropy     H = − Σ p_k log2 p_k, in bits; at most log2(codebook_size)
     codebook-perplexity  2^H = exp of the entropy in nats
     dead-codes           entries never seen
-    duplicate-sequences  images whose whole sequence of codes an earlier image has too
+    duplicate-sequences  images whose codes are identical to another image's
 
-Usage over a training run's sliding window of recent codes, as some training logs show it, is
-another number. All of these grow or fall with the number of images: compare at equal n.
+Some training logs show the usage in a sliding window of recent codes, which is another number. All
+of these depend on the number of images: compare them at equal n.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ _DIGEST_BYTES = 16
 
 
 def code_counts(batch: ScoredBatch) -> NDArray[np.int64] | None:
-    """How often each code occurs in the batch, (codebook_size,); None without discrete codes.
+    """Return how often each code occurs in the batch, int64 (codebook_size,).
+
+    Returns None if the batch has no discrete codes.
 
     Raises:
-        ModelOutputError: a code lies outside its codebook.
+        ModelOutputError: a code is outside its codebook.
     """
     import torch
 
@@ -56,17 +58,17 @@ def code_counts(batch: ScoredBatch) -> NDArray[np.int64] | None:
 
 
 def entropy_bits(counts: NDArray[np.int64]) -> float:
-    """Entropy − Σ p log2 p of counts, in bits."""
+    """Return the entropy − Σ p log2 p of counts, in bits."""
     share = counts[counts > 0] / counts.sum()
     # adding 0.0 turns the −0.0 of a single code into 0.0
     return float(-(share * np.log2(share)).sum()) + 0.0
 
 
 class CodeCounts:
-    """Counts every code and reports one statistic of the counts.
+    """Counts all codes, and returns one statistic of the counts.
 
     Args:
-        statistic: counts (codebook_size,) → value.
+        statistic: counts int64 (codebook_size,) → value.
     """
 
     def __init__(self, statistic: Callable[[NDArray[np.int64]], float]) -> None:
@@ -86,26 +88,26 @@ class CodeCounts:
             self._add(other._counts, other._n)
 
     def state(self) -> State:
-        """Counts (codebook_size,) and the number of images; counts (0,) before the first."""
+        """Return counts (codebook_size,) and the number of images; counts (0,) before the first."""
         counts = np.zeros(0, dtype=np.int64) if self._counts is None else self._counts
         return {"counts": counts, "n": np.array(self._n)}
 
     def load_state(self, state: State) -> None:
-        """Replace the counts."""
+        """Replace the counts by those of a state."""
         counts = np.asarray(state["counts"], dtype=np.int64)
         self._counts = counts.copy() if len(counts) else None
         self._n = int(state["n"])
 
     def compute(self) -> MetricValue:
-        """The statistic; says so where fewer codes were drawn than the codebook has entries."""
+        """Return the statistic. Its note warns if there are fewer codes than codebook entries."""
         if self._counts is None:
             return MetricValue(value=None, n=0, note=_NO_CODES)
         drawn, size = int(self._counts.sum()), len(self._counts)
-        note = f"only {drawn:,} codes drawn for {size:,} entries" if drawn < size else ""
+        note = f"only {drawn:,} codes for {size:,} entries" if drawn < size else ""
         return MetricValue(value=self._statistic(self._counts), n=self._n, note=note)
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
-        """No columns: a statistic of the whole set."""
+        """Return no columns: this is a statistic of the whole set."""
         return {}
 
     def _add(self, counts: NDArray[np.int64], n: int) -> None:
@@ -121,16 +123,17 @@ class CodeCounts:
 
 
 class DuplicateSequences:
-    """Counts images whose codes equal those of another: n less the number of distinct sequences.
+    """Counts images whose codes are identical to another image's.
 
-    Keeps a 16-byte digest of each distinct sequence, not the sequence.
+    That is n less the number of distinct sequences. Of each distinct sequence, a digest of 16 bytes
+    is kept.
     """
 
     def __init__(self) -> None:
         self._digests: Counter[bytes] = Counter()
 
     def update(self, batch: ScoredBatch) -> None:
-        """Take the sequences of a batch in."""
+        """Add the sequences of a batch."""
         if batch.codes is None or batch.codes.codes is None:
             return
         for row in batch.codes.codes.cpu().numpy().astype("<i8"):
@@ -141,25 +144,25 @@ class DuplicateSequences:
         self._digests.update(other._digests)
 
     def state(self) -> State:
-        """Digests (M, 16) uint8, sorted, and how often each occurred (M,)."""
+        """Return digests uint8 (M, 16), sorted, and how often each occurred, int64 (M,)."""
         digests = sorted(self._digests)
         table = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, _DIGEST_BYTES)
         return {"digests": table, "times": np.array([self._digests[d] for d in digests], np.int64)}
 
     def load_state(self, state: State) -> None:
-        """Replace the sequences."""
+        """Replace the sequences by those of a state."""
         rows = zip(state["digests"], state["times"].tolist(), strict=True)
         self._digests = Counter({row.tobytes(): times for row, times in rows})
 
     def compute(self) -> MetricValue:
-        """Number of images beyond the first of each sequence."""
+        """Return the number of images beyond the first of each sequence."""
         n = self._digests.total()
         if n == 0:
             return MetricValue(value=None, n=0, note=_NO_CODES)
         return MetricValue(value=float(n - len(self._digests)), n=n)
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
-        """No columns: a statistic of the whole set."""
+        """Return no columns: this is a statistic of the whole set."""
         return {}
 
 
@@ -187,7 +190,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "codebook-usage",
         "Codebook usage",
         "higher",
-        "distinct codes seen over the evaluation / codebook size",
+        "distinct codes seen in the whole evaluation, divided by the codebook size",
         lambda counts: float(np.count_nonzero(counts) / len(counts)),
         digits=4,
     ),
@@ -203,7 +206,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "codebook-perplexity",
         "Perplexity",
         "none",
-        "2 to the entropy in bits: how many equally frequent codes would be as uncertain",
+        "2 to the power of the code entropy: an effective number of codes",
         lambda counts: 2 ** entropy_bits(counts),
         digits=1,
     ),
@@ -211,7 +214,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "dead-codes",
         "Dead codes",
         "lower",
-        "entries never seen over the evaluation",
+        "codebook entries never seen in the evaluation",
         lambda counts: float(len(counts) - np.count_nonzero(counts)),
         digits=0,
     ),
@@ -219,7 +222,7 @@ SPECS: tuple[MetricSpec, ...] = (
         name="duplicate-sequences",
         label="Duplicates",
         direction="lower",
-        summary="images whose whole sequence of codes another image has too",
+        summary="images whose codes are identical to another image's",
         make=lambda _: DuplicateSequences(),
         digits=0,
         needs=frozenset({"codebook"}),

@@ -1,9 +1,9 @@
-"""Runs every needed backbone once a batch and keeps features by sample.
+"""Runs each backbone once per batch, and keeps features by sample.
 
-Features are float32 rows (n, D) on the CPU. A batch's rows are held once, however many metrics
-read them: each metric holds the same ``FeatureChunk``, and what several metrics compute from the
-same rows is computed once (``once``). Memory grows by D·4 bytes a sample and tap: 8 KiB for the
-2,048 features of FID, 410 MB for 50,000 samples.
+Features are float32 rows (n, D) on the CPU. The rows of a batch are in memory once: all metrics
+that read them hold the same ``FeatureChunk``. ``once`` does the same for what several metrics
+compute from the same rows. Memory grows by 4·D bytes per sample and tap. The 2,048 features of FID
+take 8 KiB per sample, 410 MB for 50,000 samples.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _serials = itertools.count()
-# Images in one pass of a backbone: larger passes gain nothing and cost memory.
+# Images in one pass of a backbone. Larger passes are not faster and need more memory.
 _PASS_IMAGES = 32
 
 
@@ -37,9 +37,9 @@ class FeatureChunk:
     """Features of some samples.
 
     Attributes:
-        keys: one a row, each once.
+        keys: one per row, without repetition.
         rows: float32 (n, D), read-only.
-        serial: no two chunks have the same, so it stands for the contents.
+        serial: different for every chunk. It identifies the contents.
     """
 
     keys: tuple[str, ...]
@@ -47,33 +47,33 @@ class FeatureChunk:
     serial: int = field(default_factory=lambda: next(_serials))
 
     def __post_init__(self) -> None:
-        """Guard what several metrics share."""
+        """Make the rows read-only, because several metrics share them."""
         if self.rows.ndim != 2 or len(self.keys) != len(self.rows):
             raise ValueError(f"{len(self.keys)} keys for rows of shape {self.rows.shape}")
         self.rows.flags.writeable = False
 
 
 class FeatureRows:
-    """Features of a growing set of samples; a sample given twice keeps its last row."""
+    """Features of a growing set of samples. If a sample comes twice, its last row counts."""
 
     def __init__(self, chunks: Iterable[FeatureChunk] = ()) -> None:
         self._chunks = list(chunks)
 
     def add(self, chunk: FeatureChunk) -> None:
-        """Take samples in."""
+        """Add samples."""
         self._chunks.append(chunk)
 
     def merge(self, other: FeatureRows) -> None:
-        """Take in another set's samples; their rows are shared, not copied."""
+        """Add another set's samples. Their rows are shared, not copied."""
         self._chunks += other._chunks
 
     @property
     def identity(self) -> tuple[int, ...]:
-        """Equal for two sets exactly if they hold the same chunks in the same order."""
+        """Serials of the chunks: equal for two sets that hold the same chunks in the same order."""
         return tuple(chunk.serial for chunk in self._chunks)
 
     def collect(self) -> FeatureChunk:
-        """All samples as one chunk, sorted by key, so that order of arrival cannot matter."""
+        """Return all samples as one chunk, sorted by key."""
         where = {
             key: (number, row)
             for number, chunk in enumerate(self._chunks)
@@ -89,26 +89,26 @@ class FeatureRows:
 
 
 class Features(Protocol):
-    """Where metrics get features, each backbone run once a batch however many ask."""
+    """Gives metrics their features. Each backbone runs once per batch."""
 
     def candidates(self, batch: ScoredBatch, backbone: str, tap: str) -> FeatureChunk:
-        """Features of the candidates."""
+        """Return features of the candidates."""
 
     def references(self, batch: ScoredBatch, backbone: str, tap: str) -> FeatureChunk:
-        """Features of the paired references, from the cache where it has them."""
+        """Return features of the paired references, from the cache if they are there."""
 
     def once(self, name: Hashable, sets: Sequence[FeatureRows], compute: Callable[[], T]) -> T:
-        """What ``compute`` returns, computed once for that name and those sets."""
+        """Return the result of ``compute``; compute it once for each name and sets."""
 
 
 class FeatureRunner:
-    """Loads backbones at their first use and runs each once a batch.
+    """Loads each backbone when it is first used, and runs it once per batch.
 
     Args:
-        backbones: the registry.
-        find: weights by name; raises MissingWeightsError.
-        device: where backbones run, as torch writes it.
-        cache: keeps features of references between runs; None keeps none.
+        backbones: name → spec.
+        find: name of weights → installed file or folder. Raises MissingWeightsError.
+        device: where backbones run, in torch's notation.
+        cache: keeps features of references between runs. None keeps nothing.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class FeatureRunner:
         self._once: dict[Hashable, object] = {}
 
     def candidates(self, batch: ScoredBatch, backbone: str, tap: str) -> FeatureChunk:
-        """Features of the candidates; raises ModelOutputError where one is not finite."""
+        """Return features of the candidates. Raise ModelOutputError if one is not finite."""
         found = batch.shared(
             ("features", "candidates", backbone),
             lambda: self._run(backbone, batch.keys, batch.candidates),
@@ -138,7 +138,7 @@ class FeatureRunner:
         )
 
     def references(self, batch: ScoredBatch, backbone: str, tap: str) -> FeatureChunk:
-        """Features of the references; raises ModelOutputError where one is not finite."""
+        """Return features of the references. Raise ModelOutputError if one is not finite."""
 
         def look_up() -> FeatureChunk:
             if self._cache is not None:
@@ -156,7 +156,7 @@ class FeatureRunner:
         return batch.shared(("rows", "references", backbone, tap), look_up)
 
     def once(self, name: Hashable, sets: Sequence[FeatureRows], compute: Callable[[], T]) -> T:
-        """What ``compute`` returns; kept as long as this runner."""
+        """Return the result of ``compute``, which is kept as long as this runner."""
         key = (name, tuple(rows.identity for rows in sets))
         if key not in self._once:
             self._once[key] = compute()
@@ -164,14 +164,14 @@ class FeatureRunner:
         return value
 
     def save(self) -> None:
-        """Write features of references that are new to the cache; call once after the run."""
+        """Write new features of references to the cache. Call it once, after the run."""
         if self._cache is not None:
             self._cache.save()
 
     def _run(
         self, name: str, keys: Sequence[str], images: Tensor
     ) -> Mapping[str, NDArray[np.float32]]:
-        """Tap → float32 rows, in passes of at most 32 images."""
+        """Return tap → float32 rows (B, D), computed in passes of at most 32 images."""
         import torch
 
         if name not in self._loaded:
@@ -189,7 +189,7 @@ class FeatureRunner:
         return found
 
     def _cache_key(self, backbone: str, tap: str) -> tuple[str, ...]:
-        """Backbone, version, tap and the weights' digests, read once."""
+        """Return backbone, version, tap and the digests of its weights."""
         from layton_bench.weights import digest_of
 
         def digest() -> tuple[str, ...]:

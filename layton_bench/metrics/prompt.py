@@ -1,14 +1,14 @@
-"""How well a picture fits its prompt, and how people would like it, by published scorers.
+"""Published scorers of how well an image fits its prompt, and how much people would like it.
 
     clip-score        max(100 · cos, 0), CLIP ViT-L/14: torchmetrics' convention
     clip-score-b32    2.5 · max(cos, 0) of "A photo depicts …", ViT-B/32 (Hessel et al. 2021)
     pickscore         exp(logit scale) · cos, CLIP ViT-H/14 on Pick-a-Pic (Kirstain et al. 2023)
     hpsv2             100 · cos, HPS v2.1 (Wu et al. 2023)
-    aesthetic         LAION's linear predictor on CLIP ViT-L/14, 1..10; no prompt
+    aesthetic         LAION's linear predictor on CLIP ViT-L/14, 1..10; needs no prompt
     image-reward      ImageReward v1.0 (Xu et al. 2023), standardised
 
-Image towers are backbones: metrics on the same one share its pass. Pictures go through CLIP's own
-preprocessing (Pillow's bicubic, shorter side to 224 px, centre crop).
+Image towers are backbones, so metrics on the same tower share its pass. Images get CLIP's own
+preprocessing: Pillow's bicubic, shorter side to 224 px, centre crop.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ AESTHETIC, IMAGE_REWARD = "aesthetic", "image-reward"
 
 
 def texts_of(batch: ScoredBatch) -> list[str]:
-    """The prompts' texts; raises ValueError for one without."""
+    """Return the texts of the prompts (B,). Raise ValueError if one has no text."""
     texts = [prompt.text for prompt in batch.prompts]
     if len(texts) != len(batch) or None in texts:
-        raise ValueError("this metric needs a prompt in words for every picture")
+        raise ValueError("this metric needs a text prompt for every image")
     return [text for text in texts if text is not None]
 
 
 def cosines(images: NDArray[np.float32], texts: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Cosine of each image embedding with the text embedding of the same row, float64 (B,)."""
+    """Return the cosine of each row of images (B, D) with the same row of texts, float64 (B,)."""
     a, b = images.astype(np.float64), texts.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return np.asarray((a * b).sum(axis=1) / lengths)
@@ -81,7 +81,7 @@ def _texts(folder: Path, name: str, device: str) -> Texts:
 
 
 def _logit_scale(folder: Path) -> float:
-    """Exp of the model's own logit scale."""
+    """Return the exponential of the model's own logit scale."""
     from safetensors import safe_open
 
     with safe_open(folder / "model.safetensors", framework="numpy") as file:
@@ -130,7 +130,7 @@ def _cosine_spec(
 
 SPECS = (
     _cosine_spec(
-        "clip-score", "CLIPScore", "100 · cosine of picture and prompt, CLIP ViT-L/14", CLIP_L,
+        "clip-score", "CLIPScore", "100 · cosine of image and prompt, CLIP ViT-L/14", CLIP_L,
         scale=100.0, floor=0.0,
     ),
     _cosine_spec(
@@ -138,7 +138,7 @@ SPECS = (
         CLIP_B, 4, scale=2.5, floor=0.0, prefix="A photo depicts ",
     ),
     _cosine_spec(
-        PICKSCORE, "PickScore", "Preference score of Pick-a-Pic", PICKSCORE, scale=0.0
+        PICKSCORE, "PickScore", "preference score of Pick-a-Pic", PICKSCORE, scale=0.0
     ),
     _cosine_spec(HPSV2, "HPSv2.1", "100 · Human Preference Score v2.1", HPSV2, scale=100.0),
     MetricSpec(

@@ -1,8 +1,8 @@
-"""What the codes cost: bits per image and bits per pixel.
+"""Size of the codes: bits per image and bits per pixel.
 
-A tokenizer's image costs N · log2(codebook_size) bits (256 tokens of 16,384 entries: 3,584 bits =
-448 bytes), continuous latents the bits of their dtype, a codec's payload the bytes of its file.
-No entropy coder is assumed.
+Codes of a tokenizer take N · log2(codebook_size) bits per image: 256 tokens of 16,384 entries are
+3,584 bits, or 448 bytes. Continuous latents take the bits of their dtype, a codec's payload the
+bytes of its file. No entropy coder is assumed.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     from layton_bench.types import ScoredBatch
 
-_NO_CODES = "there are no codes: the pictures were given, or drawn by a generator"
+_NO_CODES = "no codes: the images come from a folder or a generator"
 
 
 def bits_per_image(batch: ScoredBatch) -> Sequence[float]:
-    """Bits of each image's codes; NaN where the batch carries none."""
+    """Return bits of each image's codes, (B,); NaN if the batch has no codes."""
     if batch.codes is None:
         return [math.nan] * len(batch)
     return batch.codes.bits()
 
 
 def bits_per_pixel(batch: ScoredBatch) -> Sequence[float]:
-    """Bits of each image's codes over height · width of the suite's images."""
+    """Return bits of each image's codes per pixel of the suite's images, (B,)."""
     height, width = batch.candidates.shape[-2:]
     return [bits / (height * width) for bits in bits_per_image(batch)]
 
@@ -46,7 +46,7 @@ SPECS: tuple[MetricSpec, ...] = (
         name="bits-per-image",
         label="Bits/image",
         direction="none",
-        summary="bits of the codes of one image, mean over images",
+        summary="bits of an image's codes, mean over images",
         make=_make_bits,
         digits=0,
         needs=frozenset({"codes"}),
@@ -55,7 +55,7 @@ SPECS: tuple[MetricSpec, ...] = (
         name="bpp",
         label="bpp",
         direction="none",
-        summary="bits of the codes per pixel of the suite's images, mean over images",
+        summary="bits of an image's codes per pixel, mean over images",
         make=_make_bpp,
         needs=frozenset({"codes"}),
     ),

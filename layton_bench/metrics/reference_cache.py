@@ -1,9 +1,9 @@
-"""Features of reference images, kept on disk from run to run.
+"""Features of reference images, kept on disk between runs.
 
-One safetensors file for each data fingerprint, preprocessing protocol, backbone, version, weights
-digest and tap: the rows, their keys, and a checksum. Files are written beside and moved into
-place, under a lock, with what another run has added meanwhile; one that is damaged is reported
-once, ignored and replaced.
+There is one safetensors file for each data fingerprint, preprocessing protocol, backbone, version,
+digest of the weights and tap. It holds the rows, their keys and a checksum. A file is replaced as a
+whole, under a lock, together with rows that another run has added in the meantime. A damaged file
+is reported once and replaced.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Table:
-    """Rows by sample key: those read from disk, and those that are new."""
+    """Rows by sample key: those from disk, and new ones."""
 
     index: dict[str, int]
     rows: Rows | None
@@ -38,10 +38,10 @@ class _Table:
 
 
 class ReferenceCache:
-    """The features kept of one data set under one preprocessing protocol.
+    """Kept features of one data set under one preprocessing protocol.
 
     Args:
-        folder: where the files lie; created when first written to.
+        folder: where the files are. It is created when the first file is written.
         fingerprint: of the data set's contents.
         protocol: name, version and size of the preprocessing (``canonical@1:256``).
     """
@@ -52,10 +52,10 @@ class ReferenceCache:
         self._tables: dict[tuple[str, ...], _Table] = {}
 
     def get(self, key: tuple[str, ...], samples: Sequence[str]) -> Rows | None:
-        """Rows (n, D) of these samples, or None where one of them is not kept.
+        """Return rows float32 (n, D) of these samples, or None if one of them is missing.
 
         Args:
-            key: what the features are of: backbone, version, tap, weights digests.
+            key: backbone, version, tap and digests of the weights.
             samples: sample keys.
         """
         table = self._table(key)
@@ -65,23 +65,23 @@ class ReferenceCache:
         return kept
 
     def put(self, key: tuple[str, ...], samples: Sequence[str], rows: Rows) -> None:
-        """Keep rows; they reach the disk with ``save``."""
+        """Keep rows. ``save`` writes them to disk."""
         self._table(key).fresh.update(zip(samples, rows, strict=True))
 
     def save(self) -> None:
-        """Write what is new; a disk that cannot be written to is reported, not raised."""
+        """Write new rows. If that is not possible, log a warning."""
         for key, table in self._tables.items():
             if not table.fresh:
                 continue
             try:
                 self._write(key, table.fresh)
             except OSError as error:
-                _log.warning("features of references are not kept: %s", error)
+                _log.warning("features of references cannot be kept: %s", error)
                 return
             table.fresh = {}
 
     def path(self, key: tuple[str, ...]) -> Path:
-        """The file of these features."""
+        """Return the file of these features."""
         name = hashlib.sha256("\n".join((*self._data, *key)).encode()).hexdigest()
         return self._folder / f"{key[0]}-{name[:32]}.safetensors"
 
@@ -109,7 +109,7 @@ class ReferenceCache:
 
 
 def _read(path: Path) -> tuple[dict[str, int], Rows | None]:
-    """Sample → row number, and the rows; nothing where there is no sound file."""
+    """Return sample → row number, and the rows; nothing if there is no usable file."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -122,7 +122,7 @@ def _read(path: Path) -> tuple[dict[str, int], Rows | None]:
         if content["sha256"] != _checksum(samples, rows):
             raise ValueError("its checksum does not match")
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        _log.warning("features kept in %s are damaged (%s) and are computed again", path, error)
+        _log.warning("features in %s are damaged (%s); they will be computed again", path, error)
         path.unlink(missing_ok=True)
         return {}, None
     return {sample: row for row, sample in enumerate(samples)}, rows

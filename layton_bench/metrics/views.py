@@ -1,4 +1,4 @@
-"""A metric that sees another view of each batch: other rounding, another decode seed."""
+"""A metric that sees each batch in another view: other rounding, or another decode seed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from layton_bench.types import MetricValue, ScoredBatch
 
 
 class Viewed:
-    """Passes ``view(batch)`` on to a metric.
+    """Passes ``view(batch)`` to a metric.
 
     Args:
         metric: the accumulator.
-        view: batch → what the metric sees of it; views shared by several metrics should be
-            computed through ``batch.shared``.
+        view: batch → the batch that the metric sees. If several metrics share a view, compute it
+            with ``batch.shared``.
     """
 
     def __init__(self, metric: Metric, view: Callable[[ScoredBatch], ScoredBatch]) -> None:
@@ -23,25 +23,25 @@ class Viewed:
         self._view = view
 
     def update(self, batch: ScoredBatch) -> None:
-        """Take the view of a batch in."""
+        """Add the samples of a batch, in the view."""
         self.metric.update(self._view(batch))
 
     def merge(self, other: Self) -> None:
-        """Merge the metrics."""
+        """Add all samples that the other metric has seen."""
         self.metric.merge(other.metric)
 
     def state(self) -> State:
-        """The metric's state."""
+        """Return the metric's state."""
         return self.metric.state()
 
     def load_state(self, state: State) -> None:
-        """Replace the metric's state."""
+        """Replace everything seen by a state."""
         self.metric.load_state(state)
 
     def compute(self) -> MetricValue:
-        """The metric's value."""
+        """Return the metric's value."""
         return self.metric.compute()
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
-        """Nothing: the columns of several views would have one name."""
+        """Return nothing, because the columns of several views would have the same name."""
         return {}

@@ -1,4 +1,4 @@
-"""Metrics of pictures that are judged right or wrong against their prompts, task by task."""
+"""Metrics of images that are judged correct or wrong against their prompts, task by task."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class TaskScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a judge says of one picture.
+    """A judge's verdict on one image.
 
     Attributes:
         task: the task of its prompt.
-        correct: whether it shows what was asked.
-        reason: why not.
-        metadata: the prompt and its demands, JSON in GenEval's form.
-        details: what was found, JSON in GenEval's form.
+        correct: whether the image shows what the prompt demands.
+        reason: why it does not; empty if it does.
+        metadata: the prompt and its demands, as JSON in GenEval's form.
+        details: the objects found, as JSON in GenEval's form.
     """
 
     task: str
@@ -53,7 +53,7 @@ Judge = Callable[["ScoredBatch"], Sequence[Verdict]]
 
 
 def task_score(clusters: Sequence[tuple[int, int]]) -> TaskScore:
-    """A task's score from (correct images, images) of each of its prompts."""
+    """Return a task's score from (correct images, images) of each of its prompts."""
     correct, total = sum(c for c, _ in clusters), sum(n for _, n in clusters)
     low, high = clustered_wilson(clusters)
     return TaskScore(
@@ -67,14 +67,14 @@ def task_score(clusters: Sequence[tuple[int, int]]) -> TaskScore:
 
 
 def clustered_wilson(clusters: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """95 % Wilson interval of a proportion whose trials come in clusters (images of one prompt).
+    """Return the 95 % Wilson interval of a share whose trials come in clusters: images of a prompt.
 
-    Wilson's interval at the effective number of trials, p (1 − p) / var(p̂), where var(p̂) is the
-    ratio estimator's variance between clusters (Kish 1965; Korn and Graubard 1998). Where all
-    trials agree nothing is known of the variance, and each cluster counts as one trial.
+    The number of trials is replaced by the effective number, p (1 − p) / var(p̂), where var(p̂) is
+    the ratio estimator's variance between clusters (Kish 1965; Korn and Graubard 1998). If all
+    trials agree, the variance is unknown, and each cluster counts as one trial.
 
     Args:
-        clusters: (successes, trials) of each cluster, trials positive.
+        clusters: (successes, trials) of each cluster, with at least one trial.
     """
     counts = np.asarray(clusters, dtype=np.float64)
     successes, trials = counts.sum(axis=0).tolist()
@@ -89,9 +89,10 @@ def clustered_wilson(clusters: Sequence[tuple[int, int]]) -> tuple[float, float]
 
 
 def mean_of_tasks(tasks: Sequence[TaskScore]) -> tuple[float, float, float]:
-    """Mean of independent proportions, and its interval from theirs.
+    """Return the mean of independent shares, and the low and high end of its interval.
 
-    low = θ − √Σ cᵢ² (θᵢ − lowᵢ)², high likewise (Zou and Donner 2008, MOVER), cᵢ = 1 / tasks.
+    With θ the mean and cᵢ = 1 / number of tasks, low = θ − √Σ cᵢ² (θᵢ − lowᵢ)² and
+    high = θ + √Σ cᵢ² (highᵢ − θᵢ)² (Zou and Donner 2008, MOVER).
     """
     mean = sum(task.score for task in tasks) / len(tasks)
     below = math.hypot(*(task.score - task.low for task in tasks)) / len(tasks)
@@ -100,16 +101,16 @@ def mean_of_tasks(tasks: Sequence[TaskScore]) -> tuple[float, float, float]:
 
 
 class TaskAccuracy:
-    """Share of correct pictures: of one task, or the unweighted mean over several.
+    """Share of correct images: of one task, or the unweighted mean over several tasks.
 
-    Intervals are over prompts: pictures ``p#0``, ``p#1`` … of a prompt are one cluster.
+    Intervals are over prompts: the images of a prompt are one cluster.
 
     Args:
-        name: the metric's id and its column in samples.parquet.
+        name: the metric's id, and its column in samples.parquet.
         family: metrics of one family share the verdicts of a batch.
-        judge: gives a verdict a picture.
-        tasks: which tasks count.
-        explains: whether reasons, metadata and details go to the table too.
+        judge: batch → one verdict per image.
+        tasks: tasks that count.
+        explains: whether reasons, metadata and details are columns too.
     """
 
     def __init__(
@@ -123,18 +124,18 @@ class TaskAccuracy:
         self._verdicts: dict[str, Verdict] = {}
 
     def update(self, batch: ScoredBatch) -> None:
-        """Judge the pictures, or take the verdicts of the first metric of the family."""
+        """Judge the images of a batch, once for all metrics of the family."""
         verdicts = batch.shared(("verdicts", self._family), lambda: self._judge(batch))
         for key, verdict in zip(batch.keys, verdicts, strict=True):
             if verdict.task in self._tasks:
                 self._verdicts[key] = verdict
 
     def merge(self, other: Self) -> None:
-        """Take in another accumulator's pictures."""
+        """Add another accumulator's images."""
         self._verdicts.update(other._verdicts)
 
     def state(self) -> State:
-        """Keys and verdicts, sorted by key."""
+        """Return keys and verdicts, (n,) each, sorted by key."""
         keys = sorted(self._verdicts)
         columns = {
             field: np.array([getattr(self._verdicts[key], field) for key in keys], dtype=np.str_)
@@ -144,7 +145,7 @@ class TaskAccuracy:
         return {"keys": np.array(keys, dtype=np.str_), "correct": correct, **columns}
 
     def load_state(self, state: State) -> None:
-        """Replace the pictures."""
+        """Replace the images by those of a state."""
         self._verdicts = {
             str(key): Verdict(
                 correct=bool(state["correct"][i]),
@@ -157,7 +158,7 @@ class TaskAccuracy:
         }
 
     def compute(self) -> MetricValue:
-        """The share with its interval; None where one of the tasks has no picture."""
+        """Return the share with its interval. There is no value if a task has no image."""
         counts: dict[str, dict[str, list[int]]] = {task: {} for task in self._tasks}
         for key, verdict in self._verdicts.items():
             cluster = counts[verdict.task].setdefault(prompt_key(key), [0, 0])
@@ -166,7 +167,7 @@ class TaskAccuracy:
         absent = [task for task, clusters in counts.items() if not clusters]
         n = len(self._verdicts)
         if absent:
-            return MetricValue(value=None, n=n, note=f"no pictures of {', '.join(absent)}")
+            return MetricValue(value=None, n=n, note=f"no images of {', '.join(absent)}")
         scores = [
             task_score([(correct, total) for _, (correct, total) in sorted(clusters.items())])
             for clusters in counts.values()
@@ -175,7 +176,7 @@ class TaskAccuracy:
         return MetricValue(value=mean, low=low, high=high, n=n, influence=self._influence())
 
     def _influence(self) -> dict[str, float]:
-        """Of each picture on the mean over tasks: the fewer its task has, the more it counts."""
+        """Return the influence of each image on the mean; greater in tasks with few images."""
         right = {key: (v.task, float(v.correct)) for key, v in self._verdicts.items()}
         numbers = Counter(task for task, _ in right.values())
         means = {
@@ -188,11 +189,11 @@ class TaskAccuracy:
         }
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
-        """1 where right, 0 where wrong."""
+        """Return one column: 1 for a correct image, 0 for a wrong one."""
         return {self._name: {key: float(v.correct) for key, v in self._verdicts.items()}}
 
     def per_sample_texts(self) -> Mapping[str, Mapping[str, str]]:
-        """Reason, metadata and details of each picture, if this metric explains."""
+        """Return reason, metadata and details of each image, if this metric explains."""
         if not self._explains:
             return {}
         columns: dict[str, dict[str, str]] = defaultdict(dict)

@@ -1,4 +1,4 @@
-"""Backbones: networks that turn images into named features, each run once a batch."""
+"""Backbones: networks that compute named features of images. Each runs once per batch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Backbone(Protocol):
-    """A network in eval mode; states its own input range and resize."""
+    """A network in eval mode. It does its own resize and scaling."""
 
     def __call__(self, images: Tensor) -> Mapping[str, Tensor]:
-        """Name of tap → float32 (B, D) or (B, D, h, w), of uint8 RGB images (B, 3, H, W)."""
+        """Return tap → float32 (B, D) or (B, D, h, w), for uint8 RGB images (B, 3, H, W)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +23,11 @@ class BackboneSpec:
     """A backbone's name and how to load it.
 
     Attributes:
-        name: as metrics name it (``inception-tf1``).
+        name: the name that metrics use (``inception-tf1``).
         taps: the features it returns.
-        weights: names in the weights registry; their digests are part of the feature cache's key.
+        weights: names in the weights registry. Their digests are in the key of the feature cache.
         load: (weights finder, device) → backbone.
-        version: raised whenever the same image and weights give other features.
+        version: must be raised when the same image and weights give other features.
     """
 
     name: str

@@ -1,9 +1,9 @@
 """CLIP's two towers (Radford et al. 2021).
 
-Image towers are backbones; tap ``embedding``: the projected image embedding. ``clip-vit-l-14-336``
-is fed as CMMD's code does: the largest central square, Pillow's bicubic resize to 336 px, rounded
-to uint8. The others take CLIP's own preprocessing: the shorter side to 224 px, then the central
-square.
+Image towers are backbones. Their tap ``embedding`` is the projected image embedding. The input of
+``clip-vit-l-14-336`` is that of CMMD's code: the largest central square, Pillow's bicubic resize to
+336 px, rounded to uint8. The others get CLIP's own preprocessing: the shorter side to 224 px, then
+the central square.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ClipImages:
         self._device = device
 
     def __call__(self, images: Tensor) -> Mapping[str, Tensor]:
-        """Tap → float32 features of uint8 RGB images (B, 3, H, W)."""
+        """Return tap → float32 features (B, D) of uint8 RGB images (B, 3, H, W)."""
         import torch
 
         with torch.inference_mode():
@@ -53,11 +53,11 @@ class ClipImages:
 
 
 class ClipTexts:
-    """A text tower; each text is embedded once.
+    """A text tower. It embeds each text once.
 
     Args:
         model: a ``CLIPTextModelWithProjection`` in eval mode.
-        tokenizer: its ``CLIPTokenizer``; texts of more than 77 tokens are cut.
+        tokenizer: its ``CLIPTokenizer``. Texts of more than 77 tokens are cut.
         device: where the model is.
     """
 
@@ -68,7 +68,7 @@ class ClipTexts:
         self._known: dict[str, Tensor] = {}
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Projected embeddings (B, D) float32 on the CPU."""
+        """Return projected embeddings of texts, float32 (B, D), on the CPU."""
         import torch
 
         lacking = [text for text in dict.fromkeys(texts) if text not in self._known]
@@ -84,7 +84,7 @@ class ClipTexts:
 
 
 def load_clip(folder: Path, *, name: str, device: str) -> Any:
-    """Both towers in one ``CLIPModel``; raises MissingWeightsError for a folder without it."""
+    """Load both towers as one ``CLIPModel``. Raise MissingWeightsError if it is not there."""
     from transformers import CLIPModel
 
     from layton_bench.metrics.backbones.pretrained import load_pretrained
@@ -93,7 +93,7 @@ def load_clip(folder: Path, *, name: str, device: str) -> Any:
 
 
 def load_texts(folder: Path, *, name: str, device: str) -> ClipTexts:
-    """The text tower of a folder; raises MissingWeightsError where it is not whole."""
+    """Load the text tower of a folder. Raise MissingWeightsError if it is not complete."""
     from transformers import CLIPTextModelWithProjection
 
     from layton_bench.metrics.backbones.pretrained import load_pretrained, tower_config
@@ -106,7 +106,7 @@ def load_texts(folder: Path, *, name: str, device: str) -> ClipTexts:
 
 
 def load_hpsv2_texts(folder: Path, *, device: str) -> ClipTexts:
-    """HPSv2's text tower, from open_clip's layout."""
+    """Load HPSv2's text tower from open_clip's layout."""
     from layton_bench.metrics.backbones.open_clip import load_text_tower
 
     model = load_text_tower(folder, HPSV2_FILE, device=device)
@@ -114,7 +114,7 @@ def load_hpsv2_texts(folder: Path, *, device: str) -> ClipTexts:
 
 
 def load_tokenizer(folder: Path, *, name: str) -> Any:
-    """The tokenizer of a folder's vocab.json and merges.txt."""
+    """Load the tokenizer from a folder's vocab.json and merges.txt."""
     from transformers import CLIPTokenizer
 
     from layton_bench.metrics.backbones.pretrained import require_files

@@ -1,4 +1,4 @@
-"""DINOv2 ViT-L/14 (Oquab et al. 2023) as the evaluation code of Stein et al. 2023 feeds it.
+"""DINOv2 ViT-L/14 (Oquab et al. 2023), with the input of the evaluation code of Stein et al. 2023.
 
 Pillow's bicubic resize of both sides to 224 px, rounded to uint8; ImageNet's mean and deviation;
 tap ``cls``: the normalised class token, (B, 1024). Position embeddings of the 37 x 37 grid of

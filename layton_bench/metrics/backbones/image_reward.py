@@ -1,7 +1,8 @@
 """ImageReward v1.0 (Xu et al. 2023).
 
-BLIP's image encoder, its text encoder reading the image by cross-attention, and a linear head on
-the text's first token, standardised by the mean and deviation over its training set.
+It has BLIP's image encoder, BLIP's text encoder with cross-attention to the image, and a linear
+head on the first token of the text. The result is standardised by mean and deviation of its
+training set.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _SINGLES = {
 
 
 class ImageReward:
-    """Rewards of pictures for prompts.
+    """Rewards of images for prompts.
 
     Args:
         vision: a ``BlipVisionModel`` in eval mode.
@@ -54,10 +55,10 @@ class ImageReward:
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "cpu") -> Self:
-        """From ImageReward.pt, med_config.json and vocab.txt in a folder.
+        """Load the model from ImageReward.pt, med_config.json and vocab.txt in a folder.
 
         Raises:
-            MissingWeightsError: the checkpoint lacks a part of the model.
+            MissingWeightsError: a part of the model is missing in the checkpoint.
         """
         from transformers import BertTokenizer
 
@@ -74,7 +75,7 @@ class ImageReward:
         return cls(vision.to(device), text.to(device), tokenizer, head, device=device)
 
     def __call__(self, images: Tensor, texts: Sequence[str]) -> Tensor:
-        """Standardised rewards (B,) float64 of uint8 RGB images (B, 3, H, W)."""
+        """Return standardised rewards float64 (B,) of uint8 RGB images (B, 3, H, W)."""
         import torch
 
         tokens = self._tokenizer(
@@ -146,4 +147,5 @@ def _fill(model: Any, state: Mapping[str, Tensor], folder: Path) -> None:
     missing, _ = model.load_state_dict(dict(state), strict=False)
     lacking = [name for name in missing if "position_ids" not in name]
     if lacking:
-        raise unusable(NAME, folder, f"{len(lacking)} parameters are missing, as {lacking[0]}")
+        reason = f"{len(lacking)} parameters are missing, for example {lacking[0]}"
+        raise unusable(NAME, folder, reason)

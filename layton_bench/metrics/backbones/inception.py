@@ -1,17 +1,17 @@
-"""The InceptionV3 of the FID papers, with the three published ways of feeding it.
+"""The InceptionV3 of the FID papers, with the three published ways to prepare its input.
 
 Weights: the TensorFlow graph of 2015-12-05 as ported by pytorch-fid (566 entries, 1,008 classes).
-It differs from torchvision's network: average pools leave their padding out, and the pool of the
+It differs from torchvision's network: average pools do not count the padding, and the pool of the
 last block is a maximum. Taps:
 
     pool3     (B, 2048)  spatial mean of the last block: FID, KID, precision and recall
-    logits    (B, 1008)  without the bias, as the Inception Score of the TensorFlow graph reads them
+    logits    (B, 1008)  without the bias, like the Inception Score of the TensorFlow graph
     spatial   (B, 2023)  first 7 channels of ``mixed_6/conv`` (17 x 17), rows first, channels last:
                          sFID, in the order of the reference batches of guided-diffusion
     64, 192, 768         spatial means after the first pool, the second pool and the 17 x 17 blocks
 
-Batch normalisation is folded into the convolutions, the 1 x 1 convolutions that read one block's
-input run as one, and the average pool, being linear, runs on their narrower output.
+For speed, batch normalisation is folded into the convolutions. The 1 x 1 convolutions on the input
+of a block run as one. The average pool is linear, so it runs after them, on fewer channels.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ SIDE_PX = 299
 WEIGHTS = "inception-fid"
 TAPS = ("pool3", "logits", "spatial", "64", "192", "768")
 
-# 1 x 1 convolutions that read the block's own input; the last is averaged over 3 x 3 (Mixed_7c:
-# takes the maximum over 3 x 3 before it instead, and is left out).
+# 1 x 1 convolutions on the block's own input. The last one is averaged over 3 x 3. In Mixed_7c it
+# comes after a maximum over 3 x 3 instead, and is left out.
 _HEADS = {
     "5": ("branch1x1", "branch5x5_1", "branch3x3dbl_1", "branch_pool"),
     "6": ("branch1x1", "branch7x7_1", "branch7x7dbl_1", "branch_pool"),
@@ -50,7 +50,7 @@ class Inception:
     Args:
         state: the 566 entries of the published file.
         resize: uint8 (B, 3, H, W) → float32 (B, 3, 299, 299), normalised.
-        device: as torch writes it.
+        device: in torch's notation.
 
     Raises:
         KeyError: an entry is missing.
@@ -74,7 +74,7 @@ class Inception:
         self._fc = state["fc.weight"].float().to(device)
 
     def __call__(self, images: Tensor) -> Mapping[str, Tensor]:
-        """Tap → float32 features of uint8 RGB images (B, 3, H, W)."""
+        """Return tap → float32 features (B, D) of uint8 RGB images (B, 3, H, W)."""
         import torch
         from torch.nn import functional as F
 
@@ -105,7 +105,7 @@ class Inception:
             return taps
 
     def _conv(self, name: str, x: Tensor, *, stride: int = 1, padding: int | None = None) -> Tensor:
-        """Convolution, folded normalisation, ReLU; keeps the size unless told otherwise."""
+        """Apply convolution, folded normalisation and ReLU. By default the size stays the same."""
         from torch.nn import functional as F
 
         weight, bias = self._convs[name]
@@ -182,7 +182,7 @@ class Inception:
 
 
 def _fold(state: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution with its normalisation: w·γ/√(σ²+ε), β − μ·γ/√(σ²+ε)."""
+    """Fold the normalisation into weight and bias: w·γ/√(σ²+ε), β − μ·γ/√(σ²+ε)."""
     norm = {part: state[f"{name}.bn.{part}"].double() for part in _NORM_PARTS}
     scale = norm["weight"] / (norm["running_var"] + _BATCH_NORM_EPS).sqrt()
     weight = state[f"{name}.conv.weight"].double() * scale[:, None, None, None]
@@ -193,7 +193,7 @@ _NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 
 
 def _join_heads(convs: dict[str, tuple[Tensor, Tensor]]) -> dict[str, tuple[Tensor, Tensor]]:
-    """The 1 x 1 convolutions of one block's input, joined to ``<block>.heads``."""
+    """Join the 1 x 1 convolutions on each block's input to ``<block>.heads``."""
     import torch
 
     joined = dict(convs)
@@ -207,10 +207,10 @@ def _join_heads(convs: dict[str, tuple[Tensor, Tensor]]) -> dict[str, tuple[Tens
 
 
 def resize_tf1(images: Tensor) -> Tensor:
-    """TensorFlow 1's bilinear resize, source coordinate i·in/out, then (x − 128)/128.
+    """Resize like TensorFlow 1: bilinear, source coordinate i·in/out, then (x − 128)/128.
 
-    What the TensorFlow graph of the original FID does, hence torch-fidelity and the evaluator of
-    guided-diffusion; in float32 and in the graph's order, so the same to the bit.
+    The TensorFlow graph of the original FID does this, torch-fidelity and the evaluator of
+    guided-diffusion too. It is in float32 and in the graph's order, so equal to the last bit.
     """
     x = images.float()
     if x.shape[2:] != (SIDE_PX, SIDE_PX):
@@ -222,7 +222,7 @@ def resize_tf1(images: Tensor) -> Tensor:
 
 
 def _tf1_neighbours(size: int, device: torch_device, axis: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Two source positions for each of 299 targets, and the share of the second."""
+    """Return two source positions for each of 299 targets, and the weight of the second."""
     import torch
 
     scale = torch.tensor(size, dtype=torch.float32) / SIDE_PX
@@ -237,17 +237,17 @@ def _tf1_neighbours(size: int, device: torch_device, axis: int) -> tuple[Tensor,
 
 
 def resize_clean(images: Tensor) -> Tensor:
-    """Antialiased bicubic as Pillow's (a = −0.5), not rounded, then (x − 128)/128: clean-fid."""
+    """Resize like clean-fid: Pillow's antialiased bicubic, not rounded, then (x − 128)/128."""
     from torch.nn import functional as F
 
-    x = images.double()  # as Pillow; float32 is off by 0.005 of a grey level
+    x = images.double()  # like Pillow; float32 differs by 0.005 grey levels
     if x.shape[2:] != (SIDE_PX, SIDE_PX):
         x = F.interpolate(x, size=(SIDE_PX, SIDE_PX), mode="bicubic", antialias=True)
     return (x.clamp_(0, 255).float() - 128) / 128
 
 
 def resize_pytorch_fid(images: Tensor) -> Tensor:
-    """Bilinear with half-pixel centres, no antialias, then 2·x/255 − 1: pytorch-fid."""
+    """Resize like pytorch-fid: bilinear, half-pixel centres, no antialias, then 2·x/255 − 1."""
     from torch.nn import functional as F
 
     x = images.float() / 255

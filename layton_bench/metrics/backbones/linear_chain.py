@@ -1,4 +1,4 @@
-"""The head of several judges of pictures: linear layers one after the other, nothing between."""
+"""The head of several scorers: linear layers without activations between them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class LinearChain:
-    """Linear layers one after the other with nothing between, as the predictors' heads are.
+    """Linear layers without activations between them.
 
     Args:
-        state: ``<prefix><number>.weight`` and ``.bias``, run in the order of the numbers.
-        prefix: of the entries' names.
+        state: ``<prefix><number>.weight`` and ``.bias``, used in the order of their numbers.
+        prefix: start of the entries' names.
     """
 
     def __init__(self, state: dict[str, Tensor], prefix: str = "layers.") -> None:
@@ -24,7 +24,7 @@ class LinearChain:
         self._layers = [(wide[f"{prefix}{k}.weight"], wide[f"{prefix}{k}.bias"]) for k in numbers]
 
     def __call__(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rows (B, in) → (B, out)."""
+        """Return (B, out) float64 of rows (B, in)."""
         for weight, bias in self._layers:
             rows = rows @ weight.T + bias
         return rows

@@ -41,7 +41,7 @@ _BUFFERS = {"attn_mask"}
 
 
 def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A ``CLIPModel``'s state dict from one of open_clip; raises KeyError for a strange entry."""
+    """Convert open_clip's state dict to that of ``CLIPModel``. Raise KeyError for unknown names."""
     converted: dict[str, Tensor] = {}
     for name, value in state.items():
         if name in _BUFFERS:
@@ -73,14 +73,14 @@ def _block(name: str, value: Tensor) -> dict[str, Tensor]:
 
 
 def load_image_tower(folder: Path, file: str, *, device: str) -> Any:
-    """A ``CLIPVisionModelWithProjection`` from a folder with config.json and the checkpoint."""
+    """Load a ``CLIPVisionModelWithProjection`` from a folder with config.json and checkpoint."""
     from transformers import CLIPVisionModelWithProjection
 
     return _tower(folder, file, CLIPVisionModelWithProjection, ("vision", "visual"), device)
 
 
 def load_text_tower(folder: Path, file: str, *, device: str) -> Any:
-    """A ``CLIPTextModelWithProjection`` likewise."""
+    """Load a ``CLIPTextModelWithProjection`` from a folder with config.json and checkpoint."""
     from transformers import CLIPTextModelWithProjection
 
     return _tower(folder, file, CLIPTextModelWithProjection, ("text", "text"), device)
@@ -111,5 +111,7 @@ def _tower(
     missing, unexpected = model.load_state_dict(own, strict=False)
     strange = [name for name in missing if "position_ids" not in name] + unexpected
     if strange:
-        raise unusable("hpsv2", folder, f"{len(strange)} parameters do not fit, as {strange[0]}")
+        raise unusable(
+            "hpsv2", folder, f"{len(strange)} parameters do not fit, for example {strange[0]}"
+        )
     return model.eval().to(device)

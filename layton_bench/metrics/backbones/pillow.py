@@ -1,4 +1,4 @@
-"""Pillow's antialiased bicubic resize of batches, rounded to uint8 as its images are."""
+"""Pillow's antialiased bicubic resize of batches, rounded to uint8 like its images."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def squash(images: Tensor, side_px: int) -> Tensor:
-    """Both sides to ``side_px``, uint8 (B, 3, side, side); the shape of things is lost."""
+    """Resize both sides to ``side_px``, uint8 (B, 3, side, side). Proportions are lost."""
     return _each(images, lambda image: _resize(image, (side_px, side_px)))
 
 
 def crop_then_resize(images: Tensor, side_px: int) -> Tensor:
-    """The largest central square to ``side_px``, uint8 (B, 3, side, side)."""
+    """Resize the largest central square to ``side_px``, uint8 (B, 3, side, side)."""
 
     def convert(image: Image.Image) -> Image.Image:
         return _resize(_central_square(image, min(image.size)), (side_px, side_px))
@@ -26,7 +26,7 @@ def crop_then_resize(images: Tensor, side_px: int) -> Tensor:
 
 
 def resize_then_crop(images: Tensor, side_px: int) -> Tensor:
-    """The shorter side to ``side_px``, then the central square: CLIP's own preprocessing."""
+    """Resize the shorter side to ``side_px``, then cut the central square, like CLIP."""
 
     def convert(image: Image.Image) -> Image.Image:
         shorter = min(image.size)

@@ -1,4 +1,4 @@
-"""Loading a transformers model from an installed folder, whole or not at all."""
+"""Loads a transformers model from an installed folder, completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from layton_bench.errors import MissingWeightsError
 def load_pretrained(
     model_class: Any, folder: Path, *, name: str, device: str = "cpu", config: Any = None
 ) -> Any:
-    """A transformers model in eval mode, from config.json and its weights.
+    """Load a transformers model in eval mode, from config.json and its weights.
 
-    These are model.safetensors, or pytorch_model.bin restricted to tensors.
-
-    The library fills parameters that a file lacks with random numbers and only logs it; here that
-    is an error.
+    The weights are model.safetensors, or pytorch_model.bin restricted to tensors. If a parameter is
+    missing in the file, the library fills it with random numbers and only logs that. Here it is an
+    error.
 
     Args:
         model_class: has ``from_pretrained``.
-        folder: where the files lie; nothing is downloaded.
-        name: of the weights in the registry, for messages.
-        device: as torch writes it.
-        config: in place of the folder's own.
+        folder: where the files are. Nothing is downloaded.
+        name: name of the weights in the registry, for messages.
+        device: in torch's notation.
+        config: used instead of the folder's own.
 
     Raises:
-        MissingWeightsError: the folder does not hold the whole model.
+        MissingWeightsError: the folder does not have the complete model.
     """
     from safetensors import SafetensorError
 
@@ -39,28 +38,30 @@ def load_pretrained(
         raise unusable(name, folder, str(error).splitlines()[0]) from error
     missing = sorted(info["missing_keys"])
     if missing:
-        raise unusable(name, folder, f"{len(missing)} parameters are missing, as {missing[0]}")
+        raise unusable(
+            name, folder, f"{len(missing)} parameters are missing, for example {missing[0]}"
+        )
     return model.eval().to(device)
 
 
 def require_files(folder: Path, files: tuple[str, ...], *, name: str) -> None:
-    """Raise MissingWeightsError unless all these files lie in the folder."""
+    """Raise MissingWeightsError unless all these files are in the folder."""
     absent = [file for file in files if not (folder / file).is_file()]
     if absent:
-        raise unusable(name, folder, f"{', '.join(absent)} is not there")
+        raise unusable(name, folder, f"missing: {', '.join(absent)}")
 
 
 def unusable(name: str, folder: Path, reason: str) -> MissingWeightsError:
-    """The error for weights that cannot be used, with the command that mends it."""
+    """Return the error for weights that cannot be used, with the command that helps."""
     return MissingWeightsError(
         f"weights '{name}' in {folder}", reason, f"Run `layton-bench weights pull {name}`."
     )
 
 
 def tower_config(folder: Path, tower: str, *, name: str) -> Any:
-    """The ``text`` or ``vision`` part of a folder's config.json.
+    """Return the ``text`` or ``vision`` part of a folder's config.json.
 
-    The width of the projection is the whole model's: published files have another in the parts.
+    The width of the projection is that of the whole model. In published files the parts differ.
     """
     from transformers import CLIPConfig
 

@@ -26,7 +26,7 @@ _XYZ_FROM_RGB = (
 _WHITE = (0.95047, 1.0, 1.08883)
 _25_TO_7 = 25.0**7
 _COS_SIN = [(math.cos(math.radians(d)), math.sin(math.radians(d))) for d in (30, 6, 63)]
-# Pixels at a time on a CPU: some thirty arrays of this length stay in the second-level cache.
+# Pixels at a time on a CPU: about thirty arrays of this length fit into the second-level cache.
 _CPU_CHUNK = 8192
 
 
@@ -36,8 +36,8 @@ class ColourDifference:
 
     Attributes:
         delta_e: CIEDE2000.
-        shift_a: a* of the candidate less that of the reference; above 0 is redder.
-        shift_b: likewise b*; above 0 is yellower.
+        shift_a: a* of the candidate minus that of the reference; above 0 is redder.
+        shift_b: b* of the candidate minus that of the reference; above 0 is yellower.
     """
 
     delta_e: Tensor
@@ -55,7 +55,7 @@ def colour_difference(candidates: Tensor, references: Tensor) -> ColourDifferenc
 
 
 def _mean_difference(candidate: Tensor, reference: Tensor) -> Tensor:
-    """Means of ΔE00, Δa* and Δb* over the pixels (3, P) of one image, (3,)."""
+    """Return means of ΔE00, Δa* and Δb* over the pixels (3, P) of one image, (3,)."""
     import torch
 
     sums = torch.zeros(3, dtype=torch.float64, device=candidate.device)
@@ -70,7 +70,7 @@ def _mean_difference(candidate: Tensor, reference: Tensor) -> Tensor:
 
 
 def lab_from_rgb(pixels: Tensor) -> Tensor:
-    """CIELAB (3, P) float64 of uint8 sRGB pixels (3, P): L* 0..100, a*, b*."""
+    """Return CIELAB (3, P) float64, L* 0..100, a*, b*, of uint8 sRGB pixels (3, P)."""
     import torch
 
     table = _linear_table(pixels.device)
@@ -81,7 +81,7 @@ def lab_from_rgb(pixels: Tensor) -> Tensor:
 
 
 def _cube_root(values: Tensor) -> Tensor:
-    """Cube roots of values from 0 up; numpy's are several times faster than torch's power."""
+    """Return cube roots of values ≥ 0; numpy's are several times faster than torch's power."""
     import torch
 
     return torch.from_numpy(np.cbrt(values.numpy())) if values.is_cpu else values ** (1 / 3)
@@ -89,7 +89,7 @@ def _cube_root(values: Tensor) -> Tensor:
 
 @cache
 def _linear_table(device: torch.device) -> Tensor:
-    """Linear light 0..1 of each of the 256 sRGB levels, (256,) float64."""
+    """Return the linear light 0..1 of each of the 256 sRGB levels, float64 (256,)."""
     import torch
 
     level = torch.arange(256, dtype=torch.float64, device=device) / 255
@@ -97,11 +97,11 @@ def _linear_table(device: torch.device) -> Tensor:
 
 
 def ciede2000(x: Tensor, y: Tensor) -> Tensor:
-    """ΔE00 (P,) of CIELAB pixels (3, P) float64, with kL = kC = kH = 1.
+    """Return ΔE00 (P,) of CIELAB pixels (3, P) float64, with kL = kC = kH = 1.
 
-    After Sharma, Wu and Dalal 2005, equations 2 to 22. Their hue angles enter only through sines
-    and cosines, so vectors in the (a', b) plane serve: the mean hue is the direction of the sum
-    of the two unit vectors. One arctangent is left, for the rotation term.
+    Sharma, Wu and Dalal 2005, equations 2 to 22. Hue angles occur only in sines and cosines, so
+    vectors in the (a', b) plane are enough: the mean hue is the direction of the sum of both unit
+    vectors. The rotation term needs the only arctangent.
     """
     import torch
 
@@ -125,7 +125,7 @@ def ciede2000(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _seventh_ratio(chroma: Tensor) -> Tensor:
-    """sqrt(C⁷ / (C⁷ + 25⁷))."""
+    """Return sqrt(C⁷ / (C⁷ + 25⁷))."""
     import torch
 
     seventh = chroma.square() * chroma.square().square() * chroma
@@ -133,10 +133,10 @@ def _seventh_ratio(chroma: Tensor) -> Tensor:
 
 
 def _hue_difference(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor, product: Tensor) -> Tensor:
-    """ΔH' = 2 sqrt(C1' C2') sin(Δh'/2) (eqs. 10, 11), without the angle.
+    """Return ΔH' = 2 sqrt(C1' C2') sin(Δh'/2) (eqs. 10, 11), without the angle.
 
-    sin(Δh'/2) follows from the cross product where hues are near and from the dot product where
-    they are opposite, each where it is accurate. ``product`` is C1' C2'.
+    The sine comes from the cross product if the hues are near, and from the dot product if they are
+    opposite, because each is accurate there. ``product`` is C1' C2'.
     """
     import torch
 
@@ -149,12 +149,12 @@ def _hue_difference(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor, product: Ten
 def _mean_hue(
     a1: Tensor, b1: Tensor, chroma1: Tensor, a2: Tensor, b2: Tensor, chroma2: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the mean hue h̄' (eq. 14)."""
+    """Return cosine and sine of the mean hue h̄' (eq. 14)."""
     import torch
 
     x, y = a1 * chroma2 + a2 * chroma1, b1 * chroma2 + b2 * chroma1
     length = torch.hypot(x, y)
-    # the sum has no direction where a colour is grey or the hues are opposite
+    # the sum has no direction if a colour is grey or the hues are opposite
     is_lost = length <= 1e-12 * chroma1 * chroma2
     if is_lost.any():
         x[is_lost], y[is_lost] = _mean_hue_without_sum(*(v[is_lost] for v in (a1, b1, a2, b2)))
@@ -163,10 +163,10 @@ def _mean_hue(
 
 
 def _mean_hue_without_sum(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor) -> tuple[Tensor, Tensor]:
-    """Direction of h̄' for greys, whose hue counts as 0, and for opposite hues.
+    """Return the direction of h̄' for greys, whose hue counts as 0, and for opposite hues.
 
-    Beside a grey the other colour's hue is the mean; of two greys it is 0. Opposite hues have the
-    mean of their angles in [0°, 360°): a right angle on from the smaller one.
+    With one grey, the mean is the other colour's hue. With two greys, it is 0. For opposite hues it
+    is the mean of their angles in [0°, 360°): the smaller angle plus 90°.
     """
     import torch
 
@@ -179,7 +179,7 @@ def _mean_hue_without_sum(a1: Tensor, b1: Tensor, a2: Tensor, b2: Tensor) -> tup
 
 
 def _hue_weight(cos: Tensor, sin: Tensor) -> Tensor:
-    """T (eq. 15) from the cosine c and sine s of h̄'.
+    """Return T (eq. 15) from the cosine c and sine s of h̄'.
 
     1 − 0.17 cos(h − 30°) + 0.24 cos 2h + 0.32 cos(3h + 6°) − 0.20 cos(4h − 63°), each angle by the
     addition theorem, and with q = cos 2h = 2c² − 1: cos 3h = c (2q − 1), sin 3h = s (2q + 1),
@@ -195,7 +195,7 @@ def _hue_weight(cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _rotation(hue_x: Tensor, hue_y: Tensor, chroma: Tensor) -> Tensor:
-    """R_T = −sin(2 Δθ) R_C (eqs. 16, 17, 21)."""
+    """Return R_T = −sin(2 Δθ) R_C (eqs. 16, 17, 21)."""
     import torch
 
     hue = (torch.atan2(hue_y, hue_x) * (180 / math.pi)).remainder_(360)

@@ -1,8 +1,8 @@
-"""Whether faces are still the same: cosine of ArcFace embeddings, original against reconstruction.
+"""Similarity of faces: cosine of ArcFace embeddings, original against reconstruction.
 
-Faces are found on the original (RetinaFace, Deng et al. 2020); the same five landmarks align both
-images to ArcFace's 112 x 112 template (Deng et al. 2019). The networks are those of the package
-facexlib, their weights from the registry.
+Faces are found on the original (RetinaFace, Deng et al. 2020). The same five landmarks align both
+images to ArcFace's template of 112 × 112 px (Deng et al. 2019). The networks are those of the
+package facexlib, their weights come from the registry.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class FaceReader(Protocol):
     """Finds faces and embeds them."""
 
     def find(self, image: Image.Image) -> Sequence[Landmarks]:
-        """Both eyes, nose and both corners of the mouth of each face, (5, 2) pixels."""
+        """Return both eyes, nose and both corners of the mouth of each face, (5, 2) in pixels."""
 
     def embed(self, faces: Sequence[Image.Image]) -> NDArray[np.float64]:
-        """Embeddings (n, d) of faces aligned to 112 x 112."""
+        """Return embeddings (n, d) of faces aligned to 112 × 112 px."""
 
 
 def align(image: Image.Image, landmarks: Landmarks) -> Image.Image:
-    """A face moved, turned and scaled onto the template by least squares (Umeyama 1991)."""
+    """Move, turn and scale a face onto the template, by least squares (Umeyama 1991)."""
     source, target = np.asarray(landmarks, np.float64), _TEMPLATE
     means = source.mean(axis=0), target.mean(axis=0)
     a, b = source - means[0], target - means[1]
@@ -66,7 +66,7 @@ def align(image: Image.Image, landmarks: Landmarks) -> Image.Image:
 def compare_faces(
     reader: FaceReader, original: Image.Image, reconstruction: Image.Image
 ) -> tuple[float, float]:
-    """Sum of cosines between the faces of both images, and the number of faces."""
+    """Return the sum of cosines between the faces of both images, and the number of faces."""
     found = reader.find(original)
     if not found:
         return 0.0, 0.0
@@ -83,7 +83,7 @@ class ArcFace:
     Args:
         detector: file of RetinaFace (ResNet-50).
         embedder: file of ArcFace (IR-SE-50).
-        device: as torch writes it.
+        device: in torch's notation.
     """
 
     def __init__(self, detector: Path, embedder: Path, *, device: str) -> None:
@@ -105,7 +105,7 @@ class ArcFace:
         self._device = device
 
     def find(self, image: Image.Image) -> Sequence[Landmarks]:
-        """Landmarks of each face; see ``FaceReader``."""
+        """Return landmarks of each face; see ``FaceReader``."""
         import torch
 
         with torch.inference_mode():
@@ -113,7 +113,7 @@ class ArcFace:
         return [face[5:15].reshape(5, 2) for face in found]
 
     def embed(self, faces: Sequence[Image.Image]) -> NDArray[np.float64]:
-        """Embeddings (n, 512); see ``FaceReader``."""
+        """Return embeddings float64 (n, 512); see ``FaceReader``."""
         import torch
 
         with torch.inference_mode():
@@ -142,7 +142,7 @@ SPECS = (
         name="face-similarity",
         label="face similarity",
         direction="higher",
-        summary="Cosine of ArcFace embeddings of the faces of the original",
+        summary="cosine of ArcFace embeddings of faces, original against reconstruction",
         digits=4,
         weights=(DETECTOR_WEIGHTS, EMBEDDER_WEIGHTS),
         requires={"facexlib": "faces"},

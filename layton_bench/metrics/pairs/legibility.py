@@ -1,14 +1,14 @@
-"""Whether text can still be read: OCR on the original against OCR on the reconstruction.
+"""Legibility of text: OCR on the original against OCR on the reconstruction.
 
-Lines are found on the original; each line's quadrilateral is cut from both images and read by the
-same recogniser (rapidocr, whose models ship in its package). What it reads on the original stands
-for the truth, so an unchanged image scores exactly 1.
+Lines are found on the original. Each line's quadrilateral is cut from both images and read by the
+same recogniser (rapidocr, whose models are in its package). The text read on the original is taken
+as the truth, so an unchanged image scores exactly 1.
 
     text-accuracy        1 − Σ min(edits, characters) / Σ characters of the original
     text-edit-distance   mean over lines of edits / length of the longer reading
 
-Edits are insertions, deletions and substitutions (Levenshtein 1965), after collapsing white space;
-case counts.
+Edits are insertions, deletions and substitutions (Levenshtein 1965). Runs of white space count as
+one space; upper and lower case differ.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Quad = NDArray[np.float32]
 
-# Lines the recogniser itself doubts on the original are no truth to compare with.
+# A line that the recogniser doubts on the original cannot serve as the truth.
 _MIN_CONFIDENCE = 0.5
 
 
@@ -39,10 +39,10 @@ class TextReader(Protocol):
     """Finds lines of text and reads them."""
 
     def find(self, image: Image.Image) -> Sequence[Quad]:
-        """Corners of each line, (4, 2) pixels, clockwise from the top left of the text."""
+        """Return corners of each line, (4, 2) in pixels, clockwise from the text's top left."""
 
     def read(self, line: Image.Image) -> tuple[str, float]:
-        """The text of one upright line and the confidence, 0..1."""
+        """Return the text of one upright line, and the confidence, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class LinePair:
 
     @property
     def edits(self) -> int:
-        """Fewest insertions, deletions and substitutions between the readings."""
+        """The smallest number of insertions, deletions and substitutions between both texts."""
         return edit_distance(self.original, self.reconstruction)
 
 
 def edit_distance(first: str, second: str) -> int:
-    """Levenshtein distance of two strings."""
+    """Return the Levenshtein distance of two strings."""
     previous = list(range(len(second) + 1))
     for i, a in enumerate(first, 1):
         current = [i]
@@ -72,7 +72,7 @@ def edit_distance(first: str, second: str) -> int:
 def read_pairs(
     reader: TextReader, original: Image.Image, reconstruction: Image.Image
 ) -> list[LinePair]:
-    """Every line legible on the original, read on both images."""
+    """Read each line that is legible on the original, on both images."""
     pairs = []
     for quad in reader.find(original):
         text, confidence = reader.read(cut_line(original, quad))
@@ -83,7 +83,7 @@ def read_pairs(
 
 
 def cut_line(image: Image.Image, quad: Quad) -> Image.Image:
-    """A line's quadrilateral as an upright rectangle; tall ones are turned to lie."""
+    """Cut a line's quadrilateral as an upright rectangle. Tall ones are turned by 90°."""
     corners = np.asarray(quad, np.float64)
     sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
     width, height = (max(1, round(float(max(sides[k], sides[k + 2])))) for k in (0, 1))
@@ -96,14 +96,14 @@ def cut_line(image: Image.Image, quad: Quad) -> Image.Image:
 
 
 def character_score(pairs: Sequence[LinePair]) -> tuple[float, float]:
-    """Characters kept, and characters there were."""
+    """Return the number of characters still read, and of all characters."""
     total = sum(len(pair.original) for pair in pairs)
     lost = sum(min(pair.edits, len(pair.original)) for pair in pairs)
     return float(total - lost), float(total)
 
 
 def edit_score(pairs: Sequence[LinePair]) -> tuple[float, float]:
-    """Sum of normalised edit distances, and the number of lines."""
+    """Return the sum of normalised edit distances, and the number of lines."""
     distances = (p.edits / max(len(p.original), len(p.reconstruction)) for p in pairs)
     return sum(distances), float(len(pairs))
 
@@ -120,12 +120,12 @@ class RapidOcr:
         self._engine: Any = RapidOCR(params={"Global.log_level": "error"})
 
     def find(self, image: Image.Image) -> Sequence[Quad]:
-        """Corners of each line; see ``TextReader``."""
+        """Return corners of each line; see ``TextReader``."""
         found = self._engine(_bgr(image), use_det=True, use_cls=False, use_rec=False)
         return [] if found.boxes is None else list(found.boxes)
 
     def read(self, line: Image.Image) -> tuple[str, float]:
-        """The text of one line and the confidence; see ``TextReader``."""
+        """Return the text of one line and the confidence; see ``TextReader``."""
         found = self._engine(_bgr(line), use_det=False, use_cls=False, use_rec=True)
         if not found.txts:
             return "", 0.0
@@ -169,6 +169,11 @@ def _spec(name: str, label: str, direction: Direction, summary: str) -> MetricSp
 
 
 SPECS = (
-    _spec("text-accuracy", "text accuracy", "higher", "Characters that OCR still reads rightly"),
-    _spec("text-edit-distance", "text NED", "lower", "Normalised edit distance of lines of text"),
+    _spec(
+        "text-accuracy",
+        "text accuracy",
+        "higher",
+        "share of characters still read correctly",
+    ),
+    _spec("text-edit-distance", "text NED", "lower", "normalised edit distance of lines of text"),
 )

@@ -1,9 +1,9 @@
 """LPIPS (Zhang et al. 2018) and DISTS (Ding et al. 2020) of each candidate against its reference.
 
-Both read activations of networks trained on ImageNet. LPIPS is version 0.1 with its learned heads,
-as the package ``lpips`` ships them; ``lpips-alex`` is what its authors advise for evaluation,
-``lpips-vgg`` what most tokenizer papers report. Networks run in float32, channels last, a few pairs
-at a time; candidates and references go through in one pass.
+Both compare activations of networks trained on ImageNet. LPIPS is version 0.1, with the learned
+heads of the package ``lpips``. Its authors advise ``lpips-alex`` for evaluation; most tokenizer
+papers report ``lpips-vgg``. Networks run in float32, channels last, a few pairs at a time,
+candidates and references in one pass.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TAPS = {
 _NETWORKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 LPIPS_WEIGHTS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1-1"}
 DISTS_WEIGHTS = "dists"
-# Per channel of images in [-1, 1]: ImageNet's mean and deviation on that scale.
+# ImageNet's mean and deviation of each channel, for images in [-1, 1].
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -44,12 +44,12 @@ class Lpips:
 
     Args:
         network: ``alex``, ``vgg`` or ``squeeze``.
-        trunk: state dict of torchvision's network; entries other than ``features.*`` are ignored.
-        heads: weight of each tap's channels, (C,) float32.
-        device: as torch writes it.
+        trunk: state dict of torchvision's network. Only its ``features.*`` are used.
+        heads: weights of each tap's channels, float32 (C,).
+        device: in torch's notation.
 
     Raises:
-        RuntimeError: the state dict is not of that network.
+        RuntimeError: the state dict belongs to another network.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class Lpips:
         self._device = device
 
     def __call__(self, candidates: Tensor, references: Tensor) -> Tensor:
-        """Distances (B,) float64 of uint8 RGB images (B, 3, H, W); see ``parts``."""
+        """Return distances float64 (B,) of uint8 RGB images (B, 3, H, W); see ``parts``."""
         return self.parts(candidates, references).sum(1)
 
     def parts(self, candidates: Tensor, references: Tensor) -> Tensor:
-        """Each tap's part, (B, taps) float64: Σ_c w_c · mean over positions of (a − b)²_c.
+        """Return each tap's part, float64 (B, taps): Σ_c w_c · mean over positions of (a − b)²_c.
 
-        a and b are the taps' activations, each position divided by its length over channels.
+        a and b are the tap's activations. At each position they have length 1 over channels.
         """
         import torch
 
@@ -94,10 +94,10 @@ class Dists:
     """DISTS of pairs of uint8 images.
 
     Args:
-        trunk: state dict of torchvision's VGG16; entries other than ``features.*`` are ignored.
-        alpha: weight of each channel's texture term, 1,475 values in any shape.
-        beta: weight of each channel's structure term, likewise.
-        device: as torch writes it.
+        trunk: state dict of torchvision's VGG16. Only its ``features.*`` are used.
+        alpha: weights of the channels' texture terms, 1,475 values in any shape.
+        beta: weights of the channels' structure terms, 1,475 values in any shape.
+        device: in torch's notation.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Dists:
         self._device = device
 
     def __call__(self, candidates: Tensor, references: Tensor) -> Tensor:
-        """Distances (B,) float64 of uint8 RGB images (B, 3, H, W)."""
+        """Return distances float64 (B,) of uint8 RGB images (B, 3, H, W)."""
         import torch
 
         with torch.inference_mode():
@@ -124,7 +124,7 @@ class Dists:
             return (1 - likeness).cpu()
 
     def _taps(self, images: Tensor) -> list[Tensor]:
-        """The images and the ReLUs before each pool, with Hann-weighted L2 pools between them."""
+        """Return the images, and the ReLUs before each pool; pools are L2 with Hann weights."""
         import torch
         from torch import nn
 
@@ -141,7 +141,7 @@ class Dists:
 
 
 def _likeness(a: Tensor, b: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Σ α·(2μ_aμ_b + c)/(μ_a² + μ_b² + c) + β·(2σ_ab + c)/(σ_a² + σ_b² + c), c = 1e-6."""
+    """Return Σ α·(2μ_aμ_b + c)/(μ_a² + μ_b² + c) + β·(2σ_ab + c)/(σ_a² + σ_b² + c), c = 1e-6."""
     import torch
 
     wide = partial(torch.mean, dim=(2, 3), dtype=torch.float64)
@@ -155,7 +155,7 @@ def _likeness(a: Tensor, b: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
 
 
 def _l2_pool(x: Tensor) -> Tensor:
-    """√(blur of x² + 1e-12) at every second position; the blur is a 3 x 3 Hann window."""
+    """Return √(blur of x² + 1e-12) at every second position; the blur is a 3 × 3 Hann window."""
     import torch
     from torch.nn import functional as F
 
@@ -166,7 +166,7 @@ def _l2_pool(x: Tensor) -> Tensor:
 
 
 def _features(network: str, trunk: dict[str, Tensor], device: str) -> nn.Sequential:
-    """The convolutional layers of a torchvision network, with these weights and no others."""
+    """Return the convolutional layers of a torchvision network, with these weights."""
     import torch
     from torchvision import models
 
@@ -183,7 +183,7 @@ def _features(network: str, trunk: dict[str, Tensor], device: str) -> nn.Sequent
 
 
 def lpips_heads(network: str) -> list[Tensor]:
-    """The learned heads of version 0.1 from the files in the package ``lpips``."""
+    """Return the learned heads of version 0.1, from files in the package ``lpips``."""
     from layton_bench.weights import load_state_dict
 
     package = find_spec("lpips")
@@ -194,7 +194,7 @@ def lpips_heads(network: str) -> list[Tensor]:
 
 
 def in_passes(score: Callable[[Tensor, Tensor], Tensor], batch: ScoredBatch) -> Sequence[float]:
-    """Scores of a batch, a few pairs at a time; raises ValueError where the sizes differ."""
+    """Return scores (B,) of a batch, a few pairs at a time. Raise ValueError if sizes differ."""
     references = batch.paired_references()
     if references.shape != batch.candidates.shape:
         raise ValueError(
@@ -233,7 +233,7 @@ SPECS = (
             name=f"lpips-{network}",
             label=f"LPIPS ({_NETWORKS[network].partition('1_')[0]})",
             direction="lower",
-            summary=f"Learned perceptual distance on {_NETWORKS[network]}, version 0.1",
+            summary=f"learned perceptual distance on {_NETWORKS[network]}, version 0.1",
             digits=4,
             weights=(LPIPS_WEIGHTS[network],),
             needs=frozenset({"reference"}),
@@ -246,7 +246,7 @@ SPECS = (
         name="dists",
         label="DISTS",
         direction="lower",
-        summary="Deep image structure and texture similarity on vgg16",
+        summary="deep image structure and texture similarity on vgg16",
         digits=4,
         weights=(LPIPS_WEIGHTS["vgg"], DISTS_WEIGHTS),
         needs=frozenset({"reference"}),

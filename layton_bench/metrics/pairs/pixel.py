@@ -1,17 +1,17 @@
-"""Candidate against reference, pixel by pixel: PSNR, SSIM, MS-SSIM, ΔE00 and signed drifts.
+"""Candidate against reference, pixel by pixel: PSNR, SSIM, MS-SSIM, ΔE00, brightness and colour.
 
-Every metric here compares uint8 RGB pictures of 0..255 after the suite's rounding, and its value is
-the mean over images of one number an image. Where libraries disagree:
+Every metric here compares uint8 RGB images, 0..255, after the suite's rounding. Its value is the
+mean of one number per image. Conventions differ between libraries:
 
-- ``psnr``: mean over images of 10 log10(255² / MSE), the MSE over all pixels and channels; what
-  published tables report (scikit-image called once an image). ``psnr-pooled`` takes the MSE over
-  the whole set first: torchmetrics' default (``dim=None``). It is never above ``psnr``.
+- ``psnr``: mean over images of 10 log10(255² / MSE), the MSE over all pixels and channels. This is
+  what published tables report (scikit-image, image by image). ``psnr-pooled`` uses the MSE over the
+  whole set: torchmetrics' default (``dim=None``). It is never above ``psnr``.
 - ``ssim``: Gaussian window of 11 × 11, σ 1.5, data range 255, each RGB channel by itself, mean over
-  the whole map with reflected borders: torchmetrics. ``ssim-skimage`` leaves the border of 5 pixels
-  out: scikit-image with ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False``, and the
-  window of the original paper. Some published scripts (LlamaGen's among them) give a data range of
-  2 to images in [0, 1]; their SSIM is higher and comparable with neither.
-- ``ms-ssim``: torchmetrics, on RGB; several libraries take the luma, which is another number.
+  the whole map with reflected borders: torchmetrics. ``ssim-skimage`` leaves out a border of 5
+  pixels: scikit-image with ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False``, and
+  the window of the original paper. Some published scripts, for example LlamaGen's, use a data range
+  of 2 for images in [0, 1]. Their SSIM is higher, and comparable with neither.
+- ``ms-ssim``: torchmetrics, on RGB. Several libraries use the luma, which gives another number.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     Score = Callable[[Comparison], NDArray[np.float64]]
 
-# Without a drift, 5 % of lengths are above 2.45 standard errors: √(x² + y²) of normal x and y. A
-# normal variable is within that in 98.56 % of cases.
+# Without a shift, 5 % of lengths are above 2.45 standard errors: √(x² + y²) of normal x and y. A
+# normal variable is within 2.45 standard errors in 98.56 % of cases.
 _OF_LENGTH = 0.9856
 
 _TOO_SMALL_FOR_SSIM = f"SSIM needs sides of {ssim.MIN_SIDE_PX} px or more"
@@ -50,7 +50,7 @@ _TOO_SMALL_FOR_MS_SSIM = f"MS-SSIM needs sides of {ssim.MS_MIN_SIDE_PX} px or mo
 def _per_image(
     name: str, score: Score, context: MetricContext, *, undefined: str = "not defined"
 ) -> PerSampleMetric:
-    """The mean over images of a score, computed on the context's device."""
+    """Return the mean over images of a score, computed on the context's device."""
 
     def scores(batch: ScoredBatch) -> NDArray[np.float64]:
         return score(comparison(batch, context.device))
@@ -59,10 +59,10 @@ def _per_image(
 
 
 class PooledPSNR(PerSampleMetric):
-    """PSNR of the MSE over the whole set; its column holds each image's MSE.
+    """PSNR of the MSE over the whole set. Its column holds each image's MSE.
 
     Args:
-        context: gives the device.
+        context: names the device.
     """
 
     def __init__(self, context: MetricContext) -> None:
@@ -72,7 +72,7 @@ class PooledPSNR(PerSampleMetric):
         super().__init__("mse", scores)
 
     def compute(self) -> MetricValue:
-        """The value in dB, with the interval of the mean of value + influence."""
+        """Return the value in dB, with the interval of the mean of value + influence."""
         mse = self.state()["values"]
         if len(mse) == 0:
             return MetricValue(value=None, n=0, note="no samples")
@@ -90,14 +90,14 @@ class PooledPSNR(PerSampleMetric):
 
 
 class ColourBias:
-    """How far the mean colour drifts: the length of the mean (Δa*, Δb*) over the set.
+    """How far the mean colour is shifted: the length of the mean (Δa*, Δb*) over the set.
 
-    Drifts that differ from image to image cancel, a cast that all share stays. The length of a
-    mean is never negative, and neither is its interval. The
-    signed shifts are its columns, and metrics of their own: ``colour-bias-a``, ``colour-bias-b``.
+    Shifts that differ between images cancel out; a cast that all images share remains. The value
+    and its interval are never negative. The signed shifts are columns of this metric, and metrics
+    of their own: ``colour-bias-a``, ``colour-bias-b``.
 
     Args:
-        context: gives the device.
+        context: names the device.
     """
 
     def __init__(self, context: MetricContext) -> None:
@@ -105,27 +105,27 @@ class ColourBias:
         self._shift_b = _per_image("colour-bias-b", pixel_scores.colour_shift_b, context)
 
     def update(self, batch: ScoredBatch) -> None:
-        """Take a batch in."""
+        """Add the samples of a batch."""
         self._shift_a.update(batch)
         self._shift_b.update(batch)
 
     def merge(self, other: ColourBias) -> None:
-        """Take in another accumulator's samples."""
+        """Add another accumulator's samples."""
         self._shift_a.merge(other._shift_a)
         self._shift_b.merge(other._shift_b)
 
     def state(self) -> State:
-        """Keys and both shifts, sorted by key."""
+        """Return ``keys`` (n,), sorted, and both shifts ``a`` and ``b``, float64 (n,)."""
         state_a, state_b = self._shift_a.state(), self._shift_b.state()
         return {"keys": state_a["keys"], "a": state_a["values"], "b": state_b["values"]}
 
     def load_state(self, state: State) -> None:
-        """Replace the samples."""
+        """Replace the samples by those of a state."""
         self._shift_a.load_state({"keys": state["keys"], "values": state["a"]})
         self._shift_b.load_state({"keys": state["keys"], "values": state["b"]})
 
     def compute(self) -> MetricValue:
-        """The length, and its interval by the shifts along it."""
+        """Return the length, with the interval of the shifts along its direction."""
         state = self.state()
         shift_a, shift_b = state["a"], state["b"]
         n = len(shift_a)
@@ -133,12 +133,12 @@ class ColourBias:
             return MetricValue(value=None, n=0, note="no samples")
         mean_a, mean_b = float(shift_a.mean()), float(shift_b.mean())
         length = math.hypot(mean_a, mean_b)
-        if length == 0:  # there a length has no derivative
+        if length == 0:  # a length of 0 has no derivative
             return MetricValue(value=0.0, n=n)
         along = (mean_a * shift_a + mean_b * shift_b) / length
         low, high = mean_interval(along)
         least, _ = mean_interval(along, confidence=_OF_LENGTH)
-        if least is not None and least <= 0:  # no drift is shown
+        if least is not None and least <= 0:  # the shift may be 0
             low = 0.0
         return MetricValue(
             value=length, low=low, high=high, n=n,
@@ -146,7 +146,7 @@ class ColourBias:
         )  # fmt: skip
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
-        """The signed shifts of each image."""
+        """Return the signed shifts of each image."""
         return {**self._shift_a.per_sample(), **self._shift_b.per_sample()}
 
 
@@ -162,7 +162,7 @@ def _spec(
     digits: int = 3,
     undefined: str = "not defined",
 ) -> MetricSpec:
-    """A metric that is the mean over images of ``score``."""
+    """Return the spec of a metric that is the mean over images of ``score``."""
     return MetricSpec(
         name=name,
         label=label,
@@ -214,7 +214,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "ssim-skimage",
         "SSIM (inner)",
         "higher",
-        "structural similarity on RGB, border left out (scikit-image)",
+        "structural similarity on RGB, without the border (scikit-image)",
         pixel_scores.ssim_cropped,
         signature={**_WINDOW, "map": "inner"},
         undefined=_TOO_SMALL_FOR_SSIM,
@@ -241,7 +241,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "brightness-bias",
         "Brightness bias",
         "zero",
-        "mean luma of the candidate less that of the reference, in grey levels",
+        "mean luma of the candidate minus that of the reference, in grey levels",
         pixel_scores.brightness_bias,
         digits=2,
         signature={"luma": "rec709"},
@@ -250,7 +250,7 @@ SPECS: tuple[MetricSpec, ...] = (
         name="colour-bias",
         label="Colour bias",
         direction="zero",
-        summary="length of the mean shift (Δa*, Δb*) over the set: a cast that all images share",
+        summary="length of the mean shift (Δa*, Δb*): a colour cast that all images share",
         make=ColourBias,
         digits=2,
         needs=frozenset({"reference"}),
@@ -260,7 +260,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "colour-bias-a",
         "Δa*",
         "zero",
-        "mean a* of the candidate less that of the reference: above 0 redder, below greener",
+        "mean a* of the candidate minus that of the reference: above 0 redder, below greener",
         pixel_scores.colour_shift_a,
         digits=2,
         signature=_LAB,
@@ -269,7 +269,7 @@ SPECS: tuple[MetricSpec, ...] = (
         "colour-bias-b",
         "Δb*",
         "zero",
-        "mean b* of the candidate less that of the reference: above 0 yellower, below bluer",
+        "mean b* of the candidate minus that of the reference: above 0 yellower, below bluer",
         pixel_scores.colour_shift_b,
         digits=2,
         signature=_LAB,

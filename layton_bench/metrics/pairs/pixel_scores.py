@@ -1,4 +1,4 @@
-"""One number an image from candidate and reference: the pure functions behind ``pixel``."""
+"""The pure functions behind ``pixel``: candidate and reference → one number per image."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 PEAK = 255.0
 LUMA_WEIGHTS = (0.2126, 0.7152, 0.0722)
-"""Rec. 709, the primaries of sRGB; applied to the gamma-encoded levels (luma, not luminance)."""
+"""Rec. 709, the primaries of sRGB, for gamma-encoded levels: luma, not luminance."""
 
 
 class Comparison:
-    """The pictures of a batch on one device, and what several metrics read of them, once.
+    """The images of a batch on one device. What several metrics need is computed once.
 
     Args:
         candidates, references: uint8 RGB (B, 3, H, W).
@@ -39,22 +39,22 @@ class Comparison:
 
     @property
     def shorter_side_px(self) -> int:
-        """Of height and width the smaller."""
+        """The smaller one of height and width, in pixels."""
         return min(self.candidates.shape[-2:])
 
     @cached_property
     def similarity(self) -> ssim.Similarity:
-        """SSIM and its parts."""
+        """SSIM and its parts, float64 (B,) each."""
         return ssim.similarity(self.candidates, self.references)
 
     @cached_property
     def colour(self) -> colour.ColourDifference:
-        """CIEDE2000 and the shifts of a* and b*."""
+        """CIEDE2000 and the shifts of a* and b*, float64 (B,) each."""
         return colour.colour_difference(self.candidates, self.references)
 
 
 def comparison(batch: ScoredBatch, device: str) -> Comparison:
-    """The batch's pictures on a device, the same for every metric that asks for them there."""
+    """Return the batch's images on a device: one object for all metrics that use the device."""
     # float64 does not exist on Apple's GPUs
     place = "cpu" if device.startswith("mps") else device
     return batch.shared(
@@ -64,13 +64,13 @@ def comparison(batch: ScoredBatch, device: str) -> Comparison:
 
 
 def psnr_from_mse(mse: ArrayLike) -> Scores:
-    """10 log10(255² / MSE) in dB; infinite where the MSE is 0."""
+    """Return 10 log10(255² / MSE) in dB; infinite if the MSE is 0."""
     with np.errstate(divide="ignore"):
         return np.asarray(10 * np.log10(PEAK**2 / np.asarray(mse, dtype=np.float64)))
 
 
 def mean_squared_error(pair: Comparison) -> Scores:
-    """MSE of each image over pixels and channels, in squared grey levels; exact."""
+    """Return the MSE of each image over pixels and channels, in squared grey levels; exact."""
     squared = _squared_by_opencv if pair.candidates.is_cpu else _squared_by_torch
     return squared(pair.candidates, pair.references) / pair.candidates[0].numel()
 
@@ -91,12 +91,12 @@ def _squared_by_torch(x: Tensor, y: Tensor) -> Scores:
 
 
 def psnr(pair: Comparison) -> Scores:
-    """PSNR of each image in dB; infinite for an exact reconstruction."""
+    """Return the PSNR of each image in dB; infinite for an exact reconstruction."""
     return psnr_from_mse(mean_squared_error(pair))
 
 
 def brightness_bias(pair: Comparison) -> Scores:
-    """Mean luma of the candidate less that of its reference, in grey levels of 255."""
+    """Return the mean luma of each candidate minus that of its reference, in grey levels."""
     height, width = pair.candidates.shape[2:]
     sums = pair.candidates.sum((2, 3)) - pair.references.sum((2, 3))
     bias: Scores = _floats(sums) / (height * width) @ np.array(LUMA_WEIGHTS)
@@ -104,38 +104,38 @@ def brightness_bias(pair: Comparison) -> Scores:
 
 
 def ssim_full(pair: Comparison) -> Scores:
-    """SSIM of each image over the whole map; NaN for images smaller than the window."""
+    """Return the SSIM of each image over the whole map; NaN if it is smaller than the window."""
     if pair.shorter_side_px < ssim.MIN_SIDE_PX:
         return _undefined(pair)
     return _floats(pair.similarity.full)
 
 
 def ssim_cropped(pair: Comparison) -> Scores:
-    """SSIM of each image without the border; NaN for images smaller than the window."""
+    """Return the SSIM of each image without the border; NaN if it is smaller than the window."""
     if pair.shorter_side_px < ssim.MIN_SIDE_PX:
         return _undefined(pair)
     return _floats(pair.similarity.cropped)
 
 
 def ms_ssim(pair: Comparison) -> Scores:
-    """MS-SSIM of each image; NaN below 176 px."""
+    """Return the MS-SSIM of each image; NaN below 176 px."""
     if pair.shorter_side_px < ssim.MS_MIN_SIDE_PX:
         return _undefined(pair)
     return _floats(ssim.multi_scale(pair.candidates, pair.references, pair.similarity))
 
 
 def delta_e(pair: Comparison) -> Scores:
-    """Mean CIEDE2000 over the pixels of each image."""
+    """Return the mean CIEDE2000 over the pixels of each image."""
     return _floats(pair.colour.delta_e)
 
 
 def colour_shift_a(pair: Comparison) -> Scores:
-    """Mean a* of each candidate less that of its reference: above 0 is redder, below greener."""
+    """Return each candidate's mean a* minus its reference's: above 0 redder, below greener."""
     return _floats(pair.colour.shift_a)
 
 
 def colour_shift_b(pair: Comparison) -> Scores:
-    """Mean b* of each candidate less that of its reference: above 0 is yellower, below bluer."""
+    """Return each candidate's mean b* minus its reference's: above 0 yellower, below bluer."""
     return _floats(pair.colour.shift_b)
 
 

@@ -1,6 +1,6 @@
-"""Metrics as published scripts compute them, where that is not what their name says.
+"""Metrics of published scripts that differ from what their name says.
 
-They exist to explain published numbers, not to be reported.
+They explain published numbers. Do not report them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _DATA_RANGE = 2.0
 
 
 def ssim_range2(batch: ScoredBatch) -> Sequence[float]:
-    """SSIM of images in [0, 1] with a data range of 2, as LlamaGen's reconstruction script has it.
+    """Return SSIM of images in [0, 1] with a data range of 2, like LlamaGen's script, (B,).
 
-    scikit-image's ``structural_similarity`` with its default uniform 7 × 7 window and sample
-    covariance, each RGB channel by itself. The constants C1 and C2 grow with the square of the data
-    range, so the value is higher than with the right one; numbers quoted from that script (0.675
-    for LlamaGen VQ-16 at 256 px, against 0.558) carry it.
+    It is scikit-image's ``structural_similarity`` with its default uniform window of 7 × 7 and
+    sample covariance, each RGB channel by itself. The constants C1 and C2 grow with the square of
+    the data range, so the value is too high. Numbers from that script contain this error: 0.675 for
+    LlamaGen VQ-16 at 256 px, where 0.558 is right.
     """
     from skimage.metrics import structural_similarity
 
@@ -46,7 +46,7 @@ SPECS = (
         name="ssim-range2",
         label="SSIM (range 2)",
         direction="higher",
-        summary="SSIM with a data range of 2 on [0, 1] images: LlamaGen's script; to explain it",
+        summary="SSIM of LlamaGen's script, with a wrong data range: explains published numbers",
         make=_make,
         needs=frozenset({"reference"}),
         signature={"range": "2-on-unit", "win": "uniform7", "cov": "sample"},

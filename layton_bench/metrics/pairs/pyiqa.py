@@ -1,10 +1,10 @@
 """``pyiqa:NAME``: any full- or no-reference metric of the package pyiqa, by its own name.
 
-pyiqa downloads weights when a metric is built, unverified, and unpickles them freely. Here it gets
-them from the weights registry or not at all: while a metric is built, every download is answered
-with the installed file of that name, and one that is not installed raises MissingWeightsError with
-the command to install it. Metrics without weights (fsim, vif, gmsd, nlpd, vsi, cw_ssim, mad, ssim,
-psnr, …) work everywhere. Settings are pyiqa's defaults, in float32.
+When pyiqa builds a metric, it downloads weights without verification and unpickles them without
+limits. Here it gets them from the weights registry only. Each download is answered with the
+installed file of that name. If the file is not installed, MissingWeightsError names the command to
+install it. Metrics without weights work everywhere (fsim, vif, gmsd, nlpd, vsi, cw_ssim, mad, ssim,
+psnr and more). Settings are pyiqa's defaults, in float32.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _NEED_PAIRS = {"fgresq_pair"}
 
 
 def build(name: str, find: Callable[[str], Path], *, device: str) -> Any:
-    """The pyiqa metric of that name, its weights from the registry.
+    """Return the pyiqa metric of that name, with weights from the registry.
 
     Raises:
-        MissingWeightsError: a file it needs is not installed.
+        MissingWeightsError: a file that it needs is not installed.
     """
     import pyiqa
     import torch
@@ -59,7 +59,7 @@ def build(name: str, find: Callable[[str], Path], *, device: str) -> Any:
 
 @contextlib.contextmanager
 def _weights_from_registry(name: str, find: Callable[[str], Path]) -> Iterator[None]:
-    """Answers every download from the registry, and loads no pickle of more than tensors."""
+    """Answer each download from the registry, and load no pickle with more than tensors."""
     import urllib.request
 
     import huggingface_hub
@@ -98,12 +98,12 @@ def _weights_from_registry(name: str, find: Callable[[str], Path]) -> Iterator[N
         except (huggingface_hub.errors.LocalEntryNotFoundError, OSError) as error:
             raise MissingWeightsError(
                 f"weights of pyiqa:{name}", f"not found ({error})",
-                "It takes them from the Hugging Face cache; fetch them there with its own tools.",
+                "pyiqa reads them from the Hugging Face cache. Download them there with its tools.",
             ) from error  # fmt: skip
 
 
 def _installed(name: str, url: str, find: Callable[[str], Path]) -> Path:
-    """The registry's file for an address; raises MissingWeightsError where it has none."""
+    """Return the registry's file for an address. Raise MissingWeightsError if there is none."""
     file = Path(urlsplit(url).path).name
     try:
         return find(entry_name(file))
@@ -120,7 +120,7 @@ def _score(net: Any, candidates: Tensor, references: Tensor | None, *, device: s
     with torch.no_grad():
         pair = [images.to(device).float() / 255 for images in (candidates, references)
                 if images is not None]  # fmt: skip
-        # one at a time: what some of them return depends on what else is in the batch
+        # one at a time, because some metrics depend on the rest of the batch
         scores: Tensor = torch.cat([net(*(x[i : i + 1] for x in pair)).reshape(1)
                                     for i in range(len(candidates))])  # fmt: skip
         return scores.double().cpu()
@@ -142,12 +142,12 @@ def _make(context: MetricContext, *, name: str, has_reference: bool) -> PerSampl
 
 
 def _known() -> Mapping[str, Mapping[str, Any]]:
-    """Metrics of single images, by pyiqa's name."""
+    """Return pyiqa's metrics of single images, by name."""
     try:
         from pyiqa.default_model_configs import DEFAULT_CONFIGS
     except ImportError as error:
         raise UserError(
-            "pyiqa", f"it does not import ({error})", "Install it: pip install pyiqa."
+            "pyiqa", f"it cannot be imported ({error})", "Install it: pip install pyiqa."
         ) from error
     left_out = _OF_SETS | _NEED_TEXT | _NEED_PAIRS
     return {name: entry for name, entry in DEFAULT_CONFIGS.items() if name not in left_out}

@@ -1,9 +1,9 @@
-"""Metrics of what is inside parts of an image: found on the reference, compared on both.
+"""Metrics of parts of an image, such as lines of text or faces.
 
-The parts (lines of text, faces) are looked for on the reference alone; the same parts are then cut
-from the candidate, so a part that the reconstruction has ruined counts as ruined rather than as
-absent. The value is a ratio of sums over all images: characters read rightly over characters, the
-sum of similarities over the number of faces. Images without a part weigh nothing.
+Parts are found on the reference alone, and cut from both images. So a part that the reconstruction
+has destroyed counts as destroyed, not as absent. The value is a ratio of sums over all images: the
+characters that are still read correctly over all characters, or the sum of similarities over the
+number of faces. Images without a part have no weight.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from layton_bench.types import ScoredBatch
 
 Score = Callable[["ScoredBatch"], Sequence[tuple[float, float]]]
-"""One (part of the sum, weight) a sample; weight 0 where there is nothing to compare."""
+"""Batch → (part of the sum, weight) per sample. The weight is 0 if there is nothing to compare."""
 
 
 class RatioMetric:
     """Σ parts / Σ weights over samples, with the interval of value + influence over samples.
 
     Args:
-        name: the metric's id and its column in samples.parquet.
-        score: batch → one pair a sample.
-        parts: what is compared, in the plural, for the note (``lines of text``).
+        name: the metric's id, and its column in samples.parquet.
+        score: batch → one pair per sample.
+        parts: what is compared, for the note (``lines of text``).
     """
 
     def __init__(self, name: str, score: Score, *, parts: str) -> None:
@@ -40,15 +40,15 @@ class RatioMetric:
         self._pairs: dict[str, tuple[float, float]] = {}
 
     def update(self, batch: ScoredBatch) -> None:
-        """Score each sample of the batch."""
+        """Compute the pair of each sample of a batch."""
         self._pairs.update(zip(batch.keys, self._score(batch), strict=True))
 
     def merge(self, other: Self) -> None:
-        """Take in another accumulator's samples."""
+        """Add another accumulator's samples."""
         self._pairs.update(other._pairs)
 
     def state(self) -> State:
-        """Keys and pairs, sorted by key."""
+        """Return ``keys`` (n,), sorted, and ``pairs`` float64 (n, 2)."""
         keys = sorted(self._pairs)
         return {
             "keys": np.array(keys, dtype=np.str_),
@@ -56,12 +56,12 @@ class RatioMetric:
         }
 
     def load_state(self, state: State) -> None:
-        """Replace the samples."""
+        """Replace the samples by those of a state."""
         pairs = [(float(part), float(weight)) for part, weight in state["pairs"]]
         self._pairs = dict(zip(map(str, state["keys"]), pairs, strict=True))
 
     def compute(self) -> MetricValue:
-        """The ratio over the samples that have something to compare."""
+        """Return the ratio over the samples that have something to compare."""
         used = {key: pair for key, pair in sorted(self._pairs.items()) if pair[1] > 0}
         n = len(self._pairs)
         if not used:
@@ -77,6 +77,6 @@ class RatioMetric:
         )  # fmt: skip
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
-        """One column of the metric's own name; samples without a part have no value."""
+        """Return one column, named like the metric. Samples without a part have no value."""
         ratios = {key: part / weight for key, (part, weight) in self._pairs.items() if weight > 0}
         return {self.name: ratios}

@@ -34,7 +34,7 @@ _TAPS = [math.exp(-0.5 * (i / SIGMA) ** 2) for i in range(-_BORDER, _BORDER + 1)
 _KERNEL = [tap / sum(_TAPS) for tap in _TAPS]
 
 MIN_SIDE_PX = WINDOW
-"""Below this no window lies wholly inside the image."""
+"""Below this, no window fits into the image."""
 
 LEVEL_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales (Wang, Simoncelli and Bovik 2003)."""
@@ -48,9 +48,9 @@ class Similarity:
     """Means over the maps of one scale, float64 (B,) each.
 
     Attributes:
-        full: SSIM over the whole map, borders reflected.
-        cropped: SSIM over the part where the window lies wholly inside the image.
-        contrast: cs alone, over the same part.
+        full: SSIM over the whole map, with reflected borders.
+        cropped: SSIM over the positions where the whole window is inside the image.
+        contrast: cs alone, over the same positions.
     """
 
     full: Tensor
@@ -59,21 +59,21 @@ class Similarity:
 
 
 def similarity(x: Tensor, y: Tensor) -> Similarity:
-    """SSIM of images (B, C, H, W) of any real dtype in 0..255, sides of 11 px or more."""
+    """Return SSIM of images (B, C, H, W), any real dtype, 0..255, sides of 11 px or more."""
     full, cropped, contrast = _mean_over_channels(_statistics, x, y)
     return Similarity(full=full, cropped=cropped, contrast=contrast)
 
 
 def multi_scale(x: Tensor, y: Tensor, finest: Similarity) -> Tensor:
-    """MS-SSIM of images (B, C, H, W) in 0..255, sides of 176 px or more; float64 (B,).
+    """Return MS-SSIM, float64 (B,), of images (B, C, H, W), 0..255, sides of 176 px or more.
 
     Args:
         x: one set of images.
         y: the other.
-        finest: their similarity at full size, which the first scale reads.
+        finest: their similarity at full size: the first scale.
 
-    Scales are made by 2 × 2 means; cs of the first four and l · cs of the last enter by their
-    weights, negative means as 0.
+    Each scale is the mean of 2 × 2 pixels of the one before. The result is a product of powers: cs
+    of the first four scales and l · cs of the last, with their weights. Negative means count as 0.
     """
     import torch
 
@@ -85,9 +85,9 @@ def multi_scale(x: Tensor, y: Tensor, finest: Similarity) -> Tensor:
 def _mean_over_channels(
     statistics: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor
 ) -> Tensor:
-    """Statistics of planes (P, H, W) float64 → (S, P), averaged to (S, B).
+    """Apply statistics (planes (P, H, W) float64 → (S, P)) and return their means (S, B).
 
-    On a CPU one plane at a time stays in the cache; a GPU takes as many as fill it.
+    On a CPU, one plane at a time fits into the cache. A GPU computes as many as fill it.
     """
     import torch
 
@@ -102,7 +102,7 @@ def _mean_over_channels(
 
 
 def _coarse_terms(x: Tensor, y: Tensor) -> Tensor:
-    """What scales two to five contribute to MS-SSIM, (4, P) of planes (P, H, W) float64."""
+    """Return the terms of scales two to five, (4, P), of planes (P, H, W) float64."""
     import torch
 
     terms = []
@@ -115,17 +115,17 @@ def _coarse_terms(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _halved(planes: Tensor) -> Tensor:
-    """Means of 2 × 2 pixels; an odd last row or column is left out."""
+    """Return means of 2 × 2 pixels. An odd last row or column is left out."""
     height, width = (side // 2 * 2 for side in planes.shape[1:])
     rows = planes[:, 0:height:2] + planes[:, 1:height:2]
     return (rows[..., 0:width:2] + rows[..., 1:width:2]).mul_(0.25)
 
 
 def _statistics(x: Tensor, y: Tensor) -> Tensor:
-    """(full, cropped, contrast) of each plane, (3, P) of planes (P, H, W) float64.
+    """Return full, cropped and contrast of each plane, (3, P), of planes (P, H, W) float64.
 
-    With u = (x + y)/√2 and v = (x − y)/√2 the formula needs four windowed means, not five, and no
-    small difference of large numbers where x and y nearly agree:
+    With u = (x + y)/√2 and v = (x − y)/√2 the formula needs four windowed means instead of five. If
+    x and y nearly agree, there is no small difference of large numbers:
     2 μx μy = μu² − μv², μx² + μy² = μu² + μv², 2 σxy = σu² − σv², σx² + σy² = σu² + σv².
     """
     import torch
@@ -147,7 +147,7 @@ def _inside(planes: Tensor) -> Tensor:
 
 
 def _windowed(planes: Tensor) -> Tensor:
-    """Gaussian mean around each pixel of planes (P, H, W) float64, borders reflected."""
+    """Return the Gaussian mean around each pixel of planes (P, H, W) float64, borders reflected."""
     # OpenCV's separable filter is 2 to 3 times faster on CPU than torch's convolution
     return _windowed_by_opencv(planes) if planes.is_cpu else _windowed_by_torch(planes)
 

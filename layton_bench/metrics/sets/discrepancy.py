@@ -2,7 +2,7 @@
 
     MMD² = E k(x, x') + E k(y, y') − 2 E k(x, y)
 
-Estimates, influences and intervals all come from the same sums, which take one pass by blocks.
+Estimates, influences and intervals use the same sums, computed in one pass over blocks.
 Everything is in float64.
 """
 
@@ -35,12 +35,12 @@ class KernelSums:
     """Sums of a kernel over both sets, float64.
 
     Attributes:
-        within: of each candidate with the other candidates, (n,).
-        within_references: of each reference with the other references, (m,).
-        across: of each candidate with all references, (n,).
-        across_references: of each reference with all candidates, (m,).
-        own: the kernel of a sample with itself: of candidates and of references.
-        pairs: of candidate i with reference i; empty where n ≠ m.
+        within: each candidate with the other candidates, (n,).
+        within_references: each reference with the other references, (m,).
+        across: each candidate with all references, (n,).
+        across_references: each reference with all candidates, (m,).
+        own: each sample with itself: candidates (n,), references (m,).
+        pairs: candidate i with reference i, (n,); empty if n ≠ m.
     """
 
     within: Array
@@ -52,12 +52,12 @@ class KernelSums:
 
 
 def cubic(gram: Gram, first: Side, second: Side, rows: slice, block: Tensor) -> Tensor:
-    """KID's kernel (x·y/d + 1)³."""
+    """Return KID's kernel (x·y/d + 1)³ of a block."""
     return gram.plain(first, second, rows, block).div_(gram.width).add_(1).pow_(3)
 
 
 def gaussian_gap(gram: Gram, first: Side, second: Side, rows: slice, block: Tensor) -> Tensor:
-    """1 − exp(−|x − y|²/2σ²), σ = 10: what CMMD's kernel lacks to 1, to all digits."""
+    """Return 1 − k of CMMD's kernel k = exp(−|x − y|²/2σ²), σ = 10, without loss of digits."""
     squares = gram.square_distances(first, second, rows, block)
     return squares.div_(-2 * _CMMD_SIGMA**2).expm1_().neg_()
 
@@ -66,7 +66,7 @@ Kernel = Callable[[Gram, "Side", "Side", slice, "Tensor"], "Tensor"]
 
 
 def kernel_sums(gram: Gram, kernel: Kernel) -> KernelSums:
-    """All sums that estimates from whole sets need, in one pass by blocks."""
+    """Return all sums that estimates from whole sets need, in one pass over blocks."""
     import torch
 
     across, pairs = [], []
@@ -103,7 +103,7 @@ def _sums_within(gram: Gram, side: Side, kernel: Kernel) -> tuple[Array, Array]:
 
 
 def mmd_unbiased(sums: KernelSums) -> float:
-    """U-statistic from all samples: the mean over pairs of different samples within each set."""
+    """Return the U-statistic of all samples: within each set, pairs of different samples only."""
     n, m = len(sums.within), len(sums.within_references)
     within = sums.within.sum() / (n * (n - 1))
     within_references = sums.within_references.sum() / (m * (m - 1))
@@ -111,7 +111,7 @@ def mmd_unbiased(sums: KernelSums) -> float:
 
 
 def cmmd(sums: KernelSums) -> float:
-    """1000·(E k(x,x') + E k(y,y') − 2 E k(x,y)), diagonals included, from sums of 1 − k."""
+    """Return 1000·(E k(x,x') + E k(y,y') − 2 E k(x,y)), diagonals included, from sums of 1 − k."""
     n, m = len(sums.within), len(sums.within_references)
     within = sums.within.sum() / n**2 + sums.within_references.sum() / m**2
     return float(CMMD_SCALE * (2 * sums.across.sum() / (n * m) - within))
@@ -120,11 +120,11 @@ def cmmd(sums: KernelSums) -> float:
 def kernel_influences(
     sums: KernelSums, *, is_paired: bool, is_unbiased: bool, scale: float
 ) -> tuple[Array, Array]:
-    """Influence of each candidate (n,) and reference (m,) on the discrepancy, each of mean 0.
+    """Return the influence of each candidate (n,) and reference (m,), each with mean 0.
 
-    Twice what a sample's mean kernel within its set has over that across the sets. The kernel of a
-    pair is in the sums of both, but a pair is one sample: it counts once. For arguments see
-    ``jackknife_interval``.
+    It is twice the difference of a sample's mean kernel within its set and across the sets. The
+    kernel of a pair is in the sums of both, but a pair is one sample and counts once. For arguments
+    see ``jackknife_interval``.
     """
     n, m = len(sums.within), len(sums.within_references)
     less = 1 if is_unbiased else 0
@@ -138,13 +138,13 @@ def kernel_influences(
 def jackknife_interval(
     sums: KernelSums, estimate: float, *, is_paired: bool, is_unbiased: bool, scale: float
 ) -> tuple[float, float]:
-    """95 % interval from leaving out each sample (Tukey 1958), in pairs where they are paired.
+    """Return the 95 % interval of the jackknife (Tukey 1958): each sample left out in turn.
 
     Args:
-        sums: of the kernel, or of 1 − k with ``scale`` negative.
+        sums: sums of the kernel; or of 1 − k, with a negative ``scale``.
         estimate: the value of all samples.
-        is_paired: whether candidate i and reference i go together.
-        is_unbiased: divisors n(n − 1) in place of n².
+        is_paired: whether candidate i and reference i belong together, and are left out together.
+        is_unbiased: divisors n(n − 1) instead of n².
         scale: factor of the estimate.
     """
     n, m = len(sums.within), len(sums.within_references)

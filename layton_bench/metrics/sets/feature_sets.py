@@ -1,4 +1,4 @@
-"""The accumulator of every metric that compares two sets of features."""
+"""The accumulator of all metrics that compare two sets of features."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class FeatureSets:
-    """What a metric is computed from; the same rows give the same chunk to every metric.
+    """The two sets of features that a metric is computed from.
 
     Attributes:
-        candidates, references: rows of both sets, sorted by key.
-        seed: of random draws.
+        candidates, references: rows float32 (n, D) and (m, D), sorted by key.
+        seed: seed of random draws.
     """
 
     candidates: FeatureChunk
@@ -37,20 +37,20 @@ class FeatureSets:
 
     @property
     def is_paired(self) -> bool:
-        """Whether row i of both sets belongs to the same sample."""
+        """Whether row i of both sets belongs to the same sample, for all i."""
         return self.candidates.keys == self.references.keys
 
     def influence(
         self, candidates: NDArray[np.float64], references: NDArray[np.float64] | None = None
     ) -> dict[str, float]:
-        """By sample, for ``MetricValue.influence``, of mean 0.
+        """Return the influence of each sample, with mean 0, for ``MetricValue.influence``.
 
-        A reference counts with the candidate that it is paired with; where there are no pairs, or
-        ``references`` is None, the candidates' influences are those given the references.
+        The influence of a reference is added to that of its candidate. Without pairs, or if
+        ``references`` is None, the references are taken as fixed.
 
         Args:
-            candidates: of each candidate, float64 (n,).
-            references: of each reference, float64 (m,).
+            candidates: influence of each candidate, float64 (n,).
+            references: influence of each reference, float64 (m,).
         """
         total = candidates
         if references is not None and self.is_paired:
@@ -58,20 +58,20 @@ class FeatureSets:
         return dict(zip(self.candidates.keys, (total - total.mean()).tolist(), strict=True))
 
     def once(self, name: Hashable, compute: Callable[[], T]) -> T:
-        """What ``compute`` makes of these sets, computed once for all metrics."""
+        """Return the result of ``compute``, computed once for all metrics of these sets."""
         sets = [FeatureRows([self.candidates]), FeatureRows([self.references])]
         return self._features.once(name, sets, compute)
 
 
 class FeatureSetMetric:
-    """Collects features by sample; computes a value from the sets at the end.
+    """Collects features by sample, and computes a value from both sets at the end.
 
     Args:
-        context: where features come from.
+        context: gives the features.
         backbone, tap: which features.
         value: the metric, a pure function of the two sets.
-        min_samples: fewer in either set give no value but a reason.
-        with_references: False where the metric looks at the candidates alone.
+        min_samples: with fewer samples in either set there is no value but a reason.
+        with_references: False if the metric uses the candidates alone.
     """
 
     def __init__(
@@ -93,19 +93,19 @@ class FeatureSetMetric:
         self._references = FeatureRows()
 
     def update(self, batch: ScoredBatch) -> None:
-        """Take a batch in; raises ModelOutputError where a feature is not finite."""
+        """Add the samples of a batch. Raise ModelOutputError if a feature is not finite."""
         features = self._context.features
         self._candidates.add(features.candidates(batch, *self._of))
         if self._with_references and batch.references is not None:
             self._references.add(features.references(batch, *self._of))
 
     def merge(self, other: Self) -> None:
-        """Take in another accumulator's samples."""
+        """Add another accumulator's samples."""
         self._candidates.merge(other._candidates)
         self._references.merge(other._references)
 
     def state(self) -> State:
-        """Keys and rows of both sets; metrics of the same features return the same arrays."""
+        """Return keys and rows of both sets; the same arrays for metrics of the same features."""
         state: State = {}
         for name, rows in (("candidates", self._candidates), ("references", self._references)):
             chunk = self._collected(rows)
@@ -113,12 +113,12 @@ class FeatureSetMetric:
         return state
 
     def load_state(self, state: State) -> None:
-        """Replace the samples."""
+        """Replace the samples by those of a state."""
         loaded = (_chunk(state[f"{name}_keys"], state[name]) for name in _SIDES)
         self._candidates, self._references = (FeatureRows([chunk]) for chunk in loaded)
 
     def compute(self) -> MetricValue:
-        """The value over both sets, or the reason why there is none."""
+        """Return the value over both sets, or the reason why there is none."""
         candidates = self._collected(self._candidates)
         references = candidates
         if self._with_references:
@@ -133,7 +133,7 @@ class FeatureSetMetric:
         return self._value(sets)
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
-        """None: the value is one of sets."""
+        """Return no columns: the value belongs to the whole set."""
         return {}
 
     def _collected(self, rows: FeatureRows) -> FeatureChunk:

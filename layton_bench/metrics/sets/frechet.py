@@ -2,13 +2,13 @@
 
     d² = |μ₁ − μ₂|² + tr Σ₁ + tr Σ₂ − 2 tr (Σ₁Σ₂)^½        (Fréchet 1957; Dowson and Landau 1982)
 
-With roots RᵀR = Σ the last trace is the nuclear norm of R₁R₂ᵀ, the sum of its singular values:
-exact for singular covariances too, where the usual square root of the non-symmetric Σ₁Σ₂ adds
-spurious trace and comes out low. Everything is in float64.
+With roots RᵀR = Σ, the last trace is the sum of the singular values of R₁R₂ᵀ. This is exact for
+singular covariances too. There the usual square root of the non-symmetric Σ₁Σ₂ adds spurious trace,
+and the distance comes out too low. Everything is in float64.
 
-Two conventions of feeding Inception exist under their own names: ``fid`` is that of the original
-TensorFlow code (TTUR, guided-diffusion, torch-fidelity, hence ADM, DiT, LlamaGen, TiTok, MAR);
-``clean-fid`` that of Parmar et al. 2022. ``fid-pytorch`` is pytorch-fid's, a third.
+There are three ways of feeding Inception, each with a name of its own. ``fid`` is that of the
+original TensorFlow code (TTUR, guided-diffusion, torch-fidelity; therefore ADM, DiT, LlamaGen,
+TiTok, MAR). ``clean-fid`` is that of Parmar et al. 2022, ``fid-pytorch`` that of pytorch-fid.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _FID_INF_SEED = 110
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
-    """Squared Fréchet distance of two Gaussians, finite and not negative."""
+    """Return the squared Fréchet distance of two Gaussians, finite and not negative."""
     import torch
 
     cross = torch.from_numpy(first.root) @ torch.from_numpy(second.root).T
@@ -51,15 +51,16 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 def frechet_interval(
     estimate: float, one: Array, other: Array, *, is_paired: bool
 ) -> tuple[float, float]:
-    """95 % interval by the infinitesimal jackknife (Jaeckel 1972), of this n's estimate.
+    """Return the 95 % interval of the estimate at this n, by the infinitesimal jackknife.
 
-    Paired samples are resampled in pairs, so what both share does not widen the interval.
+    See Jaeckel 1972. Paired samples are resampled in pairs, so what both share does not widen the
+    interval.
 
     Args:
         estimate: the distance.
-        one: influence of each candidate, (n,).
-        other: of each reference, (m,).
-        is_paired: whether candidate i and reference i go together.
+        one: influence of each candidate, float64 (n,).
+        other: influence of each reference, float64 (m,).
+        is_paired: whether candidate i and reference i belong together.
     """
     if is_paired:
         variance = _variance_of_mean(one + other)
@@ -75,10 +76,10 @@ def _mean_and_traces(first: Moments, second: Moments) -> float:
 
 
 def influences(sets: FeatureSets, first: Moments, second: Moments) -> tuple[Array, Array]:
-    """Influence of each candidate (n,) and of each reference (m,) on the distance, float64.
+    """Return the influence of each candidate (n,) and of each reference (m,), float64.
 
-    That of a candidate with a = x − μ₁ is 2(μ₁−μ₂)·a + aᵀ(I − T)a − tr((I − T)Σ₁), where T is the
-    optimal transport map between the Gaussians; that of a reference likewise.
+    For a candidate with a = x − μ₁ it is 2(μ₁−μ₂)·a + aᵀ(I − T)a − tr((I − T)Σ₁), where T is the
+    optimal transport map between the Gaussians. For a reference, the sets change places.
     """
     import torch
 
@@ -114,7 +115,7 @@ def _variance_of_mean(influence: Array) -> float:
 
 
 def _moments(sets: FeatureSets) -> tuple[Moments, Moments]:
-    """Moments of both sets, computed once for every metric of these features."""
+    """Return moments of both sets, computed once for all metrics of these features."""
     return sets.once(
         "moments",
         lambda: (Moments.of_rows(sets.candidates.rows), Moments.of_rows(sets.references.rows)),
@@ -152,19 +153,19 @@ def _distance_to_file(sets: FeatureSets, *, reference: Moments) -> MetricValue:
 
 
 def subset_sizes(n: int) -> tuple[int, ...]:
-    """15 sizes from a fifth of n, or 5,000 where n is larger than 25,000, to n."""
+    """Return 15 sizes from a fifth of n, but at most 5,000, up to n."""
     smallest = max(2, min(5000, n // 5))
     return tuple(int(size) for size in np.linspace(smallest, n, _FID_INF_SIZES))
 
 
 def frechet_infinity(candidates: NDArray[np.float32], references: Moments) -> tuple[float, float]:
-    """FID extrapolated to infinitely many candidates (Chong and Forsyth 2020).
+    """Return FID extrapolated to infinitely many candidates (Chong and Forsyth 2020).
 
-    Least squares of the FID of 15 subsets against 1/size; the references are kept whole. The
-    published code draws from the global generator; here subsets come from a fixed seed.
+    A line is fitted by least squares to the FID of 15 subsets against 1/size. All references are
+    used each time. The published code draws from the global generator; here the seed is fixed.
 
     Returns:
-        Intercept and slope.
+        Intercept, which is the value, and slope.
     """
     rng = np.random.RandomState(_FID_INF_SEED)
     sizes = subset_sizes(len(candidates))
@@ -191,7 +192,7 @@ def _make(context: MetricContext, *, backbone: str, tap: str) -> FeatureSetMetri
 
 
 def _make_infinity(context: MetricContext) -> FeatureSetMetric:
-    # 15 subsets of a fifth of the samples and more, of two samples at the least
+    # the smallest of the 15 subsets is a fifth of the samples, and needs two
     return FeatureSetMetric(
         context, backbone="inception-tf1", tap="pool3", value=_infinity, min_samples=30
     )
@@ -210,7 +211,7 @@ def _spec(
 _INCEPTION = "inception-fid"
 _FRECHET = (
     _spec(
-        "fid", "{kind}FID", "Fréchet Inception distance, fed as by the original TensorFlow code",
+        "fid", "{kind}FID", "Fréchet Inception distance, with the original TensorFlow resize",
         "inception-tf1", "pool3", _INCEPTION, {"resize": "tf1", "feat": "inception-tf-2048"},
     ),
     _spec(
@@ -219,7 +220,7 @@ _FRECHET = (
         {"resize": "pil-bicubic", "feat": "inception-tf-2048"},
     ),
     _spec(
-        "fid-pytorch", "{kind}FID (pytorch-fid)", "FID as pytorch-fid feeds the network",
+        "fid-pytorch", "{kind}FID (pytorch-fid)", "FID with the resize of pytorch-fid",
         "inception-pytorch-fid", "pool3", _INCEPTION,
         {"resize": "torch-bilinear", "feat": "inception-tf-2048"},
     ),
@@ -247,7 +248,7 @@ _INFINITY = MetricSpec(
 
 
 def _with_statistics(match: re.Match[str]) -> MetricSpec:
-    """``fid@FILE.npz``: the same distance to the reference statistics of a file."""
+    """Return the spec of ``fid@FILE.npz``: the distance to the reference statistics of a file."""
     from layton_bench.weights import sha256_of
 
     base = next(spec for spec in _FRECHET if spec.name == match["base"])

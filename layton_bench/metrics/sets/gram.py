@@ -1,8 +1,8 @@
-"""Inner products of two sets of features, computed once for every metric that reads them.
+"""Inner products of two sets of features, computed once for all metrics that read them.
 
-Rows are centred on the mean of both sets before they are multiplied, in float64: distances then
-keep their digits where features share a large offset, and the plain inner products follow from
-x·y = x'·y' + x'·c + c·y' + c·c with x' = x − c.
+Before multiplication, the mean of both sets is subtracted from the rows, in float64. Distances then
+keep their digits if features share a large offset. With x' = x − c, the plain inner products are
+x·y = x'·y' + x'·c + c·y' + c·c.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from layton_bench.metrics.sets.feature_sets import FeatureSets
 
 Side = Literal["candidates", "references"]
-# Matrices of sets up to this size are held (3 · 210 MB in float64), larger ones come by blocks.
+# Matrices of sets up to this size are kept (3 · 210 MB in float64). Larger ones come in blocks.
 _HELD_ROWS = 5120
 _BLOCK_ELEMENTS = 1 << 25
 
@@ -28,8 +28,8 @@ class Gram:
     """Inner products between and within two sets of rows.
 
     Args:
-        candidates: (n, d), any floating type.
-        references: (m, d).
+        candidates: rows (n, d) of any floating dtype.
+        references: rows (m, d).
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Gram:
             "references": torch.from_numpy(references - centre),
         }
         self.square_norms = {side: (rows**2).sum(1) for side, rows in self.rows.items()}
-        """|x − c|² of each row."""
+        """|x − c|² of each row, float64 (n,) and (m,)."""
         # x·c − |c|²/2, so that x·y is the centred product and one such part of each row
         middle = torch.from_numpy(centre)
         half = middle @ middle / 2
@@ -57,11 +57,11 @@ class Gram:
         self._held: dict[tuple[Side, Side], Tensor] = {}
 
     def size(self, side: Side) -> int:
-        """Rows of that set."""
+        """Return the number of rows of a set."""
         return len(self.rows[side])
 
     def blocks(self, first: Side, second: Side) -> Iterator[tuple[slice, Tensor]]:
-        """Blocks of rows of the centred products (n, m), float64; not to be changed."""
+        """Yield blocks of rows of the centred products, float64 (b, m). Do not change them."""
         if max(self.size(first), self.size(second)) <= _HELD_ROWS:
             yield slice(0, self.size(first)), self._whole(first, second)
             return
@@ -71,11 +71,14 @@ class Gram:
             yield rows, self.rows[first][rows] @ self.rows[second].T
 
     def plain(self, first: Side, second: Side, rows: slice, block: Tensor) -> Tensor:
-        """The inner products x·y of a block's uncentred rows."""
+        """Return the inner products x·y of the rows of a block, not centred, (b, m)."""
         return block + self._offsets[first][rows, None] + self._offsets[second]
 
     def square_distances(self, first: Side, second: Side, rows: slice, block: Tensor) -> Tensor:
-        """|x − y|² of a block, not below 0; good to 1e-12 of |x|² + |y|², not for ties."""
+        """Return |x − y|² of a block, (b, m), at least 0.
+
+        The error is about 1e-12 of |x|² + |y|², so ties cannot be decided with it.
+        """
         norms = self.square_norms[first][rows, None] + self.square_norms[second]
         return norms.sub_(block, alpha=2).clamp_(min=0)
 
@@ -88,5 +91,5 @@ class Gram:
 
 
 def gram_of(sets: FeatureSets) -> Gram:
-    """The products of both sets, computed once for every metric."""
+    """Return the products of both sets, computed once for all metrics."""
     return sets.once("gram", lambda: Gram(sets.candidates.rows, sets.references.rows))

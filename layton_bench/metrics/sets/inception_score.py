@@ -2,8 +2,8 @@
 
     IS = exp( E KL(p(y|x) ‖ p(y)) ), the mean over 10 splits of rows shuffled by seed 2020
 
-from the 1,008 logits of the TensorFlow graph without their bias, softmax in float64. (torchmetrics
-shuffles by torch's global generator and gives the sample standard deviation over splits.)
+computed from the 1,008 logits of the TensorFlow graph without their bias, softmax in float64.
+(torchmetrics shuffles with torch's global generator, and returns the sample standard deviation.)
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ if TYPE_CHECKING:
 
 _SPLITS = 10
 _SEED = 2020
-# Chong and Forsyth 2020 show the bias; the original advises 50,000 samples.
+# Chong and Forsyth 2020 show the bias. The original paper advises 50,000 samples.
 _BIASED_BELOW = 2048
 
 
 def inception_scores(
     logits: ArrayLike, *, splits: int = _SPLITS, shuffle: bool = True
 ) -> tuple[Array, Array]:
-    """Score of each split (S,), and the mean over splits without each row (n,), in split order.
+    """Return the score of each split (S,), and the mean over splits without each row (n,).
+
+    Rows are in the order of the splits.
 
     Args:
-        logits: (n, classes), n at least the number of splits.
-        splits: row i of the shuffled rows is in split i·S//n, all but evenly.
-        shuffle: by seed 2020.
+        logits: (n, classes); n must be at least the number of splits.
+        splits: number of splits; split s has the shuffled rows from s·n//S to (s + 1)·n//S.
+        shuffle: whether rows are shuffled with seed 2020.
     """
     rows = np.asarray(logits, dtype=np.float64)
     n = len(rows)
@@ -55,7 +57,7 @@ def _order(n: int) -> NDArray[np.intp]:
 
 
 def _score(logits: Array) -> tuple[float, Array]:
-    """Score of one split, and its score without each row; NaN where none is left."""
+    """Return the score of one split, and its scores without each row; NaN if no row is left."""
     from scipy.special import log_softmax, xlogy
 
     log_p = log_softmax(logits, axis=1)
@@ -88,7 +90,7 @@ def _value(sets: FeatureSets) -> MetricValue:
 
 
 def _influence(without: Array) -> Array:
-    """Of each row, in the rows' own order, from the values without each in the shuffled order."""
+    """Return the influence of each row in its own order, from values in the shuffled order."""
     influence = np.empty_like(without)
     influence[_order(len(without))] = (len(without) - 1) * (without.mean() - without)
     return influence

@@ -56,7 +56,7 @@ def _kid(sets: FeatureSets, *, draw: Draw) -> MetricValue:
     ))  # fmt: skip
     values = np.array([mmd_unbiased(one) for one in sums])
     parts = kid_influences(sums, subsets, n, m)
-    if size == n == m:  # every subset is the whole, and pairs lie together
+    if size == n == m:  # every subset is the whole set, and pairs stay together
         parts = _influences_of_whole(sets)
     note = "" if size == SUBSET_SIZE else f"subsets of {size}, fewer than {SUBSET_SIZE:,}"
     return MetricValue(
@@ -126,7 +126,7 @@ SPECS = (
     MetricSpec(
         name="clean-kid", label="clean-KID", direction="lower", digits=5,
         weights=("inception-fid",),
-        summary="Kernel Inception distance as clean-fid resizes and draws",
+        summary="Kernel Inception distance with the resize and the draws of clean-fid",
         signature={"resize": "pil-bicubic", **_SUBSETS, "draw": "clean-fid"},
         make=partial(_make, backbone="inception-clean", tap="pool3",
                      value=partial(_kid, draw=draw_as_clean_fid)),

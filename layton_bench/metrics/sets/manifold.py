@@ -1,19 +1,19 @@
 """Improved precision and recall, density and coverage, from neighbourhoods of features.
 
-A sample's ball reaches to its k-th nearest neighbour in its own set, itself excluded.
+The radius of a sample's ball is the distance to its k-th nearest neighbour in its own set.
 
     precision   share of candidates inside any reference's ball   (Kynkäänniemi et al. 2019)
     recall      share of references inside any candidate's ball
     density     mean number of references' balls around a candidate, over k   (Naeem et al. 2020)
     coverage    share of references whose own ball holds a candidate
 
-Conventions: precision and recall have k = 3 and ``distance ≤ radius`` (torch-fidelity, and the
-evaluator of guided-diffusion), density and coverage k = 5 and ``<`` (prdc). All read Inception
-features, as guided-diffusion does; the first paper, and torch-fidelity by default, read VGG16's.
+Conventions: precision and recall use k = 3 and ``distance ≤ radius`` (torch-fidelity, and the
+evaluator of guided-diffusion), density and coverage k = 5 and ``<`` (prdc). All use Inception
+features, like guided-diffusion. The first paper, and torch-fidelity by default, use VGG16.
 
-Distances come from float64 products of centred rows. Wherever that leaves open on which side of a
-radius a distance lies, duplicates and identical sets among them, it is computed from the
-difference itself, so ties are decided exactly and independently of blocks and order.
+Distances are computed from float64 products of centred rows. If a distance is too close to a radius
+for that (duplicates, identical sets), it is computed again from the difference of the two rows. So
+ties are decided exactly, and do not depend on blocks or order.
 """
 
 from __future__ import annotations
@@ -270,8 +270,8 @@ def _spec(
 
 
 SPECS = (
-    _spec("precision", "Share of candidates near the references", _precision, 3, "in"),
-    _spec("recall", "Share of references near the candidates", _recall, 3, "in"),
-    _spec("density", "References' balls around a candidate", _density, 5, "out"),
-    _spec("coverage", "Share of references with a candidate near", _coverage, 5, "out"),
+    _spec("precision", "share of candidates inside a reference's ball", _precision, 3, "in"),
+    _spec("recall", "share of references inside a candidate's ball", _recall, 3, "in"),
+    _spec("density", "references' balls around a candidate, mean", _density, 5, "out"),
+    _spec("coverage", "share of references whose ball holds a candidate", _coverage, 5, "out"),
 )

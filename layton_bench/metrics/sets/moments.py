@@ -1,9 +1,9 @@
-"""Mean and covariance of features, mergeable without loss, and files of them.
+"""Mean and covariance of features, merging them without loss, and files of them.
 
-The covariance Σ is held as a root R with RᵀR = Σ: the centred rows themselves while there are no
-more of them than features, the triangular factor of their QR decomposition after that. A root has
-the square root of Σ's condition number, so nothing is lost where Σ is near singular, and centring
-by blocks keeps features with a large common offset exact.
+The covariance Σ is kept as a root R with RᵀR = Σ. R is the centred rows themselves, as long as
+there are no more rows than features. After that it is the triangular factor of their QR
+decomposition. The condition number of R is the square root of that of Σ, so digits are kept if Σ is
+near singular. Each block is centred by itself, so digits are kept if features share a large offset.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _BLOCK_ROWS = 8192
-# Entries of an .npz: those of pytorch-fid and clean-fid, and the spatial ones that the reference
-# batches of guided-diffusion add.
+# Entries of an .npz file: those of pytorch-fid and clean-fid, and the spatial ones of the reference
+# batches of guided-diffusion.
 _ENTRIES = {"pool3": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
 
 
@@ -37,7 +37,7 @@ class Moments:
     Attributes:
         mean: float64 (d,).
         root: float64 (k, d), k ≤ d or k ≤ n; RᵀR is the covariance with divisor n − 1.
-        n: None where a file does not say; such moments cannot be merged.
+        n: number of rows. None if a file does not say it; such moments cannot be merged.
     """
 
     mean: Array
@@ -46,7 +46,7 @@ class Moments:
 
     @classmethod
     def of_rows(cls, rows: ArrayLike) -> Moments:
-        """Moments of rows (n, d), n ≥ 1; sums are in float64 whatever the rows are in."""
+        """Return moments of rows (n, d), n ≥ 1, of any real dtype; sums are in float64."""
         matrix = np.asarray(rows)
         if matrix.ndim != 2 or not len(matrix):
             raise ValueError(f"no rows of features: shape {matrix.shape}")
@@ -58,7 +58,11 @@ class Moments:
 
     @classmethod
     def of_covariance(cls, mean: ArrayLike, covariance: ArrayLike) -> Moments:
-        """Moments of a mean (d,) and a covariance (d, d); raises ValueError for what is none."""
+        """Return moments of a mean (d,) and a covariance (d, d).
+
+        Raises:
+            ValueError: shapes do not fit, values are not finite, or it is not symmetric.
+        """
         mu, sigma = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
         if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)):
             raise ValueError(f"a mean of shape {mu.shape} and a covariance of {sigma.shape}")
@@ -70,7 +74,7 @@ class Moments:
         return cls(mean=mu, root=np.sqrt(np.maximum(values, 0))[:, None] * vectors.T, n=None)
 
     def merged(self, other: Moments) -> Moments:
-        """Moments of both sets together (Chan, Golub and LeVeque 1983, on roots)."""
+        """Return moments of both sets together (Chan, Golub and LeVeque 1983, on roots)."""
         if self.n is None or other.n is None:
             raise ValueError("moments of unknown size cannot be merged")
         n = self.n + other.n
@@ -83,7 +87,7 @@ class Moments:
 
     @property
     def covariance(self) -> Array:
-        """Float64 (d, d), divisor n − 1."""
+        """Covariance float64 (d, d), with divisor n − 1."""
         return self.root.T @ self.root
 
 
@@ -97,7 +101,7 @@ def _of_block(block: NDArray[np.floating]) -> Moments:
 
 
 def _compact(scatter: Array) -> Array:
-    """Rows with the same RᵀR, at most as many as columns."""
+    """Return rows with the same RᵀR, no more than there are columns."""
     import torch
 
     if len(scatter) <= scatter.shape[1]:
@@ -114,14 +118,14 @@ def _eigh(symmetric: Array) -> tuple[Array, Array]:
 
 
 def read_statistics(path: Path, *, tap: str = "pool3") -> Moments:
-    """Reference statistics from an ``.npz`` as pytorch-fid, clean-fid and guided-diffusion write.
+    """Read reference statistics: an ``.npz`` file of pytorch-fid, clean-fid or guided-diffusion.
 
     Args:
-        path: with entries ``mu`` and ``sigma``, or ``mu_s`` and ``sigma_s`` for the spatial ones.
-        tap: ``pool3`` (or any other tap kept as mu and sigma) or ``spatial``.
+        path: has entries ``mu`` and ``sigma``, or ``mu_s`` and ``sigma_s`` for the spatial ones.
+        tap: ``spatial``, or any other tap for ``mu`` and ``sigma``.
 
     Raises:
-        UserError: not such a file, or damaged.
+        UserError: the file is missing, damaged, or of another kind.
     """
     names = _ENTRIES.get(tap, _ENTRIES["pool3"])
     try:
@@ -136,16 +140,16 @@ def read_statistics(path: Path, *, tap: str = "pool3") -> Moments:
         raise UserError(str(path), "there is no such file", "Check the path.") from None
     except Exception as error:  # numpy and zipfile raise many kinds for a damaged file
         raise UserError(
-            str(path), f"no reference statistics ({error})",
-            "It takes an .npz with mu and sigma.",
+            str(path), f"it holds no reference statistics ({error})",
+            "Give an .npz file with mu and sigma.",
         ) from error  # fmt: skip
 
 
 def write_statistics(path: Path, moments: Moments, spatial: Moments | None = None) -> None:
-    """Write an ``.npz`` that pytorch-fid, clean-fid and, with ``spatial``, guided-diffusion read.
+    """Write an ``.npz`` file for pytorch-fid and clean-fid; with ``spatial``, for guided-diffusion.
 
     Args:
-        path: replaced at once.
+        path: an existing file is replaced as a whole.
         moments: written as ``mu`` and ``sigma``.
         spatial: written as ``mu_s`` and ``sigma_s``.
     """

@@ -1,4 +1,4 @@
-"""KID as a mean over random subsets, drawn as torch-fidelity or as clean-fid draws them."""
+"""KID as a mean over random subsets, drawn like torch-fidelity or like clean-fid."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 NUM_SUBSETS = 100
 SUBSET_SIZE = 1000
 Subsets = list[tuple["NDArray[np.intp]", "NDArray[np.intp]"]]
-"""Rows of the candidates and of the references in each subset, as many of one as of the other."""
+"""For each subset, row numbers of its candidates and of its references, equally many."""
 
 Draw = Callable[[int, int, int], Subsets]
 """(n, m, size) → subsets."""
 
 
 def draw_as_torch_fidelity(n: int, m: int, size: int) -> Subsets:
-    """100 subsets from seed 2020, of the candidates first."""
+    """Draw 100 subsets from seed 2020, candidates first."""
     rng = np.random.RandomState(2020)
     return [
         (rng.choice(n, size, replace=False), rng.choice(m, size, replace=False))
@@ -43,7 +43,7 @@ def draw_as_torch_fidelity(n: int, m: int, size: int) -> Subsets:
 
 
 def draw_as_clean_fid(n: int, m: int, size: int) -> Subsets:
-    """100 subsets from seed 0, of the references first."""
+    """Draw 100 subsets from seed 0, references first."""
     rng = np.random.RandomState(0)
     drawn = [
         (rng.choice(m, size, replace=False), rng.choice(n, size, replace=False))
@@ -56,13 +56,13 @@ def subset_sums(
     candidates: NDArray[np.float32], references: NDArray[np.float32],
     subsets: Subsets, gram: Gram | None = None,
 ) -> Iterator[KernelSums]:  # fmt: skip
-    """Sums of KID's kernel over each subset; those of samples with themselves are left out.
+    """Yield sums of KID's kernel over each subset, without those of samples with themselves.
 
     Args:
-        candidates: rows (n, d).
-        references: rows (m, d).
-        subsets: rows of each.
-        gram: products of the whole sets where these are small enough to be cheaper.
+        candidates: rows float32 (n, d).
+        references: rows float32 (m, d).
+        subsets: row numbers of each subset.
+        gram: products of the whole sets. Give them if they take less time than those of subsets.
     """
     if gram is None:
         for x, y in subsets:
@@ -87,16 +87,16 @@ def kid_of_subsets(
     candidates: NDArray[np.float32], references: NDArray[np.float32],
     subsets: Subsets, gram: Gram | None = None,
 ) -> Array:  # fmt: skip
-    """Unbiased KID of each subset, float64; for arguments see ``subset_sums``."""
+    """Return the unbiased KID of each subset, float64 (S,). For arguments see ``subset_sums``."""
     return np.array([mmd_unbiased(s) for s in subset_sums(candidates, references, subsets, gram)])
 
 
 def kid_influences(
     sums: Iterable[KernelSums], subsets: Subsets, n: int, m: int
 ) -> tuple[Array, Array]:
-    """Influences of n candidates and of m references on the mean over fixed subsets.
+    """Return influences of candidates (n,) and references (m,) on the mean over fixed subsets.
 
-    A sample counts as often as it was drawn, so that the noise of the draw is in their spread.
+    A sample counts as often as it was drawn, so their spread includes the noise of the draw.
     """
     totals = (np.zeros(n), np.zeros(m))
     for found, rows in zip(sums, subsets, strict=True):
@@ -110,7 +110,7 @@ _SIDES: tuple[Side, Side] = ("candidates", "references")
 
 
 def _indicators(subsets: list[NDArray[np.intp]], n: int) -> Tensor:
-    """(subsets, n), 1 where the row belongs to the subset."""
+    """Return (subsets, n): 1 if the row belongs to the subset, otherwise 0."""
     import torch
 
     marks = torch.zeros(len(subsets), n, dtype=torch.float64)
@@ -122,11 +122,11 @@ def _indicators(subsets: list[NDArray[np.intp]], n: int) -> Tensor:
 def _sums_by_subset(
     gram: Gram, first: Side, second: Side, left: Tensor, right: Tensor
 ) -> tuple[Array, Array]:
-    """Σ k of every sample with each subset's samples of the other side, without itself.
+    """Sum the kernel of each sample with each subset of the other side, without itself.
 
     Returns:
-        Of the second side with subsets of the first, (S, m); of the first with the second's,
-        (S, n), which is the same where both sides are one.
+        Sums of the second side's samples with subsets of the first, (S, m), and of the first side's
+        samples with subsets of the second, (S, n). They are equal if both sides are the same.
     """
     import torch
 

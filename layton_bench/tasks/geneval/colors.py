@@ -1,7 +1,7 @@
-"""The colour of detected objects by CLIP ViT-L/14, zero-shot on masked crops, as GenEval does.
+"""Colours of detected objects by CLIP ViT-L/14, zero-shot on masked crops, like GenEval.
 
-A crop is the object's box with all that is outside its mask painted #999. A colour's text feature
-is the normalised mean of three normalised templates; the colour with the largest cosine wins.
+A crop is the object's box, with everything outside its mask painted #999. A colour's text feature
+is the normalised mean of three normalised templates. The colour with the largest cosine wins.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ TEMPLATES: Final = (
     "a photo of a {color}-colored {name}",
     "a photo of a {color} object",
 )
-# Crops that go through the network at once.
+# Crops in one pass of the network.
 _BATCH: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """An object whose colour is asked: its class name and the masked crop."""
+    """An object whose colour is needed: its class name and its masked crop."""
 
     name: str
     picture: Image.Image
@@ -46,7 +46,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipColors:
-    """Names the colours of crops.
+    """Returns the colours of crops.
 
     Attributes:
         model: a ``CLIPModel`` in eval mode.
@@ -59,10 +59,10 @@ class ClipColors:
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "cpu") -> Self:
-        """Load model and tokenizer of a folder.
+        """Load model and tokenizer from a folder.
 
         Raises:
-            MissingWeightsError: the folder holds no CLIP model with its tokenizer.
+            MissingWeightsError: the folder has no CLIP model, or no tokenizer.
         """
         from transformers import CLIPTokenizer
 
@@ -72,7 +72,7 @@ class ClipColors:
 
     @torch.inference_mode()
     def __call__(self, crops: Sequence[Crop]) -> list[str]:
-        """The colour of each crop, one of GenEval's ten."""
+        """Return the colour of each crop, one of GenEval's ten."""
         colors: list[str] = []
         for start in range(0, len(crops), _BATCH):
             part = crops[start : start + _BATCH]
@@ -82,17 +82,17 @@ class ClipColors:
         return colors
 
     def _image_features(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Normalised features (B, D) float32."""
+        """Return normalised features float32 (B, D)."""
         size_px = self.model.config.vision_config.image_size
         pixels = torch.stack([prepared(picture, size_px) for picture in pictures])
         pooled = self.model.vision_model(pixels.to(self.model.device)).pooler_output
         return _unit(self.model.visual_projection(pooled).float())
 
     def _texts(self, name: str) -> Tensor:
-        """Features of the ten colours for a class, (10, D) float32; computed once a class."""
+        """Return features of the ten colours for a class, float32 (10, D), computed once."""
         if name not in self._text_features:
             texts = [t.format(color=color, name=name) for color in COLORS for t in TEMPLATES]
-            # the length CLIP was trained at; what follows the end token has no effect on it
+            # CLIP was trained at this length; tokens after the end token have no effect
             tokens = self.tokenizer(
                 texts,
                 padding="max_length",
@@ -112,17 +112,17 @@ def _unit(features: Tensor) -> Tensor:
 
 
 def masked_crop(image: NDArray[np.uint8], instance: Instance) -> Image.Image:
-    """The instance's box out of uint8 RGB (H, W, 3), all outside its mask painted #999."""
+    """Cut an instance's box out of uint8 RGB (H, W, 3); paint #999 outside its mask."""
     shown = image
     if instance.mask is not None:
         shown = np.where(instance.mask[..., None], image, np.array(BACKGROUND, np.uint8))
-    # Python's rounding, half to even, as Pillow rounds the corners of a crop
+    # Python's rounding, half to even, is that of Pillow's crop
     left, top, right, bottom = (round(float(side)) for side in instance.box)
     return Image.fromarray(shown).crop((left, top, right, bottom))
 
 
 def prepared(picture: Image.Image, size_px: int) -> Tensor:
-    """CLIP's input, float32 (3, size_px, size_px): bicubic resize, centre crop, normalisation."""
+    """Return CLIP's input float32 (3, size_px, size_px): bicubic, centre crop, normalised."""
     from torchvision.transforms import InterpolationMode, functional as transform
 
     small = transform.resize(picture, [size_px], interpolation=InterpolationMode.BICUBIC)

@@ -1,10 +1,10 @@
 """Instance detection by Mask2Former with a Swin-S backbone, trained on COCO instances.
 
 Cheng et al., "Masked-attention mask transformer for universal image segmentation", 2022. The
-weights are the authors' own in the Hugging Face conversion. Pictures are prepared and outputs read
-as the authors' evaluation does (shorter side 800 px, longer at most 1,333; 100 best pairs of query
-and class); mmdetection, which GenEval's own script uses, reads outputs by the same rules but has
-weights of its own, so scores of the two are not the same metric.
+weights are the authors' own, converted by Hugging Face. Images and outputs are treated like in the
+authors' evaluation: shorter side 800 px, longer side at most 1,333 px, the 100 best pairs of query
+and class. GenEval's own script uses mmdetection. It has the same rules but other weights, so its
+scores are another metric.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _MEAN: Final = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 _STD: Final = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 _DIVISOR: Final = 32
 _MAX_DETECTIONS: Final = 100
-# Pictures in one pass of the network, which takes about a gigabyte for each.
+# Images in one pass of the network. Each needs about a gigabyte.
 _PASS_IMAGES: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mask2FormerDetector:
-    """A Mask2Former with one output a class name.
+    """A Mask2Former with one output per class name.
 
     Attributes:
         model: a ``Mask2FormerForUniversalSegmentation`` in eval mode.
         names: class names in the order of its outputs.
-        shorter_px, longer_px: the picture's shorter side is brought to the one unless its longer
-            side would exceed the other.
+        shorter_px, longer_px: an image is resized so that its shorter side is ``shorter_px``, or
+            less if its longer side would exceed ``longer_px``.
     """
 
     model: Any
@@ -55,10 +55,10 @@ class Mask2FormerDetector:
 
     @classmethod
     def load(cls, folder: Path, names: Sequence[str], *, device: str = "cpu") -> Self:
-        """Load config.json and model.safetensors of a folder.
+        """Load config.json and model.safetensors from a folder.
 
         Raises:
-            MissingWeightsError: the folder holds no such model, or one with other classes.
+            MissingWeightsError: the folder has no such model, or one with other classes.
         """
         from transformers import Mask2FormerForUniversalSegmentation
 
@@ -74,15 +74,15 @@ class Mask2FormerDetector:
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], *, min_score: float = 0.3
     ) -> list[dict[str, list[Instance]]]:
-        """Detections of each picture by class name.
+        """Find the objects in each image.
 
         Args:
-            images: uint8 RGB (H, W, 3); pictures of one size run together.
-            min_score: detections that cannot score above it are left out, which saves most of the
-                time that masks take.
+            images: uint8 RGB (H, W, 3). Images of the same size run together.
+            min_score: detections that cannot score above it are left out. This saves most of the
+                time for masks.
 
         Returns:
-            For each picture, class name → instances in no particular order, boxes in its pixels.
+            For each image, class name → instances in any order, with boxes in its pixels.
         """
         found: list[dict[str, list[Instance]]] = [{} for _ in images]
         for indices in _passes([image.shape for image in images]):
@@ -99,7 +99,7 @@ class Mask2FormerDetector:
         return found
 
     def _prepared(self, image: NDArray[np.uint8]) -> Tensor:
-        """A picture resized and normalised, float32 (3, h, w)."""
+        """Return an image resized and normalised, float32 (3, h, w)."""
         size = resized(image.shape[0], image.shape[1], self.shorter_px, self.longer_px)
         picture = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
         pixels = (np.asarray(picture, np.float32) / 255 - _MEAN) / _STD
@@ -113,7 +113,7 @@ class Mask2FormerDetector:
         image_size: tuple[int, int],
         min_score: float,
     ) -> dict[str, list[Instance]]:
-        """Instances of one picture by class name."""
+        """Return the instances of one image by class name."""
         candidates = best_pairs(class_logits, min_score)
         masks = upsampled(mask_logits[candidates.queries], input_size, image_size)
         scores = (candidates.scores * mask_scores(masks)).cpu().numpy()
@@ -128,7 +128,7 @@ class Mask2FormerDetector:
 
 
 def _passes(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
-    """Positions of the pictures of each pass: of one shape, and not too many."""
+    """Return the positions of the images of each pass: same shape, and not too many."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(index)
@@ -140,16 +140,16 @@ def _passes(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
 
 
 def resized(height: int, width: int, shorter_px: int, longer_px: int) -> tuple[int, int]:
-    """Height and width with the shorter side at ``shorter_px``, the longer at most ``longer_px``.
+    """Return height and width: shorter side ``shorter_px``, longer side at most ``longer_px``.
 
-    Rounded half up, as Detectron2 does.
+    Halves are rounded up, like in Detectron2.
     """
     scale = min(shorter_px / min(height, width), longer_px / max(height, width))
     return int(height * scale + 0.5), int(width * scale + 0.5)
 
 
 def _padded(inputs: Sequence[Tensor]) -> Tensor:
-    """Pictures of one size as (B, 3, H, W), zeros added right and below to multiples of 32."""
+    """Stack images of one size to (B, 3, H, W); add zeros right and below to multiples of 32."""
     batch = torch.stack(list(inputs))
     height, width = batch.shape[-2:]
     return F.pad(batch, (0, -width % _DIVISOR, 0, -height % _DIVISOR))
@@ -157,7 +157,7 @@ def _padded(inputs: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Queries read as classes: queries, labels (K,) int64; class scores (K,) float32."""
+    """Pairs of query and class: queries and labels int64 (K,), class scores float32 (K,)."""
 
     queries: Tensor
     labels: Tensor
@@ -165,12 +165,12 @@ class Pairs:
 
 
 def best_pairs(class_logits: Tensor, min_score: float) -> Pairs:
-    """The 100 best pairs of query and class, less those whose class score is too low already.
+    """Return the 100 best pairs of query and class, without those whose score is too low.
 
     Args:
-        class_logits: (Q, classes + 1); the last is "no object".
-        min_score: a detection's score is its class score times a share, so a lower class score
-            can never exceed it.
+        class_logits: (Q, classes + 1). The last one is "no object".
+        min_score: pairs whose class score is not above it are left out. A detection's score is its
+            class score times a share, so it cannot be higher.
     """
     probabilities = class_logits.softmax(dim=-1)[:, :-1]
     num_classes = probabilities.shape[1]
@@ -183,12 +183,12 @@ def best_pairs(class_logits: Tensor, min_score: float) -> Pairs:
 def upsampled(
     mask_logits: Tensor, input_size: tuple[int, int], image_size: tuple[int, int]
 ) -> Tensor:
-    """Mask logits (K, h, w) on the pixels of the picture (K, H, W): padding undone in between.
+    """Resize mask logits (K, h, w) to the pixels of the image (K, H, W), without the padding.
 
     Args:
-        mask_logits: on the network's own grid, a quarter of its padded input.
+        mask_logits: on the network's own grid: a quarter of its padded input.
         input_size: height and width of the input before padding.
-        image_size: height and width of the picture.
+        image_size: height and width of the image.
     """
     if not len(mask_logits):
         return mask_logits.new_zeros((0, *image_size))
@@ -199,14 +199,14 @@ def upsampled(
 
 
 def mask_scores(mask_logits: Tensor) -> Tensor:
-    """Mean probability inside each mask, (K,); 0 for an empty one."""
+    """Return the mean probability inside each mask, (K,); 0 for an empty one."""
     inside = (mask_logits > 0).float()
     total = (mask_logits.sigmoid() * inside).sum(dim=(1, 2))
     return total / (inside.sum(dim=(1, 2)) + 1e-6)
 
 
 def box_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """x1, y1, x2, y2 around a mask (H, W), the far sides one past its last pixel; float32 (4,)."""
+    """Return x1, y1, x2, y2 around a mask (H, W), float32 (4,). x2 and y2 are one past the end."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     if not len(columns):
         return np.zeros(4, np.float32)

@@ -1,7 +1,7 @@
-"""GenEval's judge: what a detector found in a picture against what its prompt asked for.
+"""GenEval's judge: compares the objects found in an image with the demands of its prompt.
 
 Ghosh, Hajishirzi, Schmidt, "GenEval: an object-focused framework for evaluating text-to-image
-alignment", 2023. Everything is computed in float32, as the published scores were: a score of
+alignment", 2023. Everything is computed in float32, like the published scores: a score of
 float32(0.3) is not above a threshold of 0.3.
 """
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 # Below this reduced offset, in pixels per axis, two objects have no relation.
 _MIN_OFFSET_PX = 1e-3
-# A unit offset shows a relation along each axis where its component exceeds this.
+# A relation is shown along each axis on which the unit offset exceeds this.
 _MIN_COMPONENT = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Thresholds of the judge, with the published values.
+    """Thresholds of the judge. The defaults are the published values.
 
     Attributes:
-        threshold: detections must score strictly above it.
-        counting_threshold: the same, for prompts of the task ``counting``.
-        max_objects: detections kept of each class, best first.
-        max_overlap: a detection whose IoU with a better one of its class reaches this is dropped;
-            1 keeps all.
-        position_threshold: share of both objects' sizes by which an offset is reduced.
+        threshold: a detection counts if its score is above this.
+        counting_threshold: the same for prompts of the task ``counting``.
+        max_objects: number of detections of a class that count, best first.
+        max_overlap: a detection is dropped if its IoU with a better one of its class is this or
+            more. 1 keeps all.
+        position_threshold: an offset is reduced by this share of both objects' sizes.
     """
 
     threshold: float = 0.3
@@ -50,8 +50,8 @@ class Instance:
 
     Attributes:
         box: float32 (4,): x1, y1, x2, y2 in pixels.
-        score: confidence, float32.
-        mask: bool (H, W) over the whole picture, where the detector gives one.
+        score: confidence in 0..1, float32.
+        mask: bool (H, W) over the whole image, if the detector gives one.
     """
 
     box: NDArray[np.float32]
@@ -60,13 +60,13 @@ class Instance:
 
 
 Detections = Mapping[str, Sequence[Instance]]
-# Class name and instances → the colour of each; asked only about objects whose colour matters.
+# Class name and instances → the colour of each. Called only for objects whose colour matters.
 ColorsOf = Callable[[str, Sequence[Instance]], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """Whether a picture shows what its prompt asks, the reasons if not, and what was found."""
+    """Whether an image shows what its prompt demands, why not, and the objects that count."""
 
     correct: bool
     reason: str
@@ -76,13 +76,13 @@ class Judgement:
 def judge(
     prompt: ScenePrompt, detections: Detections, colors_of: ColorsOf, *, rules: Rules | None = None
 ) -> Judgement:
-    """Judge the detections of one picture against its prompt.
+    """Judge the detections of one image against its prompt.
 
     Args:
-        prompt: what the picture should show.
+        prompt: what the image should show.
         detections: class name → raw detections, in any order.
-        colors_of: names the colours of instances.
-        rules: thresholds; the published ones by default.
+        colors_of: returns the colours of instances.
+        rules: thresholds. None means the published ones.
     """
     rules = rules or Rules()
     is_counting = prompt.tag == "counting"
@@ -98,9 +98,9 @@ def judge(
 
 
 def keep(found: Sequence[Instance], threshold: float, rules: Rules) -> list[Instance]:
-    """The detections of one class that count, best first.
+    """Return the detections of one class that count, best first.
 
-    The cap on their number comes before the suppression of overlaps.
+    Their number is limited before overlaps are dropped.
     """
     above = [instance for instance in found if instance.score > np.float32(threshold)]
     above.sort(key=lambda instance: instance.score, reverse=True)
@@ -116,7 +116,7 @@ def keep(found: Sequence[Instance], threshold: float, rules: Rules) -> list[Inst
 def _unmet_includes(
     clauses: Sequence[Clause], kept: Detections, colors_of: ColorsOf, position_threshold: float
 ) -> list[str]:
-    """Reasons why clauses are not met; objects of a clause that failed are no target for others."""
+    """Return why clauses are not met. Objects of a failed clause are no target for others."""
     reasons: list[str] = []
     targets: list[Sequence[Instance] | None] = []
     for clause in clauses:
@@ -131,7 +131,7 @@ def _unmet_includes(
 
 
 def _unmet_objects(clause: Clause, taken: Sequence[Instance], colors_of: ColorsOf) -> str:
-    """Why number or colour of the best objects are not as asked; empty if they are."""
+    """Return why number or colour of the best objects is wrong; empty if both are right."""
     name, wanted = clause.class_name, clause.count
     if len(taken) < wanted:
         return f"expected {name}>={wanted}, found {len(taken)}"
@@ -152,7 +152,7 @@ def _unmet_position(
     targets: Sequence[Sequence[Instance] | None],
     threshold: float,
 ) -> str:
-    """Why not every object stands as asked to every target; empty if all do."""
+    """Return why an object is not in its relation to a target; empty if all are."""
     assert clause.position is not None
     relation, index = clause.position
     target = targets[index]
@@ -170,10 +170,16 @@ def _unmet_position(
 def relations(
     box_a: NDArray[np.float32], box_b: NDArray[np.float32], *, threshold: float = 0.1
 ) -> tuple[Relation, ...]:
-    """Where A lies relative to B: none, one or two relations.
+    """Return the relations of A to B: none, one or two.
 
-    The offset of the centres, reduced on each axis by ``threshold`` times the sum of both sizes,
-    over the length of the offset before that: each component beyond ±0.5 is a relation.
+    On each axis, the offset of the centres is reduced by ``threshold`` times the sum of both sizes.
+    It is divided by the length of the offset before the reduction. Each component beyond ±0.5 is a
+    relation.
+
+    Args:
+        box_a: x1, y1, x2, y2 in pixels, float32 (4,).
+        box_b: likewise.
+        threshold: share of the sizes.
     """
     centre_a, centre_b = (box_a[:2] + box_a[2:]) / 2, (box_b[:2] + box_b[2:]) / 2
     sizes = np.abs(box_a[2:] - box_a[:2]) + np.abs(box_b[2:] - box_b[:2])
@@ -192,7 +198,7 @@ def relations(
 
 
 def iou(box_a: NDArray[np.float32], box_b: NDArray[np.float32]) -> float:
-    """Intersection over union of boxes whose last pixel is inside: sides are x2 - x1 + 1."""
+    """Return the IoU of two boxes. The last pixel belongs to a box: its width is x2 − x1 + 1."""
     shared = _area(
         np.concatenate([np.maximum(box_a[:2], box_b[:2]), np.minimum(box_a[2:], box_b[2:])])
     )

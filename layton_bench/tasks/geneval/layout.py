@@ -1,10 +1,10 @@
-"""GenEval's own folder layout, written and read.
+"""GenEval's own folder layout: writing and reading.
 
     ROOT/00000/metadata.jsonl       one line: the prompt and its demands
     ROOT/00000/samples/0000.png     image k of the prompt
     ROOT/00000/grid.png             optional, not read
 
-Every name written is made of numbers alone; nothing read may lead out of the root by a link.
+Written names consist of numbers. A link that leads out of the root is not read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METADATA = "metadata.jsonl"
 SAMPLES = "samples"
 _SAMPLE = re.compile(r"(\d{1,9})\.png")
 _FOLDER = re.compile(r"\d{1,9}")
-# A prompt's metadata is one short line; a larger file is something else.
+# A prompt's metadata is one short line. A larger file is something else.
 _MAX_METADATA_BYTES = 1 << 20
 
 
@@ -49,12 +49,12 @@ class PromptFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """A folder of generated images as found: what can be scored, and what is wrong with the rest.
+    """A folder of generated images: what can be scored, and what is wrong with the rest.
 
     Attributes:
         root: the folder.
         folders: prompts with metadata and at least one image, by number.
-        problems: members that cannot be used, each with the reason.
+        problems: files and folders that cannot be used, each with the reason.
     """
 
     root: Path
@@ -63,22 +63,22 @@ class Layout:
 
     @property
     def num_images(self) -> int:
-        """Images that can be scored."""
+        """Number of images that can be scored."""
         return sum(len(folder.samples) for folder in self.folders)
 
 
 def sample_path(root: Path, prompt_index: int, sample_index: int) -> Path:
-    """Where image ``sample_index`` of prompt ``prompt_index`` lies."""
+    """Return the path of image ``sample_index`` of prompt ``prompt_index``."""
     return root / f"{prompt_index:05d}" / SAMPLES / f"{sample_index:04d}.png"
 
 
 def sample_name(prompt_index: int, sample_index: int) -> str:
-    """That path relative to the root, with ``/``: the ``filename`` of results."""
+    """Return the path of an image relative to the root: the ``filename`` of results."""
     return f"{prompt_index:05d}/{SAMPLES}/{sample_index:04d}.png"
 
 
 def write_metadata(root: Path, prompt_index: int, prompt: ScenePrompt) -> None:
-    """Write a prompt's metadata; one that is there already must be the same.
+    """Write a prompt's metadata. Existing metadata must be the same.
 
     Raises:
         UserError: the folder belongs to another prompt.
@@ -86,17 +86,19 @@ def write_metadata(root: Path, prompt_index: int, prompt: ScenePrompt) -> None:
     path = root / f"{prompt_index:05d}" / METADATA
     if path.exists():
         if _read_metadata(path) != prompt:
-            reason = f"it holds another prompt than number {prompt_index} of this set"
-            raise UserError(str(path), reason, "Give an empty folder, or the prompts of this one.")
+            reason = f"it has another prompt than number {prompt_index} of this set"
+            raise UserError(
+                str(path), reason, "Give an empty folder, or the prompts of this folder."
+            )
         return
     (path.parent / SAMPLES).mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(prompt.metadata()) + "\n")
 
 
 def read_layout(root: Path) -> Layout:
-    """Find the prompts and images below a folder; images are not opened.
+    """Find the prompts and images in a folder. Images are not opened.
 
-    What is missing, misplaced or unreadable becomes a problem, and the rest can still be scored.
+    Anything missing, misplaced or unreadable is listed as a problem. The rest can be scored.
 
     Raises:
         UserError: there is no such folder, or no prompt folder in it.
@@ -106,7 +108,7 @@ def read_layout(root: Path) -> Layout:
     members = [path for path in root.iterdir() if path.is_dir() and _FOLDER.fullmatch(path.name)]
     if not members:
         remedy = f"Expected prompt folders like 00000/{METADATA} and 00000/{SAMPLES}/0000.png."
-        raise MissingDataError(str(root), "it holds no prompt folder", remedy)
+        raise MissingDataError(str(root), "it has no prompt folder", remedy)
     folders: list[PromptFolder] = []
     problems: list[Failure] = []
     for member in sorted(members, key=lambda path: int(path.name)):
@@ -117,7 +119,7 @@ def read_layout(root: Path) -> Layout:
 
 
 def _read_folder(root: Path, member: Path, problems: list[Failure]) -> PromptFolder | None:
-    """A prompt's folder, or None; what is wrong is appended to ``problems``."""
+    """Return a prompt's folder, or None. Append what is wrong to ``problems``."""
     metadata = member / METADATA
     if not _is_inside(root, metadata):
         problems.append(_problem(member.name, f"it has no {METADATA}"))
@@ -136,10 +138,10 @@ def _read_folder(root: Path, member: Path, problems: list[Failure]) -> PromptFol
 
 def _read_metadata(path: Path) -> ScenePrompt:
     if path.stat().st_size > _MAX_METADATA_BYTES:
-        raise UserError(str(path), "it is no prompt's metadata: too large", "Check the folder.")
+        raise UserError(str(path), "it is too large for a prompt's metadata", "Check the folder.")
     prompts = parse_prompts(read_text(path), name=str(path))
     if len(prompts) != 1:
-        reason = f"it holds {len(prompts)} prompts instead of one"
+        reason = f"it has {len(prompts)} prompts instead of one"
         raise UserError(str(path), reason, "Each folder is for one prompt.")
     return prompts[0]
 
@@ -149,7 +151,7 @@ def _problem(member: str, reason: str) -> Failure:
 
 
 def _samples(root: Path, member: Path, problems: list[Failure]) -> tuple[Path, ...]:
-    """The images of a prompt, by number; other files are named in ``problems``."""
+    """Return the images of a prompt by number. Append other files to ``problems``."""
     folder = member / SAMPLES
     if not folder.is_dir():
         return ()
@@ -160,14 +162,14 @@ def _samples(root: Path, member: Path, problems: list[Failure]) -> tuple[Path, .
         if match is None:
             problems.append(_problem(where, "it is not named like 0000.png"))
         elif not _is_inside(root, path):
-            problems.append(_problem(where, "it is no regular file inside the folder"))
+            problems.append(_problem(where, "it is not a regular file inside the folder"))
         elif int(match[1]) in numbered:
-            problems.append(_problem(where, f"image {int(match[1])} is there twice"))
+            problems.append(_problem(where, f"there are two images {int(match[1])}"))
         else:
             numbered[int(match[1])] = path
     return tuple(path for _, path in sorted(numbered.items()))
 
 
 def _is_inside(root: Path, path: Path) -> bool:
-    """Whether this is a file whose real place is below the root."""
+    """Return whether this is a file whose real path is inside the root."""
     return path.is_file() and path.resolve().is_relative_to(root.resolve())

@@ -1,7 +1,7 @@
-"""GenEval as metrics of a run: overall and by task, judged by Mask2Former and CLIP.
+"""GenEval as metrics of a run: overall and per task, judged by Mask2Former and CLIP.
 
-The detector is named in every signature: its values are never those of the published script, which
-uses mmdetection's weights.
+The published script uses mmdetection's weights, so its values are not comparable. Therefore every
+signature names the detector.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ COLOR_WEIGHTS: Final = "clip-vit-l-14"
 
 
 class Detector(Protocol):
-    """Finds objects in pictures."""
+    """Finds objects in images."""
 
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], *, min_score: float
     ) -> list[dict[str, list[Instance]]]:
-        """Class name → instances of each picture, uint8 RGB (H, W, 3)."""
+        """Return class name → instances for each image, uint8 RGB (H, W, 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class GenevalJudge:
     rules: Rules = field(default_factory=Rules)
 
     def __call__(self, batch: ScoredBatch) -> list[Verdict]:
-        """A verdict on each picture of a batch."""
+        """Return a verdict on each image of a batch."""
         images = [image.permute(1, 2, 0).contiguous().numpy() for image in batch.candidates]
         prompts = demands_of(batch)
         found = self.detector(images, min_score=self.rules.threshold)
@@ -73,10 +73,10 @@ class GenevalJudge:
         prompts: Sequence[ScenePrompt],
         found: Sequence[Mapping[str, Sequence[Instance]]],
     ) -> dict[int, str]:
-        """The colours that judging will ask for, by id of instance; all crops in one pass.
+        """Return instance id → colour, for all colours that the judge needs, in one pass.
 
-        Which objects' colours are asked does not depend on the colours, so judging once with no
-        answers finds them.
+        The judge runs once with empty colours to find these instances. They do not depend on the
+        colours.
         """
         from layton_bench.tasks.geneval.colors import Crop, masked_crop
 
@@ -98,10 +98,12 @@ def _look_up(colors: Mapping[int, str], _: str, asked: Sequence[Instance]) -> li
 
 
 def demands_of(batch: ScoredBatch) -> Sequence[ScenePrompt]:
-    """The prompts of a batch: its own, or the official ones by number, in the words drawn.
+    """Return the demands of a batch: its own, or the official ones by number.
+
+    Official demands get the words of the prompt that was used.
 
     Raises:
-        UserError: the samples are not of GenEval's prompts.
+        UserError: a sample does not belong to GenEval's prompts.
     """
     if batch.demands:
         return [ScenePrompt.model_validate_json(demand) for demand in batch.demands]
@@ -115,7 +117,7 @@ def _official(key: str, text: str | None) -> ScenePrompt:
     prompts = official_prompts()
     if not number.isdecimal() or int(number) >= len(prompts) or text is None:
         raise UserError(
-            f"sample '{key}'", "it is none of GenEval's prompts", "Run the suite 'geneval'."
+            f"sample '{key}'", "its prompt is not one of GenEval's", "Run the suite 'geneval'."
         )
     prompt = prompts[int(number)]
     return prompt if text == prompt.prompt else prompt.model_copy(update={"prompt": text})
@@ -124,7 +126,7 @@ def _official(key: str, text: str | None) -> ScenePrompt:
 def verdict(
     key: str, prompt: ScenePrompt, judgement: Judgement, *, task: str | None = None
 ) -> Verdict:
-    """A judgement as a row of the run's table, of the prompt's own task unless told."""
+    """Return a judgement as a row of the run's table. ``task`` replaces the prompt's own task."""
     result = image_result(key, prompt, judgement)
     return Verdict(
         task=task or result.tag,
@@ -136,7 +138,7 @@ def verdict(
 
 
 def _load(context: MetricContext) -> GenevalJudge:
-    """The judge with its two networks; loaded once a run, however many metrics use it."""
+    """Return the judge with its two networks, loaded once per run for all metrics."""
     from layton_bench.tasks.geneval.colors import ClipColors
     from layton_bench.tasks.geneval.detector import Mask2FormerDetector
 
@@ -165,15 +167,15 @@ def _spec(name: str, label: str, summary: str, tasks: Sequence[str]) -> MetricSp
 
 METRICS: Final = (
     _spec(
-        FAMILY, f"GenEval[{DETECTOR}]", "GenEval: mean of the six tasks' shares of right pictures",
+        FAMILY, f"GenEval[{DETECTOR}]", "GenEval: share of correct images, mean of the six tasks",
         TASKS,
     ),
     *(
         _spec(
             f"{FAMILY}-{task.replace('_', '-')}", task.replace("_", " "),
-            f"GenEval's task {task.replace('_', ' ')}: share of right pictures", (task,),
+            f"GenEval's task {task.replace('_', ' ')}: share of correct images", (task,),
         )
         for task in TASKS
     ),
 )  # fmt: skip
-"""The overall score and the six tasks'."""
+"""The overall score, and one per task."""

@@ -1,4 +1,4 @@
-"""GenEval's prompts as packaged, and prompt files in the same form."""
+"""GenEval's prompts: their words and demands, the packaged set, and files of the same form."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _MAX_LISTED = 5
 
 
 class Clause(BaseModel):
-    """One thing a picture must hold: ``count`` objects of a class, of a colour, at a place.
+    """One thing that an image must show: ``count`` objects of a class, colour and position.
 
-    ``position`` is a relation and the index of the earlier clause it relates to.
+    ``position`` is a relation, and the index of the earlier clause that it refers to.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -55,7 +55,7 @@ class Clause(BaseModel):
 
 
 class ScenePrompt(BaseModel):
-    """A prompt and what it demands; one line of GenEval's ``evaluation_metadata.jsonl``."""
+    """A prompt and its demands: one line of GenEval's ``evaluation_metadata.jsonl``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,11 +68,11 @@ class ScenePrompt(BaseModel):
     def _relations_point_back(self) -> Self:
         for index, clause in enumerate(self.include):
             if clause.position is not None and not 0 <= clause.position[1] < index:
-                raise ValueError(f"include[{index}] relates to a clause that is not before it")
+                raise ValueError(f"include[{index}] refers to a clause that is not before it")
         return self
 
     def metadata(self) -> dict[str, Any]:
-        """As in the prompt file: only keys that are set, in the official order."""
+        """Return the prompt as in the file: only keys that are set, in the official order."""
         clauses = {
             name: [clause.model_dump(by_alias=True, exclude_none=True) for clause in group]
             for name, group in (("include", self.include), ("exclude", self.exclude))
@@ -86,19 +86,19 @@ class ScenePrompt(BaseModel):
 
 @cache
 def official_prompts() -> tuple[ScenePrompt, ...]:
-    """The 553 prompts of the benchmark, in the official order."""
+    """Return the 553 prompts of the benchmark, in the official order."""
     text = _packaged("evaluation_metadata.jsonl")
     return tuple(ScenePrompt.model_validate_json(line) for line in text.splitlines())
 
 
 @cache
 def object_names() -> tuple[str, ...]:
-    """GenEval's names of the 80 COCO classes, in the order of a detector's outputs."""
+    """Return GenEval's names of the 80 COCO classes, in the order of a detector's outputs."""
     return tuple(_packaged("object_names.txt").splitlines())
 
 
 def open_official(_root: Path | None = None) -> PromptDataset:
-    """The official prompts as a data set, keyed by number as GenEval's folders are (00000 …)."""
+    """Return the official prompts as a data set. Keys are the numbers of GenEval's folders."""
     entries = (
         Item(key=f"{number:05d}", captions=(prompt.prompt,))
         for number, prompt in enumerate(official_prompts())
@@ -120,10 +120,10 @@ def _packaged(name: str) -> str:
 
 
 def read_prompts(path: Path) -> tuple[ScenePrompt, ...]:
-    """Prompts of a JSON-lines file in the form of ``evaluation_metadata.jsonl``.
+    """Read prompts from a JSON-lines file in the form of ``evaluation_metadata.jsonl``.
 
     Raises:
-        UserError: the file cannot be read, holds no prompt, or has bad lines (all are named).
+        UserError: the file is missing, has no prompt, or has bad lines. The message names them.
     """
     if not path.is_file():
         raise MissingDataError(str(path), "there is no such prompt file", "Check the path.")
@@ -131,7 +131,7 @@ def read_prompts(path: Path) -> tuple[ScenePrompt, ...]:
 
 
 def parse_prompts(text: str, *, name: str) -> tuple[ScenePrompt, ...]:
-    """As ``read_prompts``, of a file's text; ``name`` is what errors call it."""
+    """Read prompts from the text of a file. ``name`` is its name in messages."""
     prompts: list[ScenePrompt] = []
     problems: list[str] = []
     for number, line in enumerate(lines_of(text), start=1):
@@ -148,20 +148,21 @@ def parse_prompts(text: str, *, name: str) -> tuple[ScenePrompt, ...]:
             name, listed + (f"; and {more} more bad lines" if more > 0 else ""), _REMEDY
         )
     if not prompts:
-        raise UserError(name, "it holds no prompt", _REMEDY)
+        raise UserError(name, "it has no prompt", _REMEDY)
     return tuple(prompts)
 
 
 def digest(prompts: Iterable[ScenePrompt]) -> str:
-    """SHA-256 of the prompts as the official file writes them; equals that file's own digest."""
+    """Return the SHA-256 of the prompts, written like the official file."""
     lines = "".join(json.dumps(prompt.metadata()) + "\n" for prompt in prompts)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def variant_of(prompts: Sequence[ScenePrompt]) -> Variant:
-    """Which set these prompts are from, in any order; scores of variants are not comparable.
+    """Return which set these prompts are from. Scores of different sets are not comparable.
 
-    ``rewritten``: all demand what official prompts do, some in other words.
+    ``original``: official prompts, in any order. ``rewritten``: official demands, some in other
+    words. ``other``: at least one other demand.
     """
     official = {demand(prompt): prompt.prompt for prompt in official_prompts()}
     words = [(official.get(demand(prompt)), prompt.prompt) for prompt in prompts]
@@ -171,7 +172,7 @@ def variant_of(prompts: Sequence[ScenePrompt]) -> Variant:
 
 
 def demand(prompt: ScenePrompt) -> str:
-    """What a prompt asks for apart from its words; unique among the official prompts."""
+    """Return the demands of a prompt without its words; unique among the official prompts."""
     metadata = prompt.metadata()
     del metadata["prompt"]
     return json.dumps(metadata)

@@ -28,7 +28,7 @@ FAMILY: Final = "geneval"
 
 
 class ImageResult(BaseModel):
-    """One judged image, with the official file's fields; fields of others are ignored."""
+    """One judged image, with the fields of the official file. Other fields are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,7 +42,7 @@ class ImageResult(BaseModel):
 
 
 def image_result(filename: str, prompt: ScenePrompt, judgement: Judgement) -> ImageResult:
-    """A judged image in the official form; details hold the kept boxes, best first."""
+    """Return a judged image in the official form. Details are the boxes that count, best first."""
     details = {
         name: [[*instance.box.tolist(), float(instance.score)] for instance in kept]
         for name, kept in judgement.kept.items()
@@ -59,10 +59,10 @@ def image_result(filename: str, prompt: ScenePrompt, judgement: Judgement) -> Im
 
 
 def read_results(path: Path) -> tuple[ImageResult, ...]:
-    """Results of an official ``results.jsonl``.
+    """Read the results of an official ``results.jsonl``.
 
     Raises:
-        UserError: no such file, no line in it, or a line that is no result; the line is named.
+        UserError: the file is missing or empty, or a line is not a result. The message names it.
     """
     if not path.is_file():
         raise MissingDataError(str(path), "there is no such results file", "Check the path.")
@@ -76,17 +76,17 @@ def read_results(path: Path) -> tuple[ImageResult, ...]:
             remedy = "Give the results.jsonl that a GenEval scorer wrote, unchanged."
             raise UserError(f"{path}, line {number}", pydantic_problem(error), remedy) from error
     if not results:
-        raise UserError(str(path), "it holds no results", "Score some images first.")
+        raise UserError(str(path), "it has no results", "Score some images first.")
     return tuple(results)
 
 
 def results_text(results: Iterable[ImageResult]) -> str:
-    """Results as the lines of an official ``results.jsonl``."""
+    """Return results as the lines of an official ``results.jsonl``."""
     return "".join(json.dumps(result.model_dump()) + "\n" for result in results)
 
 
 def results_of(run: StoredRun) -> tuple[ImageResult, ...]:
-    """The judged pictures of a run, in the form of the official results.
+    """Return the judged images of a run, in the form of the official results.
 
     Raises:
         UserError: the run has no GenEval verdicts.

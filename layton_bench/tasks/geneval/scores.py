@@ -12,7 +12,7 @@ from layton_bench.tasks import TaskScore, mean_of_tasks, task_score
 from layton_bench.tasks.geneval.prompts import IMAGES_PER_PROMPT, ScenePrompt, demand
 from layton_bench.tasks.geneval.results import ImageResult
 
-# Names spelt out in a message about many prompts.
+# A message about many prompts names this many.
 _MAX_LISTED = 3
 
 
@@ -21,9 +21,9 @@ class GenevalSummary:
     """The official scores.
 
     Attributes:
-        overall: unweighted mean of the tasks' scores, each over images; with low and high.
-        tasks: tag → score, in the order in which tags first occur.
-        image_accuracy: share of correct images, all tasks pooled.
+        overall: unweighted mean of the tasks' scores. ``low`` and ``high`` are its 95 % interval.
+        tasks: tag → score over images, in the order in which tags first occur.
+        image_accuracy: share of correct images over all tasks.
         prompt_accuracy: share of prompts with at least one correct image.
     """
 
@@ -39,7 +39,7 @@ class GenevalSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completeness:
-    """What a set of results lacks of ``num_expected`` images; empty ``problems`` if nothing."""
+    """Whether results cover ``num_expected`` images. ``problems`` is empty if they do."""
 
     num_expected: int
     num_found: int
@@ -47,14 +47,14 @@ class Completeness:
 
     @property
     def is_complete(self) -> bool:
-        """Whether each prompt has exactly its images."""
+        """Whether each prompt has exactly its number of images."""
         return not self.problems
 
 
 def summarise(results: Sequence[ImageResult]) -> GenevalSummary:
-    """The official summary of at least one result, with 95 % intervals over prompts."""
+    """Return the official summary of at least one result, with 95 % intervals over prompts."""
     if not results:
-        raise ValueError("there is nothing to summarise")
+        raise ValueError("there are no results to summarise")
     by_task: dict[str, list[ImageResult]] = defaultdict(list)
     for result in results:
         by_task[result.tag].append(result)
@@ -74,7 +74,7 @@ def summarise(results: Sequence[ImageResult]) -> GenevalSummary:
 
 
 def _by_prompt(results: Iterable[ImageResult]) -> list[tuple[int, int]]:
-    """(correct images, images) of each prompt."""
+    """Return (correct images, images) of each prompt."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for result in results:
         counts[result.metadata][0] += result.correct
@@ -88,9 +88,9 @@ def completeness(
     *,
     images_per_prompt: int = IMAGES_PER_PROMPT,
 ) -> Completeness:
-    """What is missing, in excess or unknown among results, by what each prompt demands.
+    """Compare results with the prompts they should cover: missing, too many, or unknown.
 
-    A prompt in other words counts as the prompt that demands the same.
+    Prompts are matched by their demands, so a prompt in other words counts too.
     """
     found = Counter(_demand_of(result) for result in results)
     expected = Counter(demand(prompt) for prompt in prompts for _ in range(images_per_prompt))
@@ -120,7 +120,7 @@ def _demand_of(result: ImageResult) -> str:
 
 
 def _listing(names: Sequence[str], complaint: str) -> str:
-    """``3 prompts have no image: "a", "b", "c"``; empty without names."""
+    """Return a text like ``3 prompts have no image: "a", "b", "c"``; empty without names."""
     if not names:
         return ""
     listed = ", ".join(f'"{name}"' for name in names[:_MAX_LISTED])

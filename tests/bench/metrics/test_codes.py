@@ -71,7 +71,7 @@ def test_entropy_equals_scipy():
 
 def test_fewer_codes_than_entries_is_said():
     value = score("codebook-usage", batch_of([[0, 1, 2]], codebook_size=16384))
-    assert value.note == "only 3 codes drawn for 16,384 entries"
+    assert value.note == "only 3 codes for 16,384 entries"
 
 
 def test_usage_is_over_the_whole_evaluation():

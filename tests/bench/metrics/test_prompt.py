@@ -37,7 +37,7 @@ def test_pickscore_is_scaled_by_the_models_own_scale(tmp_path: Path, images: tor
 
 def test_a_picture_without_words_is_an_error(tmp_path: Path, images: torch.Tensor) -> None:
     tiny(tmp_path, "clip-vit-l-14")
-    with pytest.raises(ValueError, match="prompt in words"):
+    with pytest.raises(ValueError, match="text prompt for every image"):
         scores("clip-score", tmp_path, batch(images, ("a cup", None)))
 
 

@@ -55,5 +55,5 @@ def test_pixels_are_those_of_the_suite_not_of_the_model():
 def test_without_codes_there_is_no_rate():
     value = value_of("bpp", scored(None))
     assert value.value is None
-    assert value.note == "there are no codes: the pictures were given, or drawn by a generator"
+    assert value.note == "no codes: the images come from a folder or a generator"
     assert all(math.isnan(bits) for bits in rate.bits_per_image(scored(None)))

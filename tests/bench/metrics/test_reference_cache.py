@@ -130,4 +130,4 @@ def test_a_folder_that_cannot_be_written_is_reported(
     (tmp_path / "file").write_text("in the way")
     with caplog.at_level(logging.WARNING):
         assert len(run(tmp_path / "file", cases.Corner(), [0, 1])) == 2
-    assert "not kept" in caplog.text
+    assert "cannot be kept" in caplog.text

@@ -66,7 +66,7 @@ def test_a_folder_is_judged(bench, installed, tmp_path):
     # three prompts are of three tasks: the overall score needs all six
     overall = record.metrics["geneval"]
     assert overall.value is None
-    assert overall.note == "no pictures of colors, position, color_attr"
+    assert overall.note == "no images of colors, position, color_attr"
     assert "detector:m2f-swin-s-hf" in overall.signature
     assert f"ref:geneval-original-{digest(official_prompts())[:8]}" in overall.signature
     single = record.metrics["geneval-single-object"]

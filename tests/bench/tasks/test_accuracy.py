@@ -67,7 +67,7 @@ def test_one_task():
 def test_a_task_without_pictures_has_no_value():
     value = seen(["a#0"]).compute()
     assert value.value is None
-    assert value.note == "no pictures of counting"
+    assert value.note == "no images of counting"
     assert seen().compute().value is None
 
 

@@ -89,7 +89,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_files_are_refused(tmp_path: Path, name: str) -> None:
     np.savez(tmp_path / "bad.npz", **BAD[name])
-    with pytest.raises(UserError, match=r"bad.npz: no reference statistics"):
+    with pytest.raises(UserError, match=r"bad.npz: it holds no reference statistics"):
         read_statistics(tmp_path / "bad.npz")
 
 
@@ -97,5 +97,5 @@ def test_no_file_and_no_archive_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_statistics(tmp_path / "absent.npz")
     (tmp_path / "text.npz").write_text("mu")
-    with pytest.raises(UserError, match="no reference statistics"):
+    with pytest.raises(UserError, match="holds no reference statistics"):
         read_statistics(tmp_path / "text.npz")

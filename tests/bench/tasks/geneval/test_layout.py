@@ -81,8 +81,8 @@ def test_missing_members_are_named_and_the_rest_is_kept(root):
     ("content", "complaint"),
     [
         (b"{", "line 1: Invalid JSON"),
-        (b"", "it holds no prompt"),
-        (b'{"tag": "x", "prompt": "y"}\n' * 2, "it holds 2 prompts instead of one"),
+        (b"", "it has no prompt"),
+        (b'{"tag": "x", "prompt": "y"}\n' * 2, "it has 2 prompts instead of one"),
         (b" " * (1 << 21), "too large"),
     ],
 )
@@ -101,7 +101,7 @@ def test_other_files_are_left_out_and_named(root):
     (root / "00000" / "samples" / "3.png").touch()
     layout = read_layout(root)
     assert told(layout) == {
-        "00000/samples/3.png": "image 3 is there twice",
+        "00000/samples/3.png": "there are two images 3",
         "00000/samples/thumb.jpg": "it is not named like 0000.png",
     }
     assert layout.num_images == 8
@@ -119,7 +119,7 @@ def test_links_may_not_lead_out(root, tmp_path_factory):
     layout = read_layout(root)
     assert len(layout.folders[0].samples) == 3
     assert told(layout) == {
-        "00000/samples/0003.png": "it is no regular file inside the folder",
+        "00000/samples/0003.png": "it is not a regular file inside the folder",
         "00001": "it has no metadata.jsonl",
     }
 

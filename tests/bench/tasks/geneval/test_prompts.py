@@ -105,7 +105,7 @@ def test_bytes_that_are_no_text_are_a_bad_line(tmp_path):
 def test_an_empty_prompt_file(tmp_path, content):
     path = tmp_path / "prompts.jsonl"
     path.write_text(content)
-    with pytest.raises(UserError, match="holds no prompt"):
+    with pytest.raises(UserError, match="has no prompt"):
         read_prompts(path)
 
 

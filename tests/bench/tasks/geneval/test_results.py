@@ -45,5 +45,5 @@ def test_empty_and_absent_results(tmp_path):
     with pytest.raises(UserError, match="no such results file"):
         read_results(path)
     path.write_text("")
-    with pytest.raises(UserError, match="holds no results"):
+    with pytest.raises(UserError, match="has no results"):
         read_results(path)

@@ -113,5 +113,5 @@ def test_rewritten_prompts_are_complete_too():
 
 
 def test_nothing_to_summarise():
-    with pytest.raises(ValueError, match="nothing"):
+    with pytest.raises(ValueError, match="no results"):
         summarise([])
