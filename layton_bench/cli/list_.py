@@ -13,8 +13,7 @@ from rich.text import Text
 
 from layton_bench.cli.console import State, out
 from layton_bench.cli.options import AsJson
-from layton_bench.leaderboard import display_name, marks
-from layton_bench.records import stored_runs
+from layton_bench.records import display_name, marks, stored_runs
 from layton_bench.registry import Plugins
 
 What = Literal[

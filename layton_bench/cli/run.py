@@ -27,17 +27,13 @@ from layton_bench.cli.options import (
     Strict,
 )
 from layton_bench.cli.tables import print_boards
-from layton_bench.errors import UserError, output_error
-from layton_bench.leaderboard import boards, to_markdown
-from layton_bench.machine import parse_batch_size, write_whole
+from layton_bench.errors import UserError
+from layton_bench.leaderboard import boards, write_leaderboard
+from layton_bench.machine import parse_batch_size
 from layton_bench.records import (
     RunRecord,
     StorageError,
-    StoredRun,
-    latest,
     left_out,
-    safe_name,
-    stored_runs,
 )
 from layton_bench.run import Outcome, RunOptions, execute, make_plan
 
@@ -134,7 +130,7 @@ def report(
     for run in runs:
         err.print(f"Record, samples and images: {run.folder}", markup=False, soft_wrap=True)
     for suite in sorted({run.record.suite.name for run in runs}):
-        path = _write_leaderboard(results, suite)
+        path = write_leaderboard(results, suite)
         err.print(f"Leaderboard: {path}", markup=False, soft_wrap=True)
 
 
@@ -155,13 +151,3 @@ def say(outcome: Outcome) -> None:
         _log.warning("%s", line)
     if record.status == "interrupted":
         _log.warning("Interrupted: the record covers the samples done so far.")
-
-
-def _write_leaderboard(results: Path, suite: str) -> Path:
-    runs: list[StoredRun] = latest(stored_runs(results, suite))
-    path = results / safe_name(suite) / "leaderboard.md"
-    try:
-        write_whole(path, to_markdown(boards(run.record for run in runs)))
-    except OSError as error:
-        raise output_error(path, error) from error
-    return path

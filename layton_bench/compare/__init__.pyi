@@ -1,9 +1,5 @@
-from .differences import (
-    Comparison as Comparison,
-    compare as compare,
-    comparison_rows as comparison_rows,
-    to_markdown as to_markdown,
-)
+from .as_markdown import comparison_rows as comparison_rows, to_markdown as to_markdown
+from .differences import Comparison as Comparison, compare as compare
 from .paired_means import mean_difference as mean_difference
 from .pairing import (
     check_comparable as check_comparable,

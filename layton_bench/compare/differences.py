@@ -1,9 +1,9 @@
-"""Two runs of one suite, sample by sample: is B better, worse, or is no difference shown?
+"""Compare two runs of one suite: is B better, worse, or is no difference shown?
 
-Each metric has the differences d = B − A over the samples that both runs have. The interval of mean
-d, and the two-sided p-value of the hypothesis that it is 0, come from paired_means.py. P-values are
-corrected over the metrics by Holm's step-down method (Holm 1979). The effect size is mean d / sd d.
-Metrics of whole sets (FID …) take part by the influence of each sample, see pairing.py.
+For each metric, d = B − A is the difference of a sample. paired_means.py gives the interval of the
+mean of d, and the two-sided p-value of the hypothesis that the mean is 0. Holm's step-down method
+(Holm 1979) corrects the p-values for the number of metrics. The effect size is mean d / sd d.
+Metrics of whole sets (FID …) are compared by the influence of each sample, see pairing.py.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from layton_bench.compare.pairing import (
     paired_values,
 )
 from layton_bench.errors import NotComparableError
-from layton_bench.leaderboard import ARROWS, display_name
 from layton_bench.metrics import Direction, badness
-from layton_bench.records import MetricResult, RunRecord, StoredRun, escape, table
+from layton_bench.records import MetricResult, RunRecord, StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,20 +33,20 @@ Verdict = Literal["better", "worse", "no difference shown", "not comparable"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One metric of two runs.
+    """The difference of one metric between two runs.
 
     Attributes:
         name: the metric.
-        label: its heading.
+        label: its label in tables.
         direction: which way is better.
-        digits: decimals shown.
+        digits: number of decimals shown.
         baseline, now: values of A and B.
-        difference: B − A over the samples both have; None where it is not comparable.
-        low, high: interval of the difference at the confidence asked for.
+        difference: B − A over the samples of both runs; None if not comparable.
+        low, high: interval of the difference, at confidence 1 − alpha.
         effect_size: mean difference / standard deviation of the differences.
-        p_value: two-sided, corrected over metrics.
-        n: samples compared, or prompts where each has several pictures.
-        verdict: at the significance asked for.
+        p_value: two-sided, corrected for the number of metrics.
+        n: number of samples compared; of prompts, if each prompt has several images.
+        verdict: at significance alpha.
         note: why it is not comparable, or how it was compared.
     """
 
@@ -69,12 +68,12 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two runs.
+    """Two runs and their differences.
 
     Attributes:
-        baseline, now: A and B.
-        differences: one a metric of either, in A's order.
-        moved: samples that moved most, worst first: columns key, baseline, now, change.
+        baseline, now: runs A and B.
+        differences: one per metric of A or B, in A's order.
+        moved: samples that changed most, largest losses first: columns key, baseline, now, change.
         moved_metric: the metric of ``moved``.
     """
 
@@ -100,7 +99,7 @@ def compare(
     """Compare run ``now`` (B) with run ``baseline`` (A).
 
     Raises:
-        NotComparableError: another suite, protocol or data; or no metric in common.
+        NotComparableError: suite, protocol or data differ, or no metric can be compared.
     """
     a, b = baseline.record, now.record
     check_comparable(a, b)
@@ -114,7 +113,7 @@ def compare(
     if not any(d.difference is not None for d in raw):
         raise NotComparableError(
             f"runs {a.run_id} and {b.run_id}",
-            "no metric of both has the same signature and can be compared",
+            "no metric has the same signature in both and can be compared",
             "Run both with the same version, suite and metrics.",
         )
     differences = tuple(_with_verdicts(raw, alpha))
@@ -129,7 +128,7 @@ def compare(
 
 
 def _of_one(a: MetricResult | None, b: MetricResult | None, name: str) -> Difference:
-    """The row of a metric that one run alone has."""
+    """Return the row of a metric that only one run has."""
     result = a or b
     assert result is not None
     return Difference(
@@ -147,7 +146,7 @@ def compare_metric(
     *,
     alpha: float,
 ) -> Difference:
-    """One metric's difference, its p-value not yet corrected."""
+    """Return one metric's difference. Its p-value is not yet corrected."""
     base = Difference(
         name=name, label=a.label, direction=a.direction, digits=a.digits,
         baseline=a.value, now=b.value,
@@ -160,7 +159,7 @@ def compare_metric(
     spread = float(differences.std(ddof=1))
     base = replace(
         base,
-        note="of the set, by the influence of each sample" if is_linear else "",
+        note="compared by the influence of each sample" if is_linear else "",
         effect_size=float(differences.mean()) / spread if spread > 0 else None,
         n=len(differences),
     )
@@ -171,7 +170,7 @@ def compare_metric(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given (Holm 1979)."""
+    """Return Holm's step-down adjusted p-values in the order given (Holm 1979)."""
     count = len(p_values)
     adjusted = [0.0] * count
     running = 0.0
@@ -196,14 +195,14 @@ def _judge(difference: Difference, p_value: float | None, alpha: float) -> Diffe
         return replace(difference, p_value=None, verdict="no difference shown")
     if p_value > alpha:
         return replace(difference, p_value=p_value, verdict="no difference shown")
-    # for bias metrics the difference is already one of distances from 0
+    # the difference of a bias is already one of distances from 0
     direction: Direction = "lower" if difference.direction == "zero" else difference.direction
     is_better = badness(difference.difference, direction) < 0
     return replace(difference, p_value=p_value, verdict="better" if is_better else "worse")
 
 
 def _moved(paired: pd.DataFrame, metric: Difference | None, count: int) -> pd.DataFrame:
-    """The samples whose metric changed most, the greatest losses first."""
+    """Return the samples whose metric changed most, largest losses first."""
     import pandas as pd
 
     if metric is None:
@@ -221,62 +220,3 @@ def _moved(paired: pd.DataFrame, metric: Difference | None, count: int) -> pd.Da
     chosen = largest.head(count)
     order = chosen["change"].map(lambda d: -badness(d, metric.direction))
     return chosen.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
-
-
-HEADINGS = ("Metric", "A", "B", "B − A", "Interval", "Effect", "p (Holm)", "Verdict")
-"""The interval is at the confidence 1 − alpha asked for."""
-
-
-def comparison_rows(comparison: Comparison) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Headings and one row of text a metric; the verdict is last."""
-    return HEADINGS, [_row(difference) for difference in comparison.differences]
-
-
-def _row(d: Difference) -> tuple[str, ...]:
-    def number(value: float | None, form: str) -> str:
-        return "" if value is None else format(value, form)
-
-    digits = d.digits
-    interval = ""
-    if d.low is not None and d.high is not None:
-        interval = f"[{d.low:+.{digits}f}, {d.high:+.{digits}f}]"
-    return (
-        f"{d.label} {ARROWS[d.direction]}".strip(),
-        number(d.baseline, f".{digits}f"),
-        number(d.now, f".{digits}f"),
-        number(d.difference, f"+.{digits}f"),
-        interval,
-        number(d.effect_size, "+.2f"),
-        number(d.p_value, ".2g"),
-        d.verdict,
-    )
-
-
-def to_markdown(comparison: Comparison, *, picture: str | None = None) -> str:
-    """The comparison as a Markdown section, fit for a pull request.
-
-    Args:
-        comparison: what to show.
-        picture: address of the picture of the samples that moved most, to be shown below them.
-    """
-    a, b = comparison.baseline, comparison.now
-    headings, rows = comparison_rows(comparison)
-    lines = [
-        f"### {escape(display_name(b))} against {escape(display_name(a))} on {a.suite.name}",
-        "",
-        f"A: run {a.run_id}; B: run {b.run_id}; {b.completeness.effective:,} samples.",
-        "",
-        table(headings, [[escape(c) for c in row] for row in rows], texts=1),
-    ]
-    notes = [f"- {d.label}: {escape(d.note)}" for d in comparison.differences if d.note]
-    lines += ["", *notes] if notes else []
-    if len(comparison.moved):
-        lines += ["", f"Samples whose {comparison.moved_metric} moved most:", ""]
-        cells = [
-            [f"{v:.3f}" if isinstance(v, float) else escape(str(v)) for v in row]
-            for row in comparison.moved.itertuples(index=False, name=None)
-        ]
-        lines.append(table(list(comparison.moved.columns), cells, texts=1))
-    if picture is not None:
-        lines += ["", f"![The samples that moved most: original, A, B, difference]({picture})"]
-    return "\n".join(lines) + "\n"

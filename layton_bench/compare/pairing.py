@@ -1,12 +1,12 @@
-"""The same samples of two runs as pairs of numbers whose means are to be compared.
+"""Pair the samples of two runs: two numbers per sample, whose means are compared.
 
-A mean over samples gives its values. Any other metric of the set (FID, KID, CMMD, ratios, means of
-tasks) gives, for each sample, the value of the set plus the sample's influence on it: numbers whose
-mean is the value, and whose mean over a resample is the resample's value to first order in 1/n (the
-infinitesimal jackknife; Jaeckel 1972, Efron 1982 ch. 6). So one way of resampling pairs serves
-both. When first order is good enough: docs/compare.md.
+A metric that is a mean over samples gives its per-sample values. Other metrics (FID, KID, CMMD,
+ratios, means of tasks) give, per sample, the value of the set plus the sample's influence on it.
+The mean of these numbers is the value. Their mean over a resample is the resample's value to first
+order in 1/n (the infinitesimal jackknife; Jaeckel 1972, Efron 1982 ch. 6). So both kinds are
+compared in the same way. docs/compare.md says when first order is good enough.
 
-Several pictures of one prompt are one sample here, as they are more alike than those of others.
+Several images of one prompt count as one sample, because they are similar to each other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ import numpy as np
 
 from layton_bench.errors import NotComparableError
 from layton_bench.metrics import influence_column
-from layton_bench.records import MetricResult, RunRecord, StoredRun, read_samples
+from layton_bench.records import (
+    MetricResult,
+    RunRecord,
+    StoredRun,
+    read_samples,
+    why_not_comparable,
+)
 from layton_bench.types import prompt_key
 
 if TYPE_CHECKING:
@@ -29,38 +35,23 @@ if TYPE_CHECKING:
 
 
 def check_comparable(a: RunRecord, b: RunRecord) -> None:
-    """Raise NotComparableError unless both runs saw the same samples of the same suite."""
-    for what, first, second in (
-        ("suite", a.suite.name, b.suite.name),
-        ("suite digest", a.suite_digest[:12], b.suite_digest[:12]),
-        ("data contents", a.data.fingerprint[:12], b.data.fingerprint[:12]),
-        ("samples left out", _left_out(a), _left_out(b)),
-        ("samples done", a.completeness.effective, b.completeness.effective),
-    ):
-        if first != second:
-            raise NotComparableError(
-                f"runs {a.run_id} and {b.run_id}",
-                f"they differ in {what}: {first} and {second}",
-                "Run both on the same suite and data.",
-            )
-
-
-def _left_out(record: RunRecord) -> str:
-    failed = sorted(failure.key for failure in record.completeness.failed)
-    return ", ".join(failed) or "none"
+    """Raise NotComparableError unless both runs have the same samples of the same suite."""
+    reason = why_not_comparable(a, b)
+    if reason is not None:
+        raise NotComparableError(
+            f"runs {a.run_id} and {b.run_id}", reason, "Run both on the same suite and data."
+        )
 
 
 UNIT = "unit"
-"""Column of ``paired_table``: what is resampled as one, the sample's key or its prompt's."""
+"""Column of ``paired_table``: the key of the sample, or of its prompt."""
 
 
 def paired_table(baseline: StoredRun, now: StoredRun) -> pd.DataFrame:
-    """Rows of the samples of both runs; each column twice, as ``NAME_a`` and ``NAME_b``.
-
-    Besides, ``key`` and ``unit``.
+    """Return one row per sample of both runs: ``key``, ``unit``, and ``NAME_a``, ``NAME_b``.
 
     Raises:
-        UserError: a table was changed, cut short, or is not there.
+        UserError: a table is missing, damaged or edited.
     """
     first, second = (read_samples(run.folder, run.record) for run in (baseline, now))
     table = first.merge(second, on="key", suffixes=("_a", "_b"))
@@ -71,17 +62,17 @@ def paired_table(baseline: StoredRun, now: StoredRun) -> pd.DataFrame:
 
 
 def has_sample_values(name: str, table: pd.DataFrame) -> bool:
-    """Whether the metric has a value of its own for each sample in both runs."""
+    """Whether both runs have per-sample values of the metric."""
     return f"{name}_a" in table and f"{name}_b" in table
 
 
 class Pairs(NamedTuple):
-    """Numbers of each unit in both runs, float64 (n,), finite; their means are compared.
+    """One number per unit in each run, float64 (n,), finite. Their means are compared.
 
     Attributes:
-        first: of the first run.
-        second: of the second.
-        is_linear: whether they are values plus influences, not values of their own.
+        first: numbers of the first run.
+        second: numbers of the second run.
+        is_linear: whether the numbers are values plus influences.
     """
 
     first: Array
@@ -90,16 +81,16 @@ class Pairs(NamedTuple):
 
 
 def paired_values(name: str, a: MetricResult, b: MetricResult, table: pd.DataFrame) -> Pairs:
-    """The pairs of a metric.
+    """Return the pairs of a metric.
 
     Args:
         name: the metric.
         a: its result in the first run.
-        b: its result in the second.
-        table: of ``paired_table``.
+        b: its result in the second run.
+        table: the result of ``paired_table``.
 
     Raises:
-        NotComparableError: the signatures differ, a run has no value, or there are no pairs.
+        NotComparableError: the signatures differ, a value is missing, or there are no pairs.
     """
     if a.signature != b.signature:
         raise _refuse(name, f"signatures differ: {a.signature} and {b.signature}")
@@ -112,14 +103,14 @@ def paired_values(name: str, a: MetricResult, b: MetricResult, table: pd.DataFra
     elif has_sample_values(name, table):
         values = _columns(table, name)
         if not all(map(_is_mean, values.T, (a.value, b.value))):
-            raise _refuse(name, "no mean over samples, and no influence of samples was kept")
+            raise _refuse(name, "it is no mean over samples, and the runs hold no influences")
     else:
-        raise _refuse(name, "a metric of the whole set, and no influence of samples was kept")
+        raise _refuse(name, "it is a metric of the whole set, and the runs hold no influences")
     is_finite = np.isfinite(values).all(axis=1)
     units = table[UNIT].to_numpy()[is_finite] if UNIT in table else np.arange(is_finite.sum())
     pooled = _by_unit(values[is_finite], units)
     if len(pooled) < 2:
-        raise _refuse(name, f"{len(pooled)} samples with finite values in both")
+        raise _refuse(name, f"{len(pooled)} samples have finite values in both")
     return Pairs(pooled[:, 0], pooled[:, 1], is_linear)
 
 
@@ -128,7 +119,7 @@ def _columns(table: pd.DataFrame, name: str) -> Array:
 
 
 def _is_mean(values: Array, value: float) -> bool:
-    """Whether a metric is the mean of its column, as an infinite one is of infinite values."""
+    """Whether a metric is the mean of its finite per-sample values, or is infinite."""
     finite = values[np.isfinite(values)]
     if not (math.isfinite(value) and len(finite)):
         return True
@@ -136,7 +127,7 @@ def _is_mean(values: Array, value: float) -> bool:
 
 
 def _by_unit(values: Array, units: NDArray[Any]) -> Array:
-    """A row a unit, (G, 2), so weighted that the means over units are those over samples."""
+    """Return one row per unit, (G, 2). Weights make means over units equal means over samples."""
     named, unit = np.unique(units, return_inverse=True)
     if len(named) == len(values):
         return values
@@ -148,5 +139,5 @@ def _by_unit(values: Array, units: NDArray[Any]) -> Array:
 
 def _refuse(name: str, reason: str) -> NotComparableError:
     return NotComparableError(
-        f"metric '{name}'", reason, "Run both with one version, suite and set of metrics."
+        f"metric '{name}'", reason, "Run both with the same version, suite and metrics."
     )

@@ -1,4 +1,4 @@
-"""The samples that moved most between two runs, as a picture: original | A | B | A − B."""
+"""A picture of the samples that changed most between two runs: original | A | B | A − B."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from layton_bench.compare.differences import Comparison
 from layton_bench.errors import output_error
-from layton_bench.leaderboard import display_name
 from layton_bench.records import (
     SavedImage,
     StoredRun,
     TileRow,
     difference_map,
+    display_name,
     read_picture,
     tile_sheet,
 )
@@ -26,19 +26,19 @@ NOT_KEPT = "not kept"
 def write_moved_sheet(
     comparison: Comparison, baseline: StoredRun, now: StoredRun, path: Path
 ) -> int:
-    """Draw the comparison's moved samples into an image file, by the format of its suffix.
+    """Write a picture of the samples that changed most. The suffix decides the format.
 
     Args:
-        comparison: of both runs.
+        comparison: the comparison of both runs.
         baseline: run A.
         now: run B.
-        path: replaced.
+        path: the file. An existing file is replaced.
 
     Returns:
-        How many of the runs' pictures were not kept, and stand as words.
+        The number of pictures that the runs did not keep. A text takes their place.
 
     Raises:
-        UserError: the file cannot be written, or its suffix is of no image format.
+        UserError: the file cannot be written, or no image format has its suffix.
     """
     kept = [{saved.key: saved for saved in run.record.images} for run in (baseline, now)]
     rows, num_missing = [], 0
@@ -50,10 +50,10 @@ def write_moved_sheet(
         rows.append(_row(_caption(comparison, str(key), *values), reference, *pictures))
     names = [display_name(run.record) for run in (baseline, now)]
     headings = ("original", f"A: {names[0]}", f"B: {names[1]}", "difference of A and B")
-    title = f"The samples that moved most, {comparison.baseline.suite.name}"
+    title = f"The samples that changed most, {comparison.baseline.suite.name}"
     try:
         tile_sheet([rows], headings, title=title).save(path)
-    except (OSError, ValueError) as error:  # Pillow's for a suffix it does not know
+    except (OSError, ValueError) as error:  # Pillow raises it for an unknown suffix
         cause = error if isinstance(error, OSError) else OSError(0, str(error))
         raise output_error(path, cause) from error
     return num_missing
@@ -66,7 +66,7 @@ def _candidate(run: StoredRun, saved: SavedImage | None) -> Image.Image | None:
 def _reference(
     runs: tuple[StoredRun, StoredRun], saved: list[SavedImage | None]
 ) -> Image.Image | None:
-    """The original from whichever run kept it."""
+    """Return the original from the run that kept it."""
     found = (
         read_picture(run, one.reference)
         for run, one in zip(runs, saved, strict=True)

@@ -1,4 +1,4 @@
-"""Boards as LaTeX tables: booktabs rules, best in bold, signatures in comments."""
+"""Boards as LaTeX tables: booktabs rules, best values in bold, footnotes as comments."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SPECIAL = {
 
 
 def escape(text: str) -> str:
-    """Text on one line in which no character is a command."""
+    """Return the text on one line, with every special character escaped."""
     return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
 
 
 def to_latex(made: Sequence[Board]) -> str:
-    """One ``table`` environment a board; the preamble needs ``booktabs``."""
+    """Return one ``table`` environment per board. The preamble needs ``booktabs``."""
     return "\n".join(map(_table, made)) if made else "% No runs yet.\n"
 
 
@@ -55,7 +55,7 @@ def _table(board: Board) -> str:
     return "\n".join(lines) + "\n"
 
 
-_BEST = "\0"  # no number is written so
+_BEST = "\0"  # no number contains it
 
 
 def _mark_best(text: str) -> str:

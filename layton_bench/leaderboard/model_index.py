@@ -1,6 +1,6 @@
-"""A model's results as ``model-index`` metadata of a Hugging Face model card.
+"""One model's results as ``model-index`` metadata of a Hugging Face model card.
 
-The block goes between the ``---`` lines of the card's README.md. Format:
+The block belongs between the ``---`` lines of the card's README.md. Format:
 https://github.com/huggingface/hub-docs/blob/main/modelcard.md
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from layton_bench.errors import UserError
-from layton_bench.leaderboard.board import display_name
+from layton_bench.records import display_name
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -27,12 +27,12 @@ _TASKS: dict[SuiteKind, tuple[str, str]] = {
 
 
 def to_model_index(made: Sequence[Board]) -> str:
-    """YAML of one model's results on every board.
+    """Return one model's results on every board as YAML.
 
-    Values that are missing or infinite, which the hub's metadata cannot hold, are left out.
+    Missing and infinite values are left out, because the hub's metadata cannot hold them.
 
     Raises:
-        UserError: the boards hold no model, several models, or no finite value.
+        UserError: the boards have several models, no model, or no finite value.
     """
     from huggingface_hub import ModelCardData
 
@@ -41,12 +41,16 @@ def to_model_index(made: Sequence[Board]) -> str:
     if len(names) != 1:
         raise UserError(
             "a model-index of " + (", ".join(names[:5]) or "nothing"),
-            f"a model card is about one model, these are {len(names)}",
+            f"a model card describes one model, and here are {len(names)}",
             "Choose one with --model NAME.",
         )
     results = [found for record in records for found in _results(record)]
     if not results:
-        raise UserError(f"a model-index of {names[0]}", "no value is finite", "Run it first.")
+        raise UserError(
+            f"a model-index of {names[0]}",
+            "it has no finite value",
+            "Choose another model with --model NAME.",
+        )
     card = ModelCardData(model_name=names[0], eval_results=results)
     return str(card.to_yaml()) + "\n"
 
@@ -64,7 +68,7 @@ def _results(record: RunRecord) -> Iterator[EvalResult]:
             task_name=task_name,
             dataset_type=suite.dataset,
             dataset_name=f"{suite.name} v{suite.version}",
-            # results that agree in type, config and revision are merged under one head
+            # the hub merges results with equal type, config and revision
             dataset_config=f"{suite.name}, {record.completeness.effective} samples",
             dataset_revision=record.data.fingerprint,
             dataset_args={"protocol": suite.protocol, "rounding": suite.rounding},
@@ -76,7 +80,7 @@ def _results(record: RunRecord) -> Iterator[EvalResult]:
 
 
 def _arguments(record: RunRecord, result: MetricResult) -> dict[str, Any]:
-    """What must be known to compare the value: never without n and signature."""
+    """Return what a reader needs to compare the value; always n and signature."""
     known = {
         "n": result.n,
         "signature": result.signature,

@@ -1,10 +1,11 @@
-"""Ranks with ties: a model is below another only where their intervals say so.
+"""Ranks with ties: models whose intervals overlap may share a rank.
 
-The rank of a model in a column is 1 + the number of models whose interval lies wholly on the better
-side of its own, or the rank of a model with a worse value where that is better: a wide interval
-never lifts a model above a better one. Models that none is shown to beat are all first; a value
-without an interval is an interval of no width. Overlap of intervals is a cautious test for runs
-on the same samples: `layton-bench compare`, which pairs them, may tell apart what is tied here.
+A model's rank is 1 + the number of models whose interval is entirely better than its own. A model
+never ranks below a model with a worse value, however wide the intervals are. A value without an
+interval counts as an interval of width 0.
+
+Overlap of intervals is a cautious test. `layton-bench compare` pairs the samples of two runs, so it
+finds smaller differences.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def ranks(board: Board, column: Column) -> list[int | None]:
-    """Each record's rank in a column; None where it has no value that is ranked."""
+    """Return each record's rank in a column; None if it has no ranked value."""
     spans = [_span(record, column) for record in board.records]
     known = [span for span in spans if span is not None]
     beaten = [
@@ -39,7 +40,7 @@ def ranks(board: Board, column: Column) -> list[int | None]:
 
 
 class _Span(NamedTuple):
-    """A value and the ends of its interval, smaller is better."""
+    """A value and the ends of its interval. Smaller is better."""
 
     best: float
     value: float
@@ -52,7 +53,7 @@ def _span(record: RunRecord, column: Column) -> _Span | None:
         return None
     ends = [end for end in (result.low, result.value, result.high) if end is not None]
     bad = [badness(end, column.direction) for end in ends]
-    # an interval of a bias that reaches over 0 holds the best value there is
+    # the interval of a bias contains the best value if it contains 0
     reaches_best = column.direction == "zero" and min(ends) <= 0 <= max(ends)
     return _Span(
         best=0.0 if reaches_best else min(bad),
@@ -62,7 +63,7 @@ def _span(record: RunRecord, column: Column) -> _Span | None:
 
 
 def rank_column(board: Board) -> list[str]:
-    """The ranks by the column that a board is sorted by, as text; ``=`` marks a shared rank."""
+    """Return the ranks as text, by the column that the board is sorted by. ``=`` marks a tie."""
     if board.ranked_by is None or board.ranked_by.direction == "none":
         return [""] * len(board.records)
     found = ranks(board, board.ranked_by)
@@ -70,8 +71,8 @@ def rank_column(board: Board) -> list[str]:
 
 
 def rank_note(board: Board) -> str:
-    """What the ranks mean; empty where nothing is ranked."""
+    """Return what the ranks mean; empty if nothing is ranked."""
     if board.ranked_by is None or board.ranked_by.direction == "none":
         return ""
     label = board.ranked_by.heading.rstrip("↑↓→0 ")
-    return f"Rank by {label}: 1 + the models whose 95% interval is wholly better; = is a tie."
+    return f"Ranked by {label}. Models whose 95 % intervals overlap may share a rank (=)."

@@ -1,32 +1,33 @@
-"""What each bit buys: the models of a board by their rate, and the front in every metric."""
+"""Rate and distortion: the models of a board by bits per image, and the Pareto front per metric."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layton_bench.leaderboard.board import display_name, format_value, ranked_value
-from layton_bench.leaderboard.pareto import on_front
+from layton_bench.leaderboard.board import ranked_value
 from layton_bench.metrics import badness
-from layton_bench.records import escape, table
+from layton_bench.records import display_name, escape, format_value, table
 
 if TYPE_CHECKING:
     from layton_bench.leaderboard.board import Board, Column
     from layton_bench.records import RunRecord
 
 FRONT = "●"
+FRONT_NOTE = "Best quality at this bitrate or lower (Pareto front)."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateRow:
-    """A model at its rate.
+    """A model and its rate.
 
     Attributes:
         record: the run.
-        bits: mean bits an image.
-        bpp: bits a pixel; None where the images have sizes of their own.
-        front: names of the metrics in which no model of as few bits is as good.
+        bits: mean bits per image.
+        bpp: bits per pixel; None if the images have different sizes.
+        front: metrics in which the model is on the Pareto front.
     """
 
     record: RunRecord
@@ -36,12 +37,12 @@ class RateRow:
 
 
 def quality_columns(board: Board) -> list[Column]:
-    """The columns that say how good a picture is."""
+    """Return the columns that measure quality."""
     return [c for c in board.columns if c.direction in ("higher", "lower") and c.signature]
 
 
 def rate_rows(board: Board) -> list[RateRow]:
-    """The board's models that have a rate, cheapest first."""
+    """Return the board's models that have a rate, lowest rate first."""
     rated = [(r, r.bits_per_image) for r in board.records if r.bits_per_image]
     fronts = {c.name: front(board, c) for c in quality_columns(board)}
     rows = [
@@ -57,7 +58,7 @@ def rate_rows(board: Board) -> list[RateRow]:
 
 
 def front(board: Board, column: Column) -> set[str]:
-    """Run ids on the Pareto front of bits an image against a column."""
+    """Return the run ids on the Pareto front of bits per image against a column."""
     points = {
         record.run_id: (bits, badness(value, column.direction))
         for record in board.records
@@ -69,8 +70,21 @@ def front(board: Board, column: Column) -> set[str]:
     return {run_id for run_id, is_on in zip(points, flags, strict=True) if is_on}
 
 
+def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Whether each point (cost, badness) is on the Pareto front. Smaller is better for both.
+
+    A point is off the front if another point is no worse in both and better in one. Equal points
+    are all on the front, or all off it.
+    """
+    return [not any(_dominates(other, point) for other in points) for point in points]
+
+
+def _dominates(other: tuple[float, float], point: tuple[float, float]) -> bool:
+    return other != point and other[0] <= point[0] and other[1] <= point[1]
+
+
 def rate_table(board: Board) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of plain text; values on the front have a mark before them."""
+    """Return headings and rows as plain text. A mark precedes values on the front."""
     columns = quality_columns(board)
     headings = ["Model", "bits/image", "bytes/image", "bpp", *(c.heading for c in columns)]
     return headings, [_cells(row, columns) for row in rate_rows(board)]
@@ -88,7 +102,7 @@ def _cells(row: RateRow, columns: list[Column]) -> list[str]:
 
 
 def rate_markdown(board: Board) -> str:
-    """The table as Markdown; empty for fewer than two models with a rate."""
+    """Return the table as Markdown; empty for fewer than two models with a rate."""
     headings, rows = rate_table(board)
     if len(rows) < 2:
         return ""
@@ -96,5 +110,5 @@ def rate_markdown(board: Board) -> str:
     return (
         f"#### Rate and distortion: {escape(board.title)}\n\n"
         f"{table([escape(h) for h in headings], cells, texts=1)}\n\n"
-        f"{FRONT} no model of as few bits or fewer is as good in that column (Pareto front)\n"
+        f"{FRONT} {FRONT_NOTE}\n"
     )

@@ -1,10 +1,11 @@
-"""Published numbers: shown beside measured ones, never mixed with them.
+"""Published numbers: shown next to measured numbers, never mixed with them.
 
-``results/reported.csv`` has one number a row: model, suite, metric, value, source, protocol, note.
+``results/reported.csv`` has one number per row, with the fields of ``Reported``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,26 +24,26 @@ class Reported(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: Annotated[str, Field(min_length=1)]
-    """Model, by the name it has or would have here."""
+    """Model, by its name in layton-bench."""
     suite: Annotated[str, Field(min_length=1)]
-    """Suite it comes nearest to."""
+    """The suite that is closest to the publication's protocol."""
     metric: Annotated[str, Field(min_length=1)]
-    """Metric as the source names it, in lower case."""
+    """Metric, as the source names it, in lower case."""
     value: float
     """The number."""
     source: Annotated[str, Field(min_length=1)]
-    """Who published it, where."""
+    """Who published the number, and where."""
     protocol: str = ""
-    """What is known of how it was measured."""
+    """What is known about how it was measured."""
     note: str = ""
-    """What casts doubt on it or keeps it from being compared."""
+    """Why the number is doubtful or not comparable."""
 
 
 def read_reported(results: Path, suite: str | None = None) -> list[Reported]:
-    """The published numbers kept in a results folder, in the file's order; none without a file.
+    """Return the published numbers of a results folder, in the file's order.
 
     Raises:
-        UserError: the file is not as it should be; names the line.
+        UserError: a line is wrong; the message names it.
     """
     path = results / REPORTED
     if not path.is_file():
@@ -52,14 +53,14 @@ def read_reported(results: Path, suite: str | None = None) -> list[Reported]:
 
 
 def reported_values(results: Path, suite: str, model: str) -> dict[str, float]:
-    """Metric → the first published number of a model on a suite; raises UserError for none."""
+    """Return a model's first published number per metric on a suite; raises UserError for none."""
     base = model.partition("@")[0]
     rows = [row for row in read_reported(results, suite) if row.model in (model, base)]
     if not rows:
         raise UserError(
             f"model '{model}' on suite '{suite}'",
-            f"no published number is kept in {results / REPORTED}",
-            "Give one with --reported METRIC=VALUE.",
+            f"{results / REPORTED} has no published number",
+            "Give a number with --reported METRIC=VALUE.",
         )
     return {row.metric: row.value for row in reversed(rows)}
 
@@ -71,8 +72,8 @@ def _parse(path: Path, line: int, row: dict[str, str]) -> Reported:
         raise UserError(f"{path}, line {line}", pydantic_problem(error), "Fix the line.") from None
 
 
-def reported_markdown(rows: list[Reported]) -> str:
-    """A table of its own, headed as not measured here; empty without rows."""
+def reported_markdown(rows: Sequence[Reported]) -> str:
+    """Return a separate table, titled as not measured here; empty without rows."""
     if not rows:
         return ""
     headings = ("Suite", "Model", "Metric", "Source", "Protocol", "Note", "Value")

@@ -1,4 +1,4 @@
-"""Which runs and which metrics a leaderboard shows."""
+"""Select the runs and metrics that a leaderboard shows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from layton_bench.records import RunRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What to show; empty means everything.
+    """What to show. An empty selection shows everything.
 
     Attributes:
         models: model names or patterns with ``*``, ``?`` and ``[…]``.
-        metrics: columns, in the order they shall stand.
-        max_bits: most bits an image; a model without a rate is then left out.
-        only_complete: leave out runs that are not over every sample of the suite.
+        metrics: columns, in this order.
+        max_bits: maximum bits per image. It leaves out models without a rate.
+        only_complete: leave out runs that lack samples of the suite.
     """
 
     models: tuple[str, ...] = ()
@@ -28,10 +28,10 @@ class Selection:
 
 
 def select(records: Sequence[RunRecord], selection: Selection) -> list[RunRecord]:
-    """The records asked for, each with only the metrics asked for.
+    """Return the selected records, each with only the selected metrics.
 
     Raises:
-        UserError: a pattern or a metric that no record has.
+        UserError: no record matches a pattern, or has a metric.
     """
     _check_models(records, selection.models)
     _check_metrics(records, selection.metrics)

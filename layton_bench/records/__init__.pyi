@@ -1,13 +1,18 @@
+from .comparable import basis as basis, why_not_comparable as why_not_comparable
 from .description import (
     describe as describe,
     extremes as extremes,
     left_out as left_out,
     speed as speed,
 )
+from .folder import IMAGES as IMAGES, read_record as read_record, read_samples as read_samples
 from .markdown import code as code, escape as escape, table as table
-from .pictures import picture_path as picture_path, read_picture as read_picture
+from .pictures import (
+    picture_path as picture_path,
+    read_picture as read_picture,
+    write_contact_sheet as write_contact_sheet,
+)
 from .record import (
-    IMAGES as IMAGES,
     Completeness as Completeness,
     DataInfo as DataInfo,
     MetricResult as MetricResult,
@@ -19,8 +24,6 @@ from .record import (
     Throughput as Throughput,
     Timing as Timing,
     json_schema as json_schema,
-    read_record as read_record,
-    read_samples as read_samples,
 )
 from .results import (
     StorageError as StorageError,
@@ -37,6 +40,12 @@ from .results import (
     store as store,
     stored_runs as stored_runs,
 )
-from .sheet import write_contact_sheet as write_contact_sheet
 from .signatures import metric_label as metric_label, signature as signature
 from .tiles import TileRow as TileRow, difference_map as difference_map, tile_sheet as tile_sheet
+from .words import (
+    ARROWS as ARROWS,
+    display_name as display_name,
+    format_value as format_value,
+    heading as heading,
+    marks as marks,
+)

@@ -1,13 +1,13 @@
-"""A run record in words, and its worst and best samples."""
+"""A run record as text, and its worst and best samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from layton_bench.leaderboard import ARROWS, display_name, format_value, marks
 from layton_bench.metrics import badness, influence_column
 from layton_bench.records.record import MetricResult, RunRecord
+from layton_bench.records.words import display_name, format_value, heading, marks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,7 @@ _JSON_COLUMNS = ("-metadata", "-details")
 
 
 def describe(record: RunRecord) -> str:
-    """The whole record as plain text, most important first."""
+    """Return the record as plain text, the most important lines first."""
     return "\n".join(_lines(record))
 
 
@@ -31,7 +31,7 @@ def _lines(record: RunRecord) -> Iterator[str]:
     yield f"  data {record.data.name}, content {record.data.fingerprint[:12]}"
     if record.bits_per_image is not None:
         bits = record.bits_per_image
-        yield f"  {bits:,.0f} bits an image on average ({bits / 8:,.1f} bytes)"
+        yield f"  {bits:,.0f} bits per image on average ({bits / 8:,.1f} bytes)"
     if record.model.card.notes:
         yield f"  {record.model.card.notes}"
     yield from _metrics(record)
@@ -42,7 +42,7 @@ def _lines(record: RunRecord) -> Iterator[str]:
 def _metrics(record: RunRecord) -> Iterator[str]:
     yield "Metrics (95% interval):"
     for result in record.metrics.values():
-        yield f"  {_heading(result):<28} {format_value(result)}"
+        yield f"  {heading(result):<28} {format_value(result)}"
         if result.unavailable:
             yield f"    unavailable: {result.unavailable}"
         if result.note:
@@ -60,13 +60,8 @@ def _spread(result: MetricResult) -> str:
     spread, digits = result.decode_seeds, result.digits + 1
     text = f"{len(spread.values)} decode seeds: {spread.mean:.{digits}f} ± {spread.std:.{digits}f}"
     if spread.image_variance is not None:
-        text += f", variance of an image {spread.image_variance:.3g}"
+        text += f", variance per image {spread.image_variance:.3g}"
     return text
-
-
-def _heading(result: MetricResult) -> str:
-    unit = f" ({result.unit})" if result.unit else ""
-    return f"{result.label}{unit} {ARROWS[result.direction]}".strip()
 
 
 def _missing(record: RunRecord) -> Iterator[str]:
@@ -83,12 +78,12 @@ def _missing(record: RunRecord) -> Iterator[str]:
 
 
 def left_out(record: RunRecord) -> Iterator[str]:
-    """A line for each sample that fell out, up to a number that can be read."""
+    """Return one line per failed sample. A long list is cut, and the rest is counted."""
     failed = record.completeness.failed
     for failure in failed[:_MOST_LINES]:
-        yield f"Left out ({failure.stage}): {failure.key}: {failure.reason}"
+        yield f"Failed ({failure.stage}): {failure.key}: {failure.reason}"
     if len(failed) > _MOST_LINES:
-        yield f"Left out: {len(failed) - _MOST_LINES:,} more; record.json lists them all."
+        yield f"Failed: {len(failed) - _MOST_LINES:,} more. record.json lists all."
 
 
 def _machine(record: RunRecord) -> Iterator[str]:
@@ -96,12 +91,12 @@ def _machine(record: RunRecord) -> Iterator[str]:
     yield (
         f"Time: {time.total_seconds:.1f} s (load {time.load_seconds:.1f},"
         f" encode {time.encode_seconds:.1f}, decode {time.decode_seconds:.1f},"
-        f" metrics {time.metrics_seconds:.1f}), up to {time.batch_size} images a batch"
+        f" metrics {time.metrics_seconds:.1f}), up to {time.batch_size} images per batch"
     )
     if time.decode_seconds_per_image is not None:
         encode = time.encode_seconds_per_image
         before = "" if encode is None else f"encode {encode:.3g} s, "
-        yield f"An image: {before}decode {time.decode_seconds_per_image:.3g} s"
+        yield f"Per image: {before}decode {time.decode_seconds_per_image:.3g} s"
     yield from speed(record)
     flops = [
         f"{name} {count / 1e9:,.1f} GFLOPs"
@@ -111,7 +106,7 @@ def _machine(record: RunRecord) -> Iterator[str]:
         if count is not None
     ]  # fmt: skip
     if flops:
-        yield f"Operations an image: {', '.join(flops)}"
+        yield f"Operations per image: {', '.join(flops)}"
     commit = origin.git_commit[:12] if origin.git_commit else "no checkout"
     dirty = ", with uncommitted changes" if origin.git_dirty else ""
     threads = f"{origin.threads} thread{'' if origin.threads == 1 else 's'}"
@@ -123,7 +118,7 @@ def _machine(record: RunRecord) -> Iterator[str]:
 
 
 def speed(record: RunRecord) -> Iterator[str]:
-    """A generator's speed in words; nothing for other models."""
+    """Return a generator's speed in words; nothing for other models."""
     found = record.throughput
     if found is None:
         return
@@ -131,14 +126,14 @@ def speed(record: RunRecord) -> Iterator[str]:
         yield f"Speed: not measured: {found.unavailable}"
         return
     yield (
-        f"A picture alone: {found.seconds_p50:.3g} s (p90 {found.seconds_p90:.3g},"
+        f"Batch 1: {found.seconds_p50:.3g} s per image (p90 {found.seconds_p90:.3g},"
         f" p99 {found.seconds_p99:.3g}, {found.num_calls} calls)"
     )
     if found.stage_seconds:
         stages = (f"{name} {seconds:.3g} s" for name, seconds in found.stage_seconds.items())
-        yield f"  of which {', '.join(stages)}"
+        yield f"  including {', '.join(stages)}"
     yield (
-        f"In batches: {found.best_images_per_second:.3g} images/s at batch {found.best_batch_size}"
+        f"Fastest: {found.best_images_per_second:.3g} images/s at batch {found.best_batch_size}"
         f" (tried {', '.join(map(str, found.images_per_second))})"
     )
     memory = [("host", found.peak_host_mib), ("device", found.peak_device_mib)]
@@ -149,10 +144,13 @@ def speed(record: RunRecord) -> Iterator[str]:
 
 
 def extremes(record: RunRecord, samples: pd.DataFrame, *, count: int = 4) -> pd.DataFrame:
-    """The worst and best samples by the first ranked metric: columns rank, key, metric columns.
+    """Return the worst and best samples by the first ranked metric.
 
-    They are the samples whose images the run keeps: ties go by key, and a sample that belongs to
-    both ends is among the worst.
+    The run keeps the pictures of these samples. Ties are ordered by key. A sample at both ends is
+    among the worst.
+
+    Returns:
+        Columns rank, key, and the metrics.
     """
     import pandas as pd
 
@@ -162,7 +160,7 @@ def extremes(record: RunRecord, samples: pd.DataFrame, *, count: int = 4) -> pd.
     if name is None:
         return pd.DataFrame()
     direction = record.metrics[name].direction
-    # JSON for programs, not for a table
+    # JSON is for programs, not for a table
     unread = ["failure", *(c for c in map(str, samples) if c.endswith(_JSON_COLUMNS))]
     unread += map(influence_column, record.metrics)
     scored = samples[samples[name].notna()].drop(columns=unread, errors="ignore")

@@ -1,4 +1,4 @@
-"""Text in Markdown tables: whatever a name holds, it is shown and never acts."""
+"""Markdown tables from untrusted text: names are shown and cannot act as markup."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable, Sequence
 
 
 def escape(text: str) -> str:
-    """Text on one line in which nothing is markup, HTML or the end of a cell."""
+    """Return the text on one line, without markup, HTML or cell borders."""
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", line)
 
 
 def code(text: str) -> str:
-    """Text in a fixed font; a backtick, which would end it, becomes an apostrophe."""
+    """Return the text as inline code. A backtick would end it, so it becomes an apostrophe."""
     return f"`{' '.join(text.split()).replace('`', chr(39))}`"
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int) -> str:
-    """A table of cells that are Markdown already; the first ``texts`` columns are left-aligned."""
+    """Return a table of Markdown cells. The first ``texts`` columns are left-aligned."""
     alignment = "|" + ":---|" * texts + "---:|" * (len(headings) - texts)
     return "\n".join([_row(headings), alignment, *map(_row, rows)])
 

@@ -1,37 +1,17 @@
-"""The run record: one folder a run, written atomically, read with schema and digests checked.
-
-<run>/record.json       everything but the per-sample numbers
-<run>/samples.parquet   one row a sample: metrics, influences on metrics of sets, bits, failure
-<run>/images/           the worst and best samples, or all of them, reference and candidate
-"""
+"""What a run record holds: the schema of record.json, field by field."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
-from layton_bench.errors import UserError, output_error, pydantic_problem
-from layton_bench.machine import Provenance, read_json, sync
+from layton_bench.machine import Provenance
 from layton_bench.metrics import Direction
 from layton_bench.models import ModelCard, OptionValue
-from layton_bench.records.versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
+from layton_bench.records.versions import SCHEMA_VERSION
 from layton_bench.suite import Suite
 from layton_bench.types import Failure, Stage
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-RECORD = "record.json"
-SAMPLES = "samples.parquet"
-IMAGES = "images"
 
 Status = Literal["complete", "partial", "interrupted"]
 
@@ -47,24 +27,24 @@ Value = Annotated[
     float,
     WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity"]}]}),
 ]
-"""A number, or the infinity that an exact reconstruction's PSNR is."""
+"""A number. It may be infinite: the PSNR of an exact reconstruction is."""
 
 
 class SeedSpread(_Frozen):
-    """A metric over several decode seeds of a decoder that draws noise."""
+    """A metric under several decode seeds, for a decoder that draws noise."""
 
     values: tuple[float, ...]
-    """The value under each seed; the first is the metric's own."""
+    """The value under each seed. The first one is the metric's value."""
     mean: float
-    """Their mean."""
+    """Mean of the values."""
     std: float
-    """Their standard deviation, of a sample."""
+    """Sample standard deviation of the values."""
     image_variance: float | None = None
-    """Variance over seeds of each image's value, mean over images; None for metrics of sets."""
+    """Variance over seeds of one image's value, averaged over images; None for metrics of sets."""
 
 
 class MetricResult(_Frozen):
-    """One metric's value with all that a table needs to show it."""
+    """One metric's value, and how a table shows it."""
 
     label: str
     """Heading in tables."""
@@ -73,80 +53,80 @@ class MetricResult(_Frozen):
     unit: str = ""
     """Unit, shown in headings."""
     digits: int = 3
-    """Decimals shown."""
+    """Number of decimals shown."""
     value: Value | None
-    """The value; None where it is undefined or the metric is unavailable."""
+    """The value; None if it is undefined or the metric is unavailable."""
     low: Value | None = None
     """Lower end of the 95 % interval."""
     high: Value | None = None
     """Upper end of the 95 % interval."""
     std: float | None = None
-    """Spread over the metric's own repeats."""
+    """Standard deviation over the metric's own repeats (KID subsets, IS splits)."""
     n: int
-    """Samples it is over."""
+    """Number of samples behind the value."""
     note: str = ""
-    """What must be known beside the number."""
+    """What a reader must know about the value."""
     unavailable: str | None = None
-    """Why the metric was not computed at all."""
+    """Why the metric was not computed; None if it was."""
     signature: str
-    """All that decides the value; two values are comparable exactly if these agree."""
+    """Everything that affects the value. Values with equal signatures are comparable."""
     decode_seeds: SeedSpread | None = None
-    """Spread over decode seeds, where ``--decode-seeds`` asked for it."""
+    """Spread over decode seeds, if ``--decode-seeds`` was given."""
 
 
 class Completeness(_Frozen):
-    """Which samples of the suite are in the numbers."""
+    """How many of the suite's samples are in the values, and which are not."""
 
     expected: int
-    """Samples of the complete suite."""
+    """Number of samples in the complete suite."""
     selected: int
-    """Samples that this run set out to use."""
+    """Number of samples selected for this run."""
     effective: int
-    """Samples that every metric has seen."""
+    """Number of samples that every metric has seen."""
     limit: int | None = None
-    """What ``--limit`` asked for."""
+    """The value of ``--limit``."""
     missing: int = 0
-    """Samples the data set lacks against the suite."""
+    """Number of the suite's samples that the data set lacks."""
     upscaled: int = 0
-    """Images smaller than the suite's size, which the protocol enlarged."""
+    """Number of images that were smaller than the suite's size and were enlarged."""
     failed: tuple[Failure, ...] = ()
-    """Samples that fell out, and why."""
+    """Samples that failed, with the reason."""
     duplicates: tuple[tuple[str, ...], ...] = ()
-    """Groups of samples with the same content."""
+    """Groups of samples with equal contents."""
 
 
 class DataInfo(_Frozen):
-    """The data a run has seen."""
+    """The data of a run."""
 
     name: str
     """Name of the data set."""
     fingerprint: str
-    """SHA-256 over the contents of the selected samples, whatever their layout or path."""
+    """SHA-256 over the contents of the selected samples. Layout and paths do not affect it."""
     notes: tuple[str, ...] = ()
-    """What the data set says of itself: files of equal names, missing labels, damaged shards."""
+    """Notes of the data set: duplicate file names, missing labels, damaged shards."""
 
 
 class ModelInfo(_Frozen):
     """The model of a run."""
 
     name: str
-    """Name as asked for."""
+    """Name, as given to ``--model``."""
     card: ModelCard
-    """Its card."""
+    """The model's card."""
     options: dict[str, OptionValue] = {}
-    """Options in force."""
+    """Every option and its value."""
     changed_options: tuple[str, ...] = ()
-    """Those that are not the model's defaults."""
+    """Options whose value is not the default."""
     dtype: str
-    """dtype it ran in."""
+    """dtype of the model during the run."""
     weights: dict[str, str] = {}
-    """Registry name of each weight → SHA-256."""
+    """SHA-256 of each weights file, by registry name."""
     environment: dict[str, str] = {}
-    """Versions as an external model's own process tells them; empty for one run in this process."""
+    """Package versions in an external model's own process; empty for other models."""
 
 
 class Timing(_Frozen):
-    """Wall time."""
+    """Wall time of a run, in seconds."""
 
     total_seconds: float
     """From the first batch to the last value."""
@@ -159,68 +139,68 @@ class Timing(_Frozen):
     metrics_seconds: float
     """In the metrics."""
     batch_size: int
-    """Images in the largest batch that fitted."""
+    """Number of images in the largest batch that fitted."""
     encode_seconds_per_image: float | None = None
-    """In the encoder, without the first batch, which warms up."""
+    """In the encoder, without the first batch (warm-up)."""
     decode_seconds_per_image: float | None = None
-    """Likewise in the decoder or generator."""
+    """In the decoder or generator, without the first batch."""
     encode_flops_per_image: float | None = None
-    """Floating-point operations of the encoder by torch's counter; None where it sees none."""
+    """Floating-point operations of the encoder, by torch's counter; None if it counted none."""
     decode_flops_per_image: float | None = None
-    """Likewise of the decoder or generator."""
+    """Floating-point operations of the decoder or generator, counted in the same way."""
 
 
 class Throughput(_Frozen):
-    """How fast a generator draws the suite's prompts, measured apart from the run, warmed up."""
+    """A generator's speed on the suite's prompts, measured separately after a warm-up."""
 
     seconds_p50: float | None = None
-    """Seconds of a picture drawn alone, device-synchronised: median."""
+    """Median seconds per image at batch 1, device-synchronised."""
     seconds_p90: float | None = None
-    """90th percentile."""
+    """90th percentile of the seconds per image at batch 1."""
     seconds_p99: float | None = None
-    """99th percentile; of few calls little less than the slowest."""
+    """99th percentile. With few calls, it is close to the slowest call."""
     num_calls: int = 0
-    """Calls that the percentiles are over."""
+    """Number of calls behind the percentiles."""
     stage_seconds: dict[Stage, float] = {}
-    """Median seconds of each stage of these calls; empty where the generator tells none."""
+    """Median seconds of each stage of these calls; empty if the generator reports no stages."""
     images_per_second: dict[int, float] = {}
-    """Batch size → pictures a second, of batches doubled while it pays."""
+    """Images per second by batch size. The batch size is doubled while this gains speed."""
     best_batch_size: int | None = None
-    """The batch size of most pictures a second."""
+    """The batch size with the most images per second."""
     best_images_per_second: float | None = None
-    """Pictures a second at that batch size."""
+    """Images per second at that batch size."""
     peak_host_mib: float | None = None
-    """Largest resident size of the model's process while pictures were drawn alone."""
+    """Peak resident memory of the model's process at batch 1."""
     peak_device_mib: float | None = None
-    """Most memory that model and one picture held on the device; None on the CPU."""
+    """Peak device memory at batch 1; None on the CPU."""
     nfe: int | None = None
-    """Forward passes of the denoiser for a picture, as made; None without a denoiser."""
+    """Counted forward passes of the denoiser per image; None without a denoiser."""
     unavailable: str | None = None
-    """Why nothing could be measured."""
+    """Why the speed was not measured; None if it was."""
 
 
 class SavedImage(_Frozen):
-    """A sample kept for the eye."""
+    """The pictures kept of one sample."""
 
     key: str
     """The sample's key."""
     rank: str
-    """``worst-1`` … ``best-1`` …; empty for the others of a run that kept all of them."""
+    """``worst-1`` …, ``best-1`` …; empty for other samples of a run that kept all pictures."""
     reference: str | None
-    """File in images/ of the reference."""
+    """File name of the reference in images/; None without a reference."""
     candidate: str
-    """File in images/ of the reconstruction or drawn image."""
+    """File name of the reconstruction or generated image in images/."""
 
 
 class RunRecord(_Frozen):
-    """Everything about a run but its per-sample numbers."""
+    """Everything about a run except its per-sample values."""
 
     schema_version: Literal[2] = SCHEMA_VERSION
     """Version of this schema."""
     run_id: str
-    """UTC time and short hash; sorts by time."""
+    """UTC time and short random text; sorts by time."""
     run_key: str
-    """Hash of all inputs: the same key means the same run."""
+    """Hash of all inputs. Runs with the same key are the same run."""
     status: Status
     """``complete``, ``partial`` (not every expected sample), or ``interrupted``."""
     started: str
@@ -228,43 +208,43 @@ class RunRecord(_Frozen):
     command: tuple[str, ...] = ()
     """The command line."""
     suite: Suite
-    """The suite as it was."""
+    """The suite at the time of the run."""
     suite_digest: str
-    """SHA-256 of all in the suite that decides values."""
+    """SHA-256 of everything in the suite that affects values."""
     model: ModelInfo
-    """The model."""
+    """The model of the run."""
     data: DataInfo
-    """The data."""
+    """The data of the run."""
     seed: int
-    """What ``--seed`` gave."""
+    """The value of ``--seed``."""
     completeness: Completeness
-    """Which samples are in the numbers."""
+    """Which samples are in the values."""
     metrics: dict[str, MetricResult]
     """Metric name → result, in the suite's order."""
     not_applicable: tuple[str, ...] = ()
-    """Metrics asked for that say nothing of this model (codebook usage of a codec)."""
+    """Requested metrics that do not apply to this model (codebook usage of a codec)."""
     bits_per_image: float | None = None
-    """Mean of the actual bits of the codes."""
+    """Mean number of bits per image, counted from the codes."""
     timing: Timing
     """Wall time by phase."""
     throughput: Throughput | None = None
-    """A generator's speed; None for tokenizers and folders of pictures."""
+    """A generator's speed; None for tokenizers and folders of images."""
     provenance: Provenance
     """Versions and machine."""
     images: tuple[SavedImage, ...] = ()
-    """Samples kept."""
+    """Samples whose pictures were kept."""
     samples_digest: str = ""
     """SHA-256 of samples.parquet."""
     digest: str = ""
-    """SHA-256 of all the other fields, as JSON with sorted keys and no white space."""
+    """SHA-256 of all other fields, as JSON with sorted keys and without white space."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether the numbers are over every expected sample."""
+        """Whether the values cover every expected sample."""
         return self.status == "complete"
 
     def has(self, metric: str) -> bool:
-        """Whether there is nothing left to compute of that metric."""
+        """Whether the run has this metric, or the metric does not apply to it."""
         result = self.metrics.get(metric)
         if result is None:
             return metric in self.not_applicable
@@ -272,97 +252,5 @@ class RunRecord(_Frozen):
 
 
 def json_schema() -> dict[str, Any]:
-    """The published JSON Schema of record.json."""
+    """Return the published JSON Schema of record.json."""
     return RunRecord.model_json_schema()
-
-
-@contextmanager
-def new_run_folder(final: Path) -> Iterator[Path]:
-    """A folder beside ``final`` that becomes it in one rename when the block ends well.
-
-    A block that raises leaves nothing behind; a killed process leaves a ``.tmp-`` folder that no
-    reader looks at. Raises UserError where the disk is full or not writable.
-    """
-    temporary = final.with_name(f".tmp-{final.name}")
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise output_error(final.parent, error) from error
-    try:
-        yield temporary
-        for path in (*temporary.rglob("*"), temporary):
-            sync(path)
-        temporary.replace(final)
-        sync(final.parent)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise output_error(final, error) from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def write_record(folder: Path, record: RunRecord, samples: pd.DataFrame) -> RunRecord:
-    """Write samples.parquet and record.json into an open run folder; the record with digests."""
-    samples.to_parquet(folder / SAMPLES, index=False)
-    found = hashlib.sha256((folder / SAMPLES).read_bytes()).hexdigest()
-    record = record.model_copy(update={"samples_digest": found})
-    record = record.model_copy(update={"digest": _digest(json.loads(record.model_dump_json()))})
-    text = record.model_dump_json(indent=2)
-    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
-    return record
-
-
-def _digest(raw: dict[str, Any]) -> str:
-    """Digest of a record as JSON gives it, whatever its digest field says."""
-    held = {name: value for name, value in raw.items() if name != "digest"}
-    text = json.dumps(held, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def read_record(folder: Path) -> RunRecord:
-    """Read a run's record, one of an older schema version as this one has it.
-
-    Raises:
-        UserError: it is not whole, was edited, or is of a schema version unknown here.
-    """
-    path = folder / RECORD
-    if not path.exists():
-        raise UserError(
-            f"run {folder}", f"it has no {RECORD}", "Name a folder that `layton-bench run` wrote."
-        )
-    raw = read_json(path, name=f"record {path}", remedy=_damaged(folder))
-    found = raw.get("schema_version") if isinstance(raw, dict) else None
-    if not can_migrate(found):
-        raise UserError(
-            f"record {path}",
-            f"it has schema version {found}; this layton-bench reads versions"
-            f" {min(STEPS)} to {SCHEMA_VERSION}",
-            f"Read it with the layton-bench that wrote it, or delete {folder} and run again.",
-        )
-    if raw.get("digest") != _digest(raw):
-        raise UserError(f"record {path}", "it is not what was written", _damaged(folder))
-    try:
-        return RunRecord.model_validate(migrate(raw))
-    except ValidationError as error:
-        raise UserError(f"record {path}", pydantic_problem(error), _damaged(folder)) from None
-
-
-def _damaged(folder: Path) -> str:
-    return f"It was edited or damaged: delete {folder} and run again."
-
-
-def read_samples(folder: Path, record: RunRecord) -> pd.DataFrame:
-    """Read a run's per-sample table; raises UserError for one that is not what was written."""
-    import pandas as pd
-
-    path = folder / SAMPLES
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"table {path}", f"cannot be read: {error.strerror}", _damaged(folder)
-        ) from None
-    if hashlib.sha256(data).hexdigest() != record.samples_digest:
-        raise UserError(f"table {path}", "it is not what was written", _damaged(folder))
-    return pd.read_parquet(io.BytesIO(data))

@@ -1,4 +1,4 @@
-"""The results folder: ``<out>/<suite>/<model>/<run>/``, listed, selected, never mixed."""
+"""The results folder ``<out>/<suite>/<model>/<run>/``: listing, finding and storing runs."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layton_bench.errors import UserError, output_error
-from layton_bench.records.record import (
+from layton_bench.records.folder import (
     IMAGES,
     RECORD,
-    RunRecord,
-    SavedImage,
     new_run_folder,
     read_record,
     write_record,
 )
+from layton_bench.records.record import RunRecord, SavedImage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,49 +33,49 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRun:
-    """A record and the folder it lies in."""
+    """A record and its folder."""
 
     folder: Path
     record: RunRecord
 
 
 def safe_name(name: str) -> str:
-    """A name as one path component: anything but letters, digits and ``@._+=-`` becomes ``_``."""
+    """Return a name as one path component: only letters, digits and ``@._+=-``, else ``_``."""
     cleaned = re.sub(r"[^A-Za-z0-9@._+=-]", "_", name).lstrip(".")
     return cleaned or "_"
 
 
 def new_run_id(now: datetime | None = None) -> str:
-    """UTC time to the millisecond and four random bytes: sorts by time, and no two are equal."""
+    """Return UTC time to the millisecond and four random bytes. Ids sort by time and are unique."""
     moment = now or datetime.now(UTC)
     return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{secrets.token_hex(4)}"
 
 
 def run_key(inputs: Mapping[str, Any]) -> str:
-    """Hash of everything that decides a run's values; ``inputs`` must be JSON."""
+    """Return the hash of everything that affects a run's values; ``inputs`` must be JSON."""
     text = json.dumps(inputs, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def model_folder(out: Path, suite: str, model: str) -> Path:
-    """Where the runs of a model on a suite lie."""
+    """Return the folder of a model's runs on a suite."""
     return out / safe_name(suite) / safe_name(model)
 
 
 def run_folders(out: Path, suite: str | None = None) -> Iterator[Path]:
-    """Folders with a record, by suite, model and time; unfinished ones are passed over."""
+    """Yield folders with a record, by suite, model and time. Unfinished folders are skipped."""
     for models in sorted(out.glob(f"{safe_name(suite) if suite else '*'}/*")):
         yield from _finished(models)
 
 
 def _finished(models: Path) -> list[Path]:
-    """The run folders of one model on one suite, oldest first."""
+    """Return the run folders of one model on one suite, oldest first."""
     folders = (path.parent for path in models.glob(f"*/{RECORD}"))
     return sorted(folder for folder in folders if not folder.name.startswith("."))
 
 
 def stored_runs(out: Path, suite: str | None = None) -> list[StoredRun]:
-    """Every run below ``out``, oldest first; one that cannot be read is named and left out."""
+    """Return every run below ``out``, oldest first. Unreadable records are named and skipped."""
     return sorted(_readable(run_folders(out, suite)), key=lambda run: run.record.run_id)
 
 
@@ -86,12 +85,12 @@ def _readable(folders: Iterable[Path]) -> list[StoredRun]:
         try:
             runs.append(StoredRun(folder=folder, record=read_record(folder)))
         except UserError as error:
-            _log.warning("left out: %s", error)
+            _log.warning("skipped: %s", error)
     return runs
 
 
 def find_existing(out: Path, suite: str, model: str, key: str) -> StoredRun | None:
-    """The latest finished run of exactly these inputs."""
+    """Return the newest finished run with exactly these inputs."""
     for run in reversed(_readable(_finished(model_folder(out, suite, model)))):
         if run.record.run_key == key and run.record.status != "interrupted":
             return run
@@ -99,9 +98,10 @@ def find_existing(out: Path, suite: str, model: str, key: str) -> StoredRun | No
 
 
 def latest(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """The newest run of each suite, model, options, dtype and data.
+    """Return the newest run of each suite, model, options, dtype and data.
 
-    A complete run beats one with failures; partial runs of what also ran whole are left out.
+    A complete run is preferred to a run with failures. Partial runs are left out if a complete run
+    with other data exists.
     """
     chosen: dict[tuple[str, ...], StoredRun] = {}
     for run in sorted(runs, key=lambda r: (r.record.is_complete, r.record.run_id)):
@@ -117,10 +117,10 @@ def _asked(record: RunRecord) -> tuple[str, ...]:
 
 
 def find_run(out: Path, name: str) -> StoredRun:
-    """A run by its folder, its id or the start of it, or the newest of a model.
+    """Return the run with this folder, this id or start of an id; or the newest run of this model.
 
     Raises:
-        UserError: there is none, or several ids begin so.
+        UserError: no run matches, or several ids begin with ``name``.
     """
     path = Path(name)
     if (path / RECORD).is_file():
@@ -130,18 +130,20 @@ def find_run(out: Path, name: str) -> StoredRun:
     if not folders:
         raise UserError(
             f"run '{name}'",
-            f"there is none of that id or model below {out}",
-            "`layton-bench list runs` shows them; --out names another results folder.",
+            f"no run in {out} has that id or model",
+            "`layton-bench list runs` lists all runs. --out names another results folder.",
         )
     newest = max(folders, key=lambda f: f.name)
     exact = {f.name for f in folders if f.name.startswith(name)}
     if len(exact) > 1:
-        raise UserError(f"run '{name}'", f"{len(exact)} runs begin so", "Give more of the id.")
+        raise UserError(
+            f"run '{name}'", f"{len(exact)} run ids begin with it", "Give more of the id."
+        )
     return StoredRun(folder=newest, record=read_record(newest))
 
 
 def check_writable(out: Path) -> None:
-    """Raise UserError now rather than after hours of work."""
+    """Raise UserError if ``out`` cannot be written: now, and not after hours of work."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
@@ -156,10 +158,10 @@ def store(
     samples: pd.DataFrame,
     save_images: Callable[[Path], tuple[SavedImage, ...]],
 ) -> StoredRun:
-    """Write a run's folder; a finished run then replaces older ones of the same inputs.
+    """Write a run's folder. A finished run replaces older runs of the same inputs.
 
     Raises:
-        StorageError: the folder cannot be written; the error carries the record.
+        StorageError: the folder cannot be written. The error holds the record.
     """
     parent = model_folder(out, record.suite.name, record.model.name)
     final = parent / record.run_id
@@ -177,14 +179,14 @@ def store(
 
 
 def copy_images(run: StoredRun, folder: Path) -> tuple[SavedImage, ...]:
-    """Copy the images of a run into the folder of another that stands for it."""
+    """Copy the images of a run into the folder of the run that replaces it."""
     if run.record.images:
         shutil.copytree(run.folder / IMAGES, folder / IMAGES)
     return run.record.images
 
 
 def _key_in(folder: Path) -> str | None:
-    """The run key in a record of any schema; None where it cannot be read."""
+    """Return the run key in a record of any schema version; None if it cannot be read."""
     try:
         key = json.loads((folder / RECORD).read_text(encoding="utf-8")).get("run_key")
     except (OSError, ValueError, AttributeError):
@@ -193,7 +195,7 @@ def _key_in(folder: Path) -> str | None:
 
 
 class StorageError(UserError):
-    """A run was evaluated but could not be written; ``record`` holds its values."""
+    """A run was evaluated, but its folder could not be written. ``record`` holds its values."""
 
     def __init__(self, cause: UserError, record: RunRecord) -> None:
         super().__init__(cause.thing, cause.reason, cause.remedy)

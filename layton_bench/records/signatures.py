@@ -1,4 +1,7 @@
-"""The short text that says all that decides a metric's value, as sacreBLEU has for BLEU."""
+"""A metric's signature: one short text with everything that affects its value.
+
+sacreBLEU does the same for BLEU.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ _PREFIX = {"reconstruction": "r", "generation": "g"}
 
 
 def metric_label(spec: MetricSpec, kind: SuiteKind) -> str:
-    """Heading of a metric: ``{kind}FID`` in its card becomes rFID or gFID."""
+    """Return a metric's label; ``{kind}FID`` becomes rFID or gFID."""
     return spec.label.replace("{kind}", _PREFIX[kind])
 
 
 def signature(spec: MetricSpec, suite: Suite, n: int) -> str:
-    """The signature of ``spec`` over ``n`` samples of ``suite``.
+    """Return the signature of ``spec`` over ``n`` samples of ``suite``.
 
     ``rfid|ref:in1k-val|crop:adm-center-crop@1|px:256|resize:tf1|…|n:50000|u8:round|v1``
     """

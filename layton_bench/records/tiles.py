@@ -1,4 +1,4 @@
-"""Contact sheets: pictures of a sample in a row, the map of their difference last, with a scale."""
+"""Contact sheets: one row of pictures per sample, its error map last, with a scale."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TILE_PX = 256
 ERROR_CEILING = 64
-"""Grey levels at the top of the error scale; larger errors have its last colour."""
+"""Top of the error scale in grey levels. Larger errors get its last colour."""
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _GAP = 8
@@ -31,12 +31,12 @@ _INK, _PALE, _PAPER = (30, 30, 30), (130, 130, 130), (255, 255, 255)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetRow:
-    """One sample.
+    """One sample of a contact sheet.
 
     Attributes:
         caption: shown above its tiles.
-        candidate: the reconstruction or drawn picture, RGB.
-        reference: the original, RGB, of the same size; None where there is none.
+        candidate: the reconstruction or generated image, RGB.
+        reference: the original, RGB, of the same size; None without an original.
     """
 
     caption: str
@@ -46,11 +46,11 @@ class SheetRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileRow:
-    """Pictures of one sample, RGB, under a caption.
+    """Pictures of one sample, RGB, with a caption.
 
     Attributes:
         caption: shown above the tiles.
-        tiles: a picture, words in its place, or None for nothing; last comes the error map.
+        tiles: one picture per column; a text in its place; or None for an empty tile.
     """
 
     caption: str
@@ -58,9 +58,9 @@ class TileRow:
 
 
 def contact_sheet(strips: Sequence[Sequence[SheetRow]], *, title: str) -> Image.Image:
-    """Draw strips of rows side by side under a title, RGB; empty strips are left out.
+    """Draw strips of rows side by side below a title, RGB. Empty strips are left out.
 
-    Pictures are shrunk to tiles; errors are computed at full size.
+    Pictures are shrunk to tiles. Errors are computed at full size.
     """
     headings = ("original", "reconstruction", "error")
     return tile_sheet([[_tiles(row) for row in rows] for rows in strips], headings, title=title)
@@ -69,7 +69,7 @@ def contact_sheet(strips: Sequence[Sequence[SheetRow]], *, title: str) -> Image.
 def tile_sheet(
     strips: Sequence[Sequence[TileRow]], headings: Sequence[str], *, title: str
 ) -> Image.Image:
-    """Draw strips of rows, each under the headings of its columns, side by side under a title."""
+    """Draw strips of rows side by side below a title; each column has a heading."""
     drawn = [_strip(rows, headings) for rows in strips if rows]
     width = max(_left(len(headings)), sum(strip.width for strip in drawn))
     sheet = Image.new("RGB", (width, _LINE + max((s.height for s in drawn), default=0)), _PAPER)
@@ -86,7 +86,7 @@ def _tiles(row: SheetRow) -> TileRow:
 
 
 def _strip(rows: Sequence[TileRow], headings: Sequence[str]) -> Image.Image:
-    """Rows below each other, under the headings of their columns and the error scale."""
+    """Draw the column headings, the error scale, and the rows below."""
     width = _left(len(headings))
     strip = Image.new("RGB", (width, 2 * _LINE + len(rows) * _ROW_HEIGHT), _PAPER)
     pen, font = ImageDraw.Draw(strip), ImageFont.load_default(_TEXT_PX)
@@ -106,19 +106,19 @@ def _strip(rows: Sequence[TileRow], headings: Sequence[str]) -> Image.Image:
 
 
 def difference_map(first: Image.Image, second: Image.Image) -> Image.Image:
-    """The ``error_map`` of two pictures of one size in colours, RGB."""
+    """Return the error map of two pictures of equal size in colours, RGB."""
     return Image.fromarray(colourise(error_map(np.asarray(first), np.asarray(second))))
 
 
 def error_map(reference: UInt8Array, candidate: UInt8Array) -> NDArray[np.float64]:
-    """Mean absolute difference over the channels, in grey levels: float64 (H, W), 0..255."""
+    """Return the mean absolute difference over channels in grey levels: float64 (H, W), 0..255."""
     difference = reference.astype(np.float64) - candidate.astype(np.float64)
     mean: NDArray[np.float64] = np.abs(difference).mean(axis=2)
     return mean
 
 
 def colourise(errors: NDArray[np.float64]) -> UInt8Array:
-    """Errors in grey levels → RGB (H, W, 3): dark is none, bright is ``ERROR_CEILING`` and more."""
+    """Return errors as RGB (H, W, 3): dark for 0, bright for ``ERROR_CEILING`` and more."""
     from matplotlib import colormaps
 
     rgba = colormaps["magma"](np.clip(errors / ERROR_CEILING, 0, 1))
@@ -136,7 +136,7 @@ def _shrunk(image: Image.Image) -> Image.Image:
 
 
 def _draw_scale(sheet: Image.Image, pen: ImageDraw.ImageDraw, font: Font, *, left: int) -> None:
-    """The error scale above the last column, from 0 to the ceiling."""
+    """Draw the error scale from 0 to the ceiling above the last column."""
     ramp = np.linspace(0, ERROR_CEILING, TILE_PX - 90)[None].repeat(_LINE - 8, axis=0)
     top = 4 + _LINE
     pen.text((left, top - 2), "0", _INK, font)
@@ -145,7 +145,7 @@ def _draw_scale(sheet: Image.Image, pen: ImageDraw.ImageDraw, font: Font, *, lef
 
 
 def _fitted(text: str, pen: ImageDraw.ImageDraw, font: Font, width: int) -> str:
-    """The text, cut with an ellipsis where it is too wide; line breaks become spaces."""
+    """Return the text on one line, cut with an ellipsis if it is too wide."""
     line = " ".join(text[:_LONGEST_TEXT].split())
     room = width - 2 * _GAP
     if pen.textlength(line, font) <= room and len(text) <= _LONGEST_TEXT:

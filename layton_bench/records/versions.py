@@ -1,13 +1,13 @@
-"""Versions of record.json, and the step from each to the next.
+"""Versions of record.json, and the conversion from each version to the next.
 
 | version | what is new |
 |---|---|
 | 1 | the first |
 | 2 | ``throughput``, ``model.environment`` |
 
-The version is raised whenever an older layton-bench could not read what is written, and it refuses
-unknown fields: so with every new field too. A record keeps its version on disk until it is written
-again. Its digests are checked before any step, so a step never works on an edited record.
+Raise the version with every new field, because an older layton-bench refuses unknown fields. A
+record on disk keeps its version until it is written again. The digests of a record are checked
+before it is converted, so a step never works on an edited record.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ SCHEMA_VERSION: Final = 2
 
 
 def _to_2(raw: Raw) -> Raw:
-    """Everything that version 1 lacks has a default."""
+    """Change nothing: all fields that version 1 lacks have defaults."""
     return raw
 
 
 STEPS: Mapping[int, Step] = {1: _to_2}
-"""Version → the step to the next one; a step may change what it is given."""
+"""Version → function that converts to the next version. It may change its argument."""
 
 
 def can_migrate(
     found: object, *, steps: Mapping[int, Step] = STEPS, current: int = SCHEMA_VERSION
 ) -> bool:
-    """Whether a record of version ``found`` is of the current version or can be brought to it."""
+    """Whether a record of version ``found`` is current or can be converted."""
     if type(found) is not int or not found <= current:  # True is no version
         return False
     return all(version in steps for version in range(found, current))
 
 
 def migrate(raw: Raw, *, steps: Mapping[int, Step] = STEPS, current: int = SCHEMA_VERSION) -> Raw:
-    """A record of an older version as the current one has it; ``can_migrate`` must hold."""
+    """Convert a record to the current version. ``can_migrate`` must be true."""
     for version in range(raw["schema_version"], current):
         raw = {**steps[version](raw), "schema_version": version + 1}
     return raw

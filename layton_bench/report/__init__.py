@@ -1,11 +1,11 @@
 """The HTML report: a folder of pages that need no server and no network.
 
 build.py      results folder → site folder, in one rename
-boards.py     a leaderboard as its page shows it
-plots.py      values → positions in a drawing; the SVG itself is templates/plots.html.j2
-pictures.py   the worst and best samples that runs have kept, and which others there are
-origins.py    where each run's numbers come from
-templates/    Jinja, everything escaped
+boards.py     a leaderboard for its page
+plots.py      values → positions in a drawing; templates/plots.html.j2 draws the SVG
+pictures.py   the pictures that runs kept, and the worst cases of each model
+origins.py    the provenance of each run
+templates/    Jinja; everything is escaped
 assets/       one style sheet, one script
 """
 

@@ -1,4 +1,4 @@
-"""A leaderboard as its page shows it: cells that sort, plots, rates, notes."""
+"""A leaderboard for its page: sortable cells, plots, rates, notes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from layton_bench.leaderboard import (
     BITS,
     Board,
     Column,
-    display_name,
-    format_value,
     is_best,
-    marks,
     notes,
     quality_columns,
     rank_column,
@@ -22,7 +19,7 @@ from layton_bench.leaderboard import (
     rate_table,
     signatures,
 )
-from layton_bench.records import RunRecord
+from layton_bench.records import RunRecord, display_name, format_value, marks
 from layton_bench.report.plots import (
     Bars,
     Measured,
@@ -37,7 +34,7 @@ from layton_bench.report.plots import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A value, its interval, what it sorts by (None comes last), and whether it is the best."""
+    """A value, its interval, its sort key (None comes last), and whether it is the best."""
 
     text: str
     interval: str = ""
@@ -47,7 +44,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heading:
-    """A column; ``first`` is the order that a first click gives."""
+    """A column; ``first`` is the order after the first click."""
 
     text: str
     first: str
@@ -55,7 +52,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A model: the number of its run in the report, its name and cells."""
+    """A model: the number of its run in the report, its name and its cells."""
 
     run: int
     name: str
@@ -66,7 +63,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A plot of one metric; ``left_out`` are models that cannot be drawn, with the reason."""
+    """A plot of one metric; ``left_out`` names models that cannot be drawn, with the reason."""
 
     name: str
     plot: Scatter | Bars
@@ -75,7 +72,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardView:
-    """Everything that a board's section shows."""
+    """Everything that the section of a board shows."""
 
     number: int
     suite: str
@@ -95,7 +92,7 @@ class BoardView:
 
 
 def view_board(number: int, board: Board, run_number: Callable[[RunRecord], int]) -> BoardView:
-    """The section of one board; ``run_number`` gives a run's number in the report."""
+    """Return the section of one board. ``run_number`` returns a run's number in the report."""
     suite = board.records[0].suite
     rate_headings, rate_rows = rate_table(board)
     quality = quality_columns(board)
@@ -146,7 +143,7 @@ def _costs(record: RunRecord) -> tuple[Cell, Cell]:
 
 
 def seconds_per_image(record: RunRecord) -> float | None:
-    """A generator's median alone; encode and decode of others, without the first batch."""
+    """Return a generator's median at batch 1; else encode + decode without the first batch."""
     if record.throughput is not None:
         return record.throughput.seconds_p50
     times = record.timing
@@ -209,7 +206,7 @@ def _bars(board: Board, column: Column) -> Bars | None:
 def _bits_plot(board: Board, column: Column) -> Scatter | None:
     points = _points(board, column, lambda record: record.bits_per_image)
     return scatter(
-        points, direction=column.direction, x_title="bits an image (logarithmic)",
+        points, direction=column.direction, x_title="bits per image (logarithmic)",
         y_title=column.heading, format_x=format_bits,
     )  # fmt: skip
 
@@ -217,7 +214,7 @@ def _bits_plot(board: Board, column: Column) -> Scatter | None:
 def _seconds_plot(board: Board, column: Column) -> Scatter | None:
     return scatter(
         _points(board, column, seconds_per_image), direction=column.direction,
-        x_title="seconds an image (logarithmic)",
+        x_title="seconds per image (logarithmic)",
         y_title=column.heading, format_x=format_seconds,
     )  # fmt: skip
 

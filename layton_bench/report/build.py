@@ -1,4 +1,4 @@
-"""Results folder → site folder: read the records, render the pages, put them in place at once."""
+"""Build the report: read the records, render the pages, put the folder in place in one rename."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layton_bench.errors import UserError, output_error
-from layton_bench.leaderboard import Board, boards, read_reported, render
+from layton_bench.leaderboard import FRONT_NOTE, Board, boards, read_reported, render
 from layton_bench.records import RunRecord, StoredRun, latest, stored_runs
 from layton_bench.report.boards import view_board
 from layton_bench.report.origins import view_origin
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     import jinja2
 
 MARKER = ".layton-bench-report"
-"""A folder with this file in it was made by us and may be replaced."""
+"""Only a folder that holds this file may be replaced."""
 
 
 def build_report(results: Path, site: Path) -> Path:
-    """Write the report of a results folder into ``site``; returns the path of its first page.
+    """Write the report of a results folder into ``site`` and return the path of its first page.
 
-    The folder appears, or is replaced, only when all of it is written.
+    The folder appears, or is replaced, only after every page is written.
 
     Raises:
-        UserError: there are no runs, ``site`` holds something else, or it cannot be written.
+        UserError: there are no runs, ``site`` holds other files, or it cannot be written.
     """
     runs = latest(stored_runs(results))
     if not runs:
         raise UserError(
-            f"results folder {results}", "it has no runs", "Make some: layton-bench run --help."
+            f"results folder {results}", "it has no runs", "Make one with `layton-bench run`."
         )
     _check_replaceable(site)
     try:
@@ -55,7 +55,7 @@ def _check_replaceable(site: Path) -> None:
         return
     if site.exists():
         raise UserError(
-            f"site folder {site}", "it holds something that is not a report", "Name another."
+            f"site folder {site}", "it holds files that are not a report", "Name another folder."
         )
 
 
@@ -76,7 +76,10 @@ def _write_pages(stored: list[StoredRun], results: Path, site: Path) -> None:
         (site / name).write_text(text, encoding="utf-8")
 
     reported = read_reported(results)
-    write("index.html", "index.html.j2", reported=reported, summary=_summary(ordered, made))
+    write(
+        "index.html", "index.html.j2", reported=reported, summary=_summary(ordered, made),
+        front_note=FRONT_NOTE,
+    )  # fmt: skip
     origins = [view_origin(numbers[record.run_id], record) for record in ordered]
     write("provenance.html", "provenance.html.j2", origins=origins)
     for view, board in zip(views, made, strict=True):
@@ -89,7 +92,7 @@ def _write_pages(stored: list[StoredRun], results: Path, site: Path) -> None:
 
 
 def _write_tables(site: Path, made: list[Board], results: Path) -> None:
-    """The same numbers for programs and papers."""
+    """Write the same values for scripts and papers."""
     for form, suffix in (("md", "md"), ("csv", "csv"), ("json", "json"), ("latex", "tex")):
         published = read_reported(results) if form == "md" else []
         text = render(made, form, published=published)  # type: ignore[arg-type]
@@ -102,7 +105,7 @@ def _summary(records: list[RunRecord], made: list[Board]) -> str:
     newest = max(record.started for record in records)[:10]
     counts = ((len(records), "run"), (models, "model"), (suites, "suite"), (len(made), "table"))
     runs, of, on, tables = (f"{n} {word}{'s' * (n != 1)}" for n, word in counts)
-    return f"{runs} of {of} on {on} in {tables}; the newest is of {newest}."
+    return f"{runs} of {of} on {on} in {tables}; the newest run is from {newest}."
 
 
 def _environment() -> jinja2.Environment:

@@ -1,4 +1,4 @@
-"""Where each run's numbers come from, as pairs of words for the provenance page."""
+"""The provenance of each run, as pairs of name and text."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from layton_bench.leaderboard import display_name, marks
-from layton_bench.records import RunRecord, left_out, speed
+from layton_bench.records import RunRecord, display_name, left_out, marks, speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +23,7 @@ class Origin:
 
 
 def view_origin(number: int, record: RunRecord) -> Origin:
-    """All that decided a run's numbers."""
+    """Return everything that affects a run's results."""
     return Origin(
         number=number,
         name=display_name(record),
@@ -54,7 +53,7 @@ def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "source", info.card.source
     yield "device", f"{origin.device_name} ({origin.device}), {origin.threads} threads"
     yield "system", f"{origin.system}, {origin.processor}"
-    yield "time", f"{record.timing.total_seconds:.1f} s in all"
+    yield "time", f"{record.timing.total_seconds:.1f} s in total"
     yield "speed", "; ".join(line.strip() for line in speed(record))
     environment = (f"{name} {found}" for name, found in info.environment.items())
     yield "model's environment", ", ".join(environment)
@@ -66,7 +65,7 @@ def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 
 def _plain(word: str) -> str:
-    """A word of the command; of an absolute path only the last part, since a site is published."""
+    """Return a word of the command. Of an absolute path, only the last part is published."""
     path = Path(word)
     return f"…/{path.name}" if path.is_absolute() else word
 

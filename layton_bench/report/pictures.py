@@ -1,7 +1,7 @@
-"""The pictures that runs have kept: their worst and best samples, and the others of the same image.
+"""The pictures that runs kept: worst and best samples, next to the other models' pictures of them.
 
-Most runs keep only a few pictures, and a results folder may have been copied without any. What is
-not there is said; nothing is drawn in its place.
+Most runs keep only a few pictures, and a results folder may have been copied without pictures. The
+page names those that are missing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,15 @@ from typing import Any
 
 from layton_bench.errors import ImageError, UserError
 from layton_bench.images import decode_rgb
-from layton_bench.leaderboard import Board, display_name
-from layton_bench.records import MetricResult, SavedImage, StoredRun, picture_path, read_samples
+from layton_bench.leaderboard import Board
+from layton_bench.records import (
+    MetricResult,
+    SavedImage,
+    StoredRun,
+    display_name,
+    picture_path,
+    read_samples,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -26,9 +33,9 @@ _CAPTION_METRICS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A model's picture of a sample; ``file`` is None where it was not kept.
+    """A model's picture of a sample; ``file`` is None if it was not kept.
 
-    ``place`` is the model's in ``GalleryView.models``.
+    ``place`` is the position of the model in ``GalleryView.models``.
     """
 
     place: int
@@ -40,7 +47,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A sample at one end of a run: the original, and every model's picture of it."""
+    """One of a run's worst samples: the original, and every model's picture of it."""
 
     rank: str
     sample: int
@@ -61,7 +68,7 @@ class ModelCases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A sample that somebody kept: files by the model's place in ``GalleryView.models``."""
+    """A sample that at least one run kept: files by the model's place in ``GalleryView.models``."""
 
     key: str
     reference: str | None
@@ -75,9 +82,9 @@ class GalleryView:
 
     Attributes:
         models: shown names, in the board's order.
-        samples: those of which at least one picture is there, by key.
+        samples: samples that at least one run kept, by key.
         cases: the worst cases of each model.
-        missing: what was kept once and is not in the folder, in words.
+        missing: which pictures were kept but are no longer in the folder, in words.
     """
 
     models: tuple[str, ...]
@@ -86,21 +93,21 @@ class GalleryView:
     missing: tuple[str, ...]
 
     def for_script(self) -> dict[str, object]:
-        """What the viewer's script reads."""
+        """Return what the viewer's script reads."""
         return {"models": self.models, "samples": [asdict(sample) for sample in self.samples]}
 
 
 class PictureStore:
-    """Copies pictures into the site under names made from their contents alone."""
+    """Copies pictures into the site. Their names are digests of their contents."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[Path, str | None] = {}
 
     def add(self, run: StoredRun, name: str | None) -> str | None:
-        """Address of a run's picture inside the site; None where there is no such picture.
+        """Copy a run's picture and return its address inside the site; None if it is missing.
 
-        A name comes from a record, which is not to be trusted: only a plain file of the run's own
+        A name comes from a record, which is not trusted: only a plain file in the run's own
         ``images/`` that decodes as an image is copied.
         """
         path = picture_path(run, name)
@@ -116,7 +123,7 @@ class PictureStore:
             decode_rgb(data)
         except ImageError:
             return None
-        # the same reference is kept by many runs: one file holds it
+        # many runs keep the same reference: one file holds it
         file = f"{hashlib.sha256(data).hexdigest()[:24]}.png"
         self._folder.mkdir(exist_ok=True)
         (self._folder / file).write_bytes(data)
@@ -126,13 +133,13 @@ class PictureStore:
 def view_gallery(
     board: Board, runs: dict[str, StoredRun], numbers: dict[str, int], store: PictureStore
 ) -> GalleryView:
-    """The gallery of a board.
+    """Return the gallery of a board.
 
     Args:
-        board: whose models.
+        board: the board.
         runs: run id → stored run.
         numbers: run id → number of the run in the report.
-        store: where pictures go.
+        store: copies the pictures.
     """
     stored = [runs[record.run_id] for record in board.records]
     tables = [_table(run) for run in stored]
@@ -165,11 +172,11 @@ _Table = dict[Any, dict[Any, Any]]
 
 
 def _table(run: StoredRun) -> _Table:
-    """The per-sample values; empty for a table that is not there or was changed."""
+    """Return the per-sample values; empty for a table that is missing or damaged."""
     try:
         rows = read_samples(run.folder, run.record).drop_duplicates("key").set_index("key")
     except UserError as error:
-        _log.warning("no values of single samples: %s", error)
+        _log.warning("no per-sample values: %s", error)
         return {}
     return rows.to_dict("index")
 
@@ -181,7 +188,7 @@ def _samples(
     shown = {saved.key for run in stored for saved in run.record.images if saved.rank}
     for index, run in enumerate(stored):
         for saved in run.record.images:
-            if saved.key in shown:  # a run that kept everything must not fill the site
+            if saved.key in shown:  # a run that kept all pictures must not fill the site
                 kept.setdefault(saved.key, {})[index] = saved
     return [
         Sample(
@@ -202,7 +209,7 @@ def _samples(
 
 
 def _caption(run: StoredRun, table: _Table, key: str) -> str:
-    """The sample's first metrics; empty where the run has no values of it."""
+    """Return the sample's first metrics; empty if the run has no values of it."""
     row = table.get(key, {})
     texts = [
         _value(result, float(row[name]))
@@ -245,12 +252,12 @@ def _note(run: StoredRun) -> str:
     if not run.record.images:
         return "This run kept no pictures."
     if not any(saved.rank.startswith("worst") for saved in run.record.images):
-        return "No metric ranks single samples here, so none is the worst."
+        return "No metric of this run has per-sample values, so there are no worst samples."
     return ""
 
 
 def _missing(run: StoredRun, store: PictureStore) -> str:
-    """What of the run's worst and best pictures is not there, in words."""
+    """Return how many of the run's worst and best pictures are missing, in words."""
     ends = [saved for saved in run.record.images if saved.rank]
     lost = sum(store.add(run, saved.candidate) is None for saved in ends)
     return f"{display_name(run.record)}: {lost} of {len(ends)} pictures" if lost else ""

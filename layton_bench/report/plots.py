@@ -1,7 +1,7 @@
 """Values → positions in a drawing: scatter plots with a Pareto line, and interval bars.
 
-Positions are in the units of the SVG's viewBox, from its upper left corner. The templates draw
-them, so that colours follow the reader's light or dark theme and every label is escaped.
+Positions are in units of the SVG's viewBox, from its upper left corner. The templates draw them:
+there, colours follow the reader's light or dark theme, and every label is escaped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAME = 190  # room for the names beside interval bars
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """A model to be drawn: x > 0, its value and interval, and how it is told from others."""
+    """A model to draw: its cost x > 0, its value and interval, its label and family."""
 
     label: str
     family: str
@@ -35,7 +35,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """A place on an axis."""
+    """A labelled position on an axis."""
 
     at: float
     text: str
@@ -43,7 +43,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A drawn point; ``label_at`` is None where no room is left for its label."""
+    """A drawn point; ``label_at`` is None if there is no room for its label."""
 
     x: float
     y: float
@@ -83,7 +83,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bars:
-    """Interval bars, one line a model."""
+    """Interval bars, one line per model."""
 
     title: str
     height: int
@@ -99,7 +99,7 @@ def scatter(
     y_title: str,
     format_x: Callable[[float], str],
 ) -> Scatter | None:
-    """Place points; None for fewer than two with finite values, which make no plot."""
+    """Place points; None for fewer than two points with finite values."""
     drawn = [p for p in points if p.x > 0 and math.isfinite(p.x) and math.isfinite(p.y)]
     if len(drawn) < 2:
         return None
@@ -138,7 +138,7 @@ def scatter(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A value to be drawn as a bar."""
+    """A value to draw as a bar."""
 
     label: str
     text: str
@@ -185,7 +185,7 @@ def _scale(span: tuple[float, float], start: float, stop: float) -> Callable[[fl
 
 
 def _ticks(values: Sequence[float]) -> list[float]:
-    """Round numbers from below the least to above the greatest value."""
+    """Return round numbers from below the smallest to above the largest value."""
     from matplotlib.ticker import MaxNLocator
 
     low, high = min(values), max(values)
@@ -200,7 +200,7 @@ def _log_span(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _log_ticks(values: Sequence[float]) -> list[float]:
-    """Powers of ten in the span; their double and fivefold too where it is short."""
+    """Return the powers of ten in the span; for a short span, also 2 and 5 times them."""
     low, high = _log_span(values)
     factors = (1, 2, 5) if high - low < 3 else (1,)
     decades = range(math.floor(low), math.ceil(high) + 1)
@@ -208,7 +208,7 @@ def _log_ticks(values: Sequence[float]) -> list[float]:
 
 
 def _staircase(places: Sequence[tuple[float, float]]) -> str:
-    """Path of what can be had at each cost: level up to the next point, then straight to it."""
+    """Return the path of the best value at each cost, as a staircase."""
     ordered = sorted(set(places))
     if len(ordered) < 2:
         return ""
@@ -220,7 +220,7 @@ _Box = tuple[float, float, float, float]
 
 
 def _front_boxes(places: Sequence[tuple[float, float]]) -> list[_Box]:
-    """The ground that the staircase covers, so that no label is struck through by it."""
+    """Return the boxes that the staircase covers. Labels must not overlap them."""
     boxes = []
     ordered = sorted(set(places))
     for (x0, y0), (x1, y1) in itertools.pairwise(ordered):
@@ -231,7 +231,7 @@ def _front_boxes(places: Sequence[tuple[float, float]]) -> list[_Box]:
 def _place_labels(
     labels: Sequence[str], places: Sequence[tuple[float, float]], kept_free: Sequence[_Box]
 ) -> list[tuple[float, float, str] | None]:
-    """A free place beside each point, or None; (x, y, text-anchor) each."""
+    """Return a free place next to each point as (x, y, text-anchor), or None."""
     taken = [*kept_free, *((x - 5, y - 5, x + 5, y + 5) for x, y in places)]
     found: list[tuple[float, float, str] | None] = []
     for label, (x, y) in zip(labels, places, strict=True):
@@ -265,7 +265,7 @@ def _number(value: float) -> str:
 
 
 def format_bits(value: float) -> str:
-    """Bits with a decimal prefix (``3.6 kbit``)."""
+    """Return bits with a decimal prefix (``3.6 kbit``)."""
     for size, prefix in ((1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g} {prefix}bit"
@@ -273,7 +273,7 @@ def format_bits(value: float) -> str:
 
 
 def format_seconds(value: float) -> str:
-    """Seconds or a part of them (``12 ms``)."""
+    """Return seconds, milliseconds or microseconds (``12 ms``)."""
     for size, unit in ((1.0, "s"), (1e-3, "ms")):
         if value >= size:
             return f"{value / size:.3g} {unit}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pandas as pd
 from fakes import record, result
 from PIL import Image
 
-from layton_bench.records.record import IMAGES, RunRecord, SavedImage
+from layton_bench.records.folder import IMAGES
+from layton_bench.records.record import RunRecord, SavedImage
 from layton_bench.records.results import store
 
 EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}</script><img src=x onerror=alert(2)>"
@@ -70,3 +72,48 @@ def hostile_results(results: Path) -> Path:
         encoding="utf-8",
     )
     return results
+
+
+VOID = {"meta", "link", "img", "input", "br", "hr", "line", "path", "circle"}
+
+
+class Page(HTMLParser):
+    """A page's elements and texts; checks that every tag is closed in order."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        assert self._open in ([], ["li"], ["html"]), self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.elements if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def pages(site: Path) -> dict[str, Page]:
+    return {path.name: Page(path) for path in sorted(site.glob("*.html"))}
+
+
+def kept_run(results: Path) -> Path:
+    made = record("plain", metrics={"psnr": result(9.5)})
+    return add_run(results, made, [9.0, 10.0, 9.5], {"a": "worst-1", "c": "worst-2"})

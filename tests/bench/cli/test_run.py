@@ -55,8 +55,8 @@ def test_tables_go_to_stdout_and_all_else_to_stderr(lab: Lab) -> None:
     lab.add_bad()
     outcome = lab.run("lab-nan")
     assert "PSNR (dB) ↑" in outcome.out
-    assert "Left out" not in outcome.out
-    assert "Left out (decode): bad" in outcome.err
+    assert "Failed" not in outcome.out
+    assert "Failed (decode): bad" in outcome.err
     assert "lab-nan on lab-64" in outcome.err
     folder = stored_runs(lab.bench.results)[0].folder
     assert f"Record, samples and images: {folder}" in outcome.err

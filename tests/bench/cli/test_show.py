@@ -27,4 +27,4 @@ def test_a_run_without_its_pictures_is_shown_without_a_sheet(lab: Lab) -> None:
 def test_an_unknown_run(bench: Bench) -> None:
     outcome = bench("show", "nothing")
     assert (outcome.code, outcome.out) == (2, "")
-    assert "`layton-bench list runs` shows them" in outcome.err
+    assert "`layton-bench list runs` lists all runs" in outcome.err

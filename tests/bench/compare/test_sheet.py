@@ -3,52 +3,22 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from fakes import record, result
 from lab import Lab
 from PIL import Image
-from sheet_cases import FIRST_ROW, GAP, LINE, flat
+from sheet_cases import FIRST_ROW, GAP, LINE, SIDE, flat, run_of
 
-from layton_bench.compare.differences import compare, to_markdown
+from layton_bench.compare.differences import compare
 from layton_bench.compare.sheet import write_moved_sheet
 from layton_bench.errors import UserError
-from layton_bench.records.record import IMAGES, SavedImage
-from layton_bench.records.results import StoredRun, store, stored_runs
+from layton_bench.records.record import SavedImage
+from layton_bench.records.results import StoredRun, stored_runs
 from layton_bench.records.tiles import TILE_PX, colourise
-
-SIDE = 32
-
-
-def run_of(out: Path, number: int, levels: dict[str, int], values: dict[str, float]) -> StoredRun:
-    """A run with a picture of each key in ``levels`` and a PSNR of each key in ``values``."""
-
-    def save(folder: Path) -> tuple[SavedImage, ...]:
-        (folder / IMAGES).mkdir()
-        for key, level in levels.items():
-            flat(100, SIDE).save(folder / IMAGES / f"{key}-r.png")
-            flat(level, SIDE).save(folder / IMAGES / f"{key}-c.png")
-        return tuple(
-            SavedImage(key=key, rank="", reference=f"{key}-r.png", candidate=f"{key}-c.png")
-            for key in levels
-        )
-
-    samples = pd.DataFrame({"key": list(values), "psnr": list(values.values())})
-    metrics = {"psnr": result(sum(values.values()) / len(values))}
-    made = record(f"model-{number}", number=number, metrics=metrics)
-    return store(out, made, samples, save)
 
 
 def tile(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
     top, left = FIRST_ROW + row * (LINE + TILE_PX + GAP), GAP + column * (TILE_PX + GAP)
     return sheet[top : top + SIDE, left : left + SIDE]
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> tuple[StoredRun, StoredRun]:
-    first = run_of(tmp_path, 1, {"a": 10, "b": 20}, {"a": 30.0, "b": 31.0, "c": 32.0})
-    second = run_of(tmp_path, 2, {"b": 26}, {"a": 30.5, "b": 27.0, "c": 32.0})
-    return first, second
 
 
 def test_a_row_is_the_original_both_runs_and_their_difference(
@@ -65,12 +35,6 @@ def test_a_row_is_the_original_both_runs_and_their_difference(
     assert [int(np.unique(tile(sheet, 1, c)).item()) for c in range(2)] == [100, 10]
     assert len(np.unique(tile(sheet, 1, 2))) > 1  # words
     assert (tile(sheet, 1, 3) == 255).all()
-
-
-def test_markdown_shows_it(runs: tuple[StoredRun, StoredRun]) -> None:
-    text = to_markdown(compare(*runs), picture="moved%20most.png")
-    assert text.endswith("(moved%20most.png)\n")
-    assert "![" not in to_markdown(compare(*runs))
 
 
 @pytest.mark.parametrize("name", ["moved.xyz", "nowhere/moved.png"])

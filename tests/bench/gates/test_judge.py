@@ -18,7 +18,7 @@ from layton_bench.compare.pairing import paired_values
 from layton_bench.errors import UserError
 from layton_bench.gates.file import Gate, NotWorse, TimeLimit
 from layton_bench.gates.judge import GateError, _throughput, judge, paired_loss
-from layton_bench.records.record import write_record
+from layton_bench.records.folder import write_record
 from layton_bench.records.results import StoredRun, stored_runs
 
 if TYPE_CHECKING:
@@ -155,5 +155,5 @@ def test_half_a_table_is_no_baseline(lab: Lab) -> None:
     assert judge(gate, made, lab.bench.data)[0].is_met
     table = lab.bench.data / "base" / "samples.parquet"
     table.write_bytes(table.read_bytes()[:-50])
-    with pytest.raises(UserError, match=r"samples\.parquet: it is not what was written"):
+    with pytest.raises(UserError, match=r"samples\.parquet: it does not match its digest"):
         judge(gate, made, lab.bench.data)

@@ -29,7 +29,7 @@ def test_a_whole_record_in_words() -> None:
         "  partial: 8 of 10; 1 failed: 8 of 10 samples, seed 0",
         "  canonical@1, 16 px, rounding round",
         "  data tiny, content dddddddddddd",
-        "  3,584 bits an image on average (448.0 bytes)",
+        "  3,584 bits per image on average (448.0 bytes)",
         "  a card's note",
         "  PSNR (dB) ↑                  27.26 [26.00, 28.50]",
         "    a note",
@@ -40,7 +40,7 @@ def test_a_whole_record_in_words() -> None:
         "The data set lacks 1 sample of the suite.",
         "3 images were smaller than the suite's size and were enlarged.",
         "Same content: a, b",
-        "Left out (read): x.png: truncated",
+        "Failed (read): x.png: truncated",
         "Machine: a processor (cpu, float32, 1 thread)",
         f"Code: layton-bench 0.1.0, {'c' * 12}",
     ):
@@ -51,7 +51,7 @@ def test_a_whole_record_in_words() -> None:
 def test_the_spread_over_decode_seeds_is_told() -> None:
     spread = {"values": (27.0, 27.5), "mean": 27.25, "std": 0.3536, "image_variance": 0.125}
     made = record(metrics={"psnr": result(27.0, decode_seeds=spread)})
-    line = "    2 decode seeds: 27.250 ± 0.354, variance of an image 0.125"
+    line = "    2 decode seeds: 27.250 ± 0.354, variance per image 0.125"
     assert line in describe(made).splitlines()
 
 
@@ -70,8 +70,8 @@ def test_a_dirty_checkout_and_none_at_all_are_told() -> None:
 def test_a_long_list_of_failures_is_cut_and_counted() -> None:
     failed = tuple(Failure(key=f"k{i}", stage="read", reason="r") for i in range(1025))
     lines = list(left_out(record(completeness={"failed": failed})))
-    assert lines[0] == "Left out (read): k0: r"
-    assert lines[-1] == "Left out: 1,005 more; record.json lists them all."
+    assert lines[0] == "Failed (read): k0: r"
+    assert lines[-1] == "Failed: 1,005 more. record.json lists all."
     assert len(lines) == 21
 
 

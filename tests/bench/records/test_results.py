@@ -8,7 +8,8 @@ from fakes import record, suite
 from hypothesis import given, strategies as st
 
 from layton_bench.errors import UserError
-from layton_bench.records.record import RECORD, RunRecord
+from layton_bench.records.folder import RECORD
+from layton_bench.records.record import RunRecord
 from layton_bench.records.results import (
     StorageError,
     StoredRun,
@@ -202,12 +203,12 @@ def test_a_run_is_found_by_folder_id_start_of_it_or_model(tmp_path: Path) -> Non
 
 def test_the_start_of_several_ids_is_not_enough(tmp_path: Path) -> None:
     put(tmp_path, record("m", number=1), record("m", number=2))
-    with pytest.raises(UserError, match=r"2 runs begin so\. Give more of the id\."):
+    with pytest.raises(UserError, match=r"2 run ids begin with it\. Give more of the id\."):
         find_run(tmp_path, "2025")
 
 
 def test_an_unknown_run_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"none of that id or model below {tmp_path}"):
+    with pytest.raises(UserError, match=f"no run in {tmp_path} has that id or model"):
         find_run(tmp_path, "nothing")
 
 

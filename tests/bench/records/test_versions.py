@@ -8,7 +8,7 @@ import pytest
 from places import GOLDEN
 
 from layton_bench.errors import UserError
-from layton_bench.records.record import RECORD, read_record, read_samples
+from layton_bench.records.folder import RECORD, read_record, read_samples
 from layton_bench.records.versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
 
 # written when 1 was the current version
@@ -77,7 +77,7 @@ def test_an_edited_record_of_version_1_is_refused_before_any_step(tmp_path: Path
     raw = json.loads((V1 / RECORD).read_text("utf-8"))
     raw["metrics"]["psnr"]["value"] += 1.0
     (tmp_path / "run" / RECORD).write_text(json.dumps(raw))
-    with pytest.raises(UserError, match="it is not what was written"):
+    with pytest.raises(UserError, match="it does not match its digest"):
         read_record(tmp_path / "run")
 
 

@@ -19,7 +19,8 @@ from places import SUPPORT
 from layton_bench.datasets.protocols import canonical
 from layton_bench.images import to_signed, to_uint8
 from layton_bench.intervals import mean_interval
-from layton_bench.records.record import SAMPLES, RunRecord, read_samples
+from layton_bench.records.folder import SAMPLES, read_samples
+from layton_bench.records.record import RunRecord
 from layton_bench.records.results import stored_runs
 from layton_bench.run.execution import RunOptions, run
 
@@ -295,7 +296,7 @@ def test_a_damaged_image_is_counted_listed_and_marked(lab: Lab, case: str) -> No
     assert (failure.key, failure.stage) == ("002", "read")
     assert reason in failure.reason
     assert (record.status, record.completeness.effective) == ("partial", 4)
-    assert "Left out (read): 002: " in outcome.err
+    assert "Failed (read): 002: " in outcome.err
     assert "⚠ partial: 4 of 5 ⚠ 1 failed" in outcome.out
     leaderboard = (lab.bench.results / "lab-64" / "leaderboard.md").read_text()
     assert "⚠ partial: 4 of 5 ⚠ 1 failed" in leaderboard
@@ -332,7 +333,7 @@ def test_a_model_that_goes_wrong_is_named_with_the_sample(
     assert [(f.key, f.stage, f.reason) for f in record.completeness.failed] == [
         ("bad", "decode", reason)
     ]
-    assert f"Left out (decode): bad: {reason}" in outcome.err
+    assert f"Failed (decode): bad: {reason}" in outcome.err
     (good,) = lab.run("lab-half", more="--overwrite always").records[1:]
     bad = table(lab, 0)
     pd.testing.assert_series_equal(bad["psnr"].drop("bad"), table(lab)["psnr"].drop("bad"))
@@ -541,11 +542,7 @@ def test_a_full_disk_leaves_nothing_and_shows_what_was_computed(
 def test_a_full_disk_at_the_leaderboard_keeps_the_run(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Path.write_text
-    monkeypatch.setattr(
-        Path, "write_text",
-        lambda self, *a, **k: full() if "leaderboard" in self.name else write(self, *a, **k),
-    )  # fmt: skip
+    monkeypatch.setattr("layton_bench.leaderboard.formats.write_whole", lambda *_: full())
     outcome = lab.run("lab-half")
     assert (outcome.code, len(outcome.records)) == (2, 1)
     assert "leaderboard.md: cannot be written (No space left on device)" in outcome.err
@@ -559,10 +556,10 @@ def test_a_truncated_table_is_refused(lab: Lab) -> None:
     for words in (("show", "lab-half"),):
         outcome = lab.bench(*words, "--out", lab.bench.results)
         assert outcome.code == 2
-        assert "samples.parquet: it is not what was written" in outcome.err
+        assert "samples.parquet: it does not match its digest" in outcome.err
     outcome = lab.run("lab-half", more="--overwrite only-missing")
     assert outcome.code == 2
-    assert "samples.parquet: it is not what was written" in outcome.err
+    assert "samples.parquet: it does not match its digest" in outcome.err
 
 
 def test_an_edited_record_is_named_and_the_run_is_made_again(lab: Lab) -> None:
@@ -573,7 +570,7 @@ def test_an_edited_record_is_named_and_the_run_is_made_again(lab: Lab) -> None:
     path.write_text(json.dumps(raw))
     outcome = lab.bench("leaderboard", "--out", lab.bench.results)
     assert "99" not in outcome.out
-    assert "it is not what was written" in outcome.err
+    assert "it does not match its digest" in outcome.err
     outcome = lab.run("lab-half")
     assert outcome.code == 0
     assert [r.metrics["psnr"].value for r in outcome.records] == [

@@ -92,7 +92,7 @@ def test_files_that_do_not_pair_are_each_listed(bench: Bench, folders: tuple[Pat
     assert record.metrics["psnr"].n == 1
     assert record.status == "partial"
     assert "⚠ partial: 1 of" in outcome.out
-    assert "Left out (read): extra.png: there is no reference of that name" in outcome.err
+    assert "Failed (read): extra.png: there is no reference of that name" in outcome.err
 
 
 def test_a_picture_of_another_size_is_named_with_both(
@@ -191,4 +191,4 @@ def test_a_sheet_whose_pictures_are_gone_says_so(bench: Bench, folders: tuple[Pa
     gone.unlink()
     outcome = bench("show", "folder-restored", "--out", bench.results)
     assert outcome.code == 2
-    assert f"picture {gone}: it is not there or cannot be read" in outcome.err
+    assert f"picture {gone}: it is missing or cannot be read" in outcome.err

@@ -7,17 +7,11 @@ import numpy as np
 import pytest
 import torch
 from lab import Bench
-from places import ROOT
 from skimage import data
 from skimage.metrics import structural_similarity
 
 from layton_bench.errors import UserError
 from layton_bench.images import to_uint8
-from layton_bench.leaderboard.reported import (
-    read_reported,
-    reported_markdown,
-    reported_values,
-)
 from layton_bench.metrics.pairs.published import ssim_range2
 from layton_bench.registry.plugins import Plugins
 from layton_bench.run.gap import explain_gap, paper_metric, rerounded
@@ -88,30 +82,4 @@ def test_what_is_not_available_is_said(bench: Bench) -> None:
     assert {c["value"] for c in told["combinations"]} == {None}
     assert "weights 'inception-fid' not found" in told["combinations"][0]["note"]
     assert bench("explain-gap", "jpeg-q10", *words, "--reported", "ssim").code == 2
-    assert "no published number is kept" in bench("explain-gap", "jpeg-q10", *words).err
-
-
-def test_reported_rows_are_read_and_shown_apart(tmp_path: Path) -> None:
-    assert read_reported(tmp_path) == []
-    lines = "m,s-1,rfid,2.5,A | B <i>,,\nm,s-2,psnr,20,C,crop,note\nm,s-1,rfid,3,D,,\n"
-    (tmp_path / "reported.csv").write_text(HEAD + lines, encoding="utf-8")
-    rows = read_reported(tmp_path, "s-1")
-    assert [row.value for row in rows] == [2.5, 3.0]
-    assert reported_values(tmp_path, "s-1", "m@256") == {"rfid": 2.5}
-    text = reported_markdown(rows)
-    assert text.startswith("### Reported elsewhere, not measured here")
-    assert "A \\| B &lt;i&gt;" in text
-    assert reported_markdown([]) == ""
-
-
-def test_a_bad_line_is_named(tmp_path: Path) -> None:
-    (tmp_path / "reported.csv").write_text(HEAD + "m,s,rfid,x,A,,\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"reported\.csv, line 2: value"):
-        read_reported(tmp_path)
-
-
-def test_the_repositorys_own_numbers_can_be_read() -> None:
-    rows = read_reported(ROOT / "results")
-    assert len(rows) > 150
-    llamagen = {r.metric: r.value for r in reversed(rows) if r.model == "llamagen-16"}
-    assert llamagen["rfid"] == 2.19
+    assert "has no published number" in bench("explain-gap", "jpeg-q10", *words).err

@@ -34,7 +34,8 @@ from layton_bench.models.base import LoadContext, ModelSpec, Tokenizer
 from layton_bench.models.external.arrays import ArrayFolder
 from layton_bench.models.external.child import layton_bench_child as child
 from layton_bench.models.external.declaration import external_model
-from layton_bench.records.record import RunRecord, read_samples
+from layton_bench.records.folder import read_samples
+from layton_bench.records.record import RunRecord
 from layton_bench.records.results import stored_runs
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Prompt
