@@ -1,7 +1,8 @@
-"""Every hook a plugin can implement: the whole extension surface on this page.
+"""All hooks that a plugin can implement. There is no other way to extend layton-bench.
 
-A plugin is a module, named in the entry-point group ``layton_bench`` of its distribution (or given
-by ``--plugin`` or ``LAYTON_BENCH_PLUGINS``). Import ``hookimpl`` and implement what you need:
+A plugin is a module. Its distribution names it in the entry-point group ``layton_bench``, or the
+user names it with ``--plugin`` or ``LAYTON_BENCH_PLUGINS``. Import ``hookimpl`` and implement the
+hooks that you need:
 
     from layton_bench import ModelCard, ModelSpec, hookimpl
 
@@ -9,10 +10,10 @@ by ``--plugin`` or ``LAYTON_BENCH_PLUGINS``). Import ``hookimpl`` and implement 
     def layton_bench_register_models(register):
         register(ModelSpec(card=ModelCard(name="my-model", ...), load=load))
 
-Every hook is called once, with a ``register`` function; its return value is ignored. An exception
-disables that plugin alone: it is named with its cause by ``layton-bench list plugins``, and the
-rest work. A name that is taken already is an error naming both owners. Keep heavy imports inside
-load functions: importing a plugin must not import torch.
+Each hook is called once, with a function ``register``. Its return value is ignored. A hook that
+raises an exception disables its plugin: ``layton-bench list plugins`` shows the reason, and other
+plugins work. Two plugins must not register the same name. Keep heavy imports inside load functions:
+importing a plugin must not import torch.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def layton_bench_register_models(register: Callable[[ModelSpec | ModelPattern], None]) -> None:
-    """Register tokenizers and generators, one by one or as families named by a pattern."""
+    """Register tokenizers and generators, or families of them whose names match a pattern."""
 
 
 @hookspec
 def layton_bench_register_metrics(register: Callable[[MetricSpec | MetricPattern], None]) -> None:
-    """Register metrics, one by one or as families named by a pattern."""
+    """Register metrics, or families of them whose names match a pattern."""
 
 
 @hookspec
 def layton_bench_register_datasets(register: Callable[[DatasetSpec], None]) -> None:
-    """Register data sets: a name and a function that opens it below a data root."""
+    """Register data sets: a name, and a function that opens it in a data root."""
 
 
 @hookspec
@@ -57,14 +58,14 @@ def layton_bench_register_suites(register: Callable[[Traversable], None]) -> Non
 
 @hookspec
 def layton_bench_register_protocols(register: Callable[[Protocol], None]) -> None:
-    """Register preprocessing protocols: a versioned name and a pure function PIL → uint8."""
+    """Register preprocessing protocols: a name with a version, and a pure function PIL → uint8."""
 
 
 @hookspec
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
-    """Register weights: name → source address, SHA-256, size, licence."""
+    """Register weights: name, address, SHA-256, size, licence."""
 
 
 @hookspec
 def layton_bench_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
-    """Register feature extractors that metrics of several plugins share in one pass."""
+    """Register feature extractors. Metrics of several plugins can share one in a single pass."""

@@ -10,7 +10,18 @@ from .base import (
     Tokenizer as Tokenizer,
     check_prompts as check_prompts,
 )
-from .external.declaration import external_model as external_model
+from .external.declaration import (
+    card_of as card_of,
+    command_of as command_of,
+    environment_of as environment_of,
+    files_of as files_of,
+    read_declaration as read_declaration,
+)
+from .external.proxies import (
+    ExternalGenerator as ExternalGenerator,
+    ExternalTokenizer as ExternalTokenizer,
+)
+from .external.session import Session as Session
 from .grid import GridTokenizer as GridTokenizer
 from .prompted import ClassGenerator as ClassGenerator, TextGenerator as TextGenerator
 from .resized import ResizeAdapter as ResizeAdapter, adapt as adapt

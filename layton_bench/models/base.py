@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from layton_bench.errors import LaytonBenchError, UserError
+from layton_bench.errors import guarded_for_user
 from layton_bench.types import Codes, Prompt, Stage
 
 if TYPE_CHECKING:
@@ -86,16 +86,10 @@ def check_prompts(generator: Generator, prompts: Sequence[Prompt]) -> None:
     """
     if not isinstance(generator, ChecksPrompts):
         return
-    try:
+    with guarded_for_user(
+        "the model", "it failed to check its prompts", "Ask the plugin's author."
+    ):
         generator.check_prompts(prompts)
-    except LaytonBenchError:
-        raise
-    except Exception as error:  # a plugin may raise anything
-        raise UserError(
-            "the model",
-            f"it failed to check its prompts ({type(error).__name__}: {error})",
-            "Ask the plugin's author.",
-        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What the harness itself registers, through the same hooks as any plugin."""
+"""What layton-bench itself registers, through the same hooks as any plugin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from layton_bench.weights import WEIGHTS, WeightsEntry
 
 @hookimpl
 def layton_bench_register_suites(register: Callable[[Traversable], None]) -> None:
-    """Every TOML file in ``suites/``."""
+    """Register every TOML file in ``suites/``."""
     folder = files("layton_bench") / "suites"
     for path in sorted(folder.iterdir(), key=lambda p: p.name):
         if path.name.endswith(".toml"):
@@ -25,41 +25,41 @@ def layton_bench_register_suites(register: Callable[[Traversable], None]) -> Non
 
 @hookimpl
 def layton_bench_register_datasets(register: Callable[[DatasetSpec], None]) -> None:
-    """The data sets of the built-in suites."""
+    """Register the data sets of the built-in suites."""
     for spec in (*DATASETS, geneval.DATASET, *scenes.DATASETS):
         register(spec)
 
 
 @hookimpl
 def layton_bench_register_protocols(register: Callable[[Protocol], None]) -> None:
-    """The preprocessing protocols."""
+    """Register the preprocessing protocols."""
     for protocol in PROTOCOLS:
         register(protocol)
 
 
 @hookimpl
 def layton_bench_register_metrics(register: Callable[[MetricSpec | MetricPattern], None]) -> None:
-    """Every metric of ``metrics/``, and those of the tasks."""
+    """Register the metrics of ``metrics/`` and of the tasks."""
     for spec in (*METRICS, *geneval.METRICS, *scenes.METRICS):
         register(spec)
 
 
 @hookimpl
 def layton_bench_register_models(register: Callable[[ModelSpec | ModelPattern], None]) -> None:
-    """The scenes' renderer, by which other generators are measured."""
+    """Register the renderer of scenes: an upper bound for other generators."""
     for spec in scenes.MODELS:
         register(spec)
 
 
 @hookimpl
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
-    """The networks of the harness's own metrics."""
+    """Register the networks of the built-in metrics."""
     for entry in WEIGHTS:
         register(entry)
 
 
 @hookimpl
 def layton_bench_register_backbones(register: Callable[[BackboneSpec], None]) -> None:
-    """The networks whose features metrics share."""
+    """Register the networks whose features metrics share."""
     for spec in BACKBONES:
         register(spec)

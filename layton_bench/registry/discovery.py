@@ -1,7 +1,6 @@
-"""Finds the modules of plugins, each import under its own guard.
+"""Finds the modules of plugins. A plugin that fails to import does not stop the others.
 
-pluggy's own entry-point loader stops at the first plugin that fails to import, so the entry points
-are walked here.
+(pluggy's own loader of entry points stops at the first failure, so it is not used.)
 """
 
 from __future__ import annotations
@@ -10,26 +9,28 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from layton_bench import hookspecs
-from layton_bench.models import external_model
+from layton_bench.errors import LaytonBenchError, guarded, reason_of
 from layton_bench.registry import builtin
+from layton_bench.registry.declared import external_model
 
 ENVIRONMENT_VARIABLE = "LAYTON_BENCH_PLUGINS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginInfo:
-    """What became of a plugin.
+    """A plugin, and whether it works.
 
     Attributes:
-        name: of its entry point, or as given by ``--plugin``.
-        distribution: what installed it; "" for one given by ``--plugin``.
-        version: of the distribution.
-        error: why it is left out; None where it works.
+        name: name of its entry point, or the value of ``--plugin``.
+        distribution: package that installed it; "" for a value of ``--plugin``.
+        version: version of the distribution.
+        error: why the plugin is left out; None if it works.
     """
 
     name: str
@@ -39,18 +40,18 @@ class PluginInfo:
 
     @property
     def owner(self) -> str:
-        """Who registers, in words."""
+        """Name of the plugin and of its distribution, for messages."""
         return f"{self.name} of {self.distribution}" if self.distribution else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A plugin's module, or in ``info.error`` why there is none.
+    """A plugin's module; ``info.error`` says why there is none.
 
     Attributes:
-        info: who it is.
-        module: what implements the hooks.
-        is_asked: whether the user named it, so that its failure is theirs to mend.
+        info: the plugin.
+        module: object that implements the hooks.
+        is_asked: whether the user named it. Then its failure is an error.
     """
 
     info: PluginInfo
@@ -59,7 +60,7 @@ class Found:
 
 
 def find_plugins(extra: Iterable[str]) -> Iterator[Found]:
-    """The built-ins, then entry points by name, then what the user names; each module once."""
+    """Yield the built-ins, the entry points by name, the user's plugins; each module once."""
     seen: set[int] = set()
     for found in _all(extra):
         if id(found.module) in seen:
@@ -81,31 +82,24 @@ def _all(extra: Iterable[str]) -> Iterator[Found]:
             distribution=dist.name if dist else "?",
             version=dist.version if dist else "?",
         )
-        yield _guarded(info, point.load, is_asked=False)
+        yield _found(info, point.load, is_asked=False)
     listed = os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep)
     for name in dict.fromkeys((*filter(None, listed), *extra)):
-        yield _guarded(PluginInfo(name=name), lambda name=name: _import(name), is_asked=True)  # type: ignore[misc]
+        yield _found(PluginInfo(name=name), partial(_import, name), is_asked=True)
 
 
-def _guarded(info: PluginInfo, load: Callable[[], object], *, is_asked: bool) -> Found:
+def _found(info: PluginInfo, load: Callable[[], object], *, is_asked: bool) -> Found:
     try:
-        return Found(info=info, module=load(), is_asked=is_asked)
-    except (Exception, SystemExit) as error:  # anything at all can go wrong in an import
-        return Found(info=left_out(info, error), is_asked=is_asked)
-
-
-def left_out(info: PluginInfo, error: BaseException) -> PluginInfo:
-    """The same plugin with the reason why it is left out."""
-    reason = f"{type(error).__name__}: {error}".rstrip(": ")
-    return PluginInfo(
-        name=info.name, distribution=info.distribution, version=info.version, error=reason
-    )
+        with guarded():
+            return Found(info=info, module=load(), is_asked=is_asked)
+    except LaytonBenchError as error:
+        return Found(info=replace(info, error=reason_of(error)), is_asked=is_asked)
 
 
 def _import(name: str) -> object:
-    """A module by its dotted name, or by the path of a .py file or package folder.
+    """Import a module by its dotted name, or by the path of a .py file or package folder.
 
-    A .toml file declares an external model and is a plugin by itself.
+    A .toml file declares an external model, and is a plugin.
     """
     path = Path(name)
     if path.suffix == ".toml":
@@ -120,8 +114,8 @@ def _import_path(path: Path, *, is_package: bool) -> object:
     file = path / "__init__.py" if is_package else path
     if not file.is_file():
         raise FileNotFoundError(f"there is no {file if path.suffix else path / '__init__.py'}")
-    # On sys.path, because worker processes are given it and must find the module again; last,
-    # because its neighbours must not hide anybody's modules.
+    # on sys.path, because worker processes must find the module too; at its end, because the
+    # plugin's neighbours must not hide other modules
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     importlib.invalidate_caches()

@@ -1,12 +1,13 @@
-"""Registers what plugins offer, contains broken ones, and looks everything up by name.
+"""All registered things by name: models, metrics, data sets, suites and so on.
 
-Every hook is called plugin by plugin, and what one registers counts only when all of its hooks
-have succeeded.
+The hooks of each plugin are called separately. A plugin is left out as a whole if one of its hooks
+fails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -21,10 +22,13 @@ from layton_bench.errors import (
     NameClashError,
     UnknownNameError,
     UserError,
+    guarded,
+    guarded_for_user,
+    reason_of,
 )
 from layton_bench.metrics import BackboneSpec, MetricPattern, MetricSpec
 from layton_bench.models import ModelPattern, ModelSpec
-from layton_bench.registry.discovery import Found, PluginInfo, find_plugins, left_out
+from layton_bench.registry.discovery import Found, PluginInfo, find_plugins
 from layton_bench.suite import Suite, load_suite
 from layton_bench.weights import WeightsEntry
 
@@ -32,11 +36,11 @@ T = TypeVar("T")
 
 
 class Table(Generic[T]):
-    """Name → thing and who registered it; a second owner of a name is an error naming both.
+    """Name → thing and its owner. A name with two owners is an error that names both.
 
     Args:
-        kind: what it holds, in the singular.
-        listing: the command that lists it.
+        kind: kind of thing, in the singular.
+        listing: command that lists the things.
     """
 
     def __init__(self, kind: str, listing: str) -> None:
@@ -46,14 +50,14 @@ class Table(Generic[T]):
         self.owners: dict[str, str] = {}
 
     def add(self, name: str, entry: T, owner: str) -> None:
-        """Register; raises NameClashError."""
+        """Add an entry; raises NameClashError."""
         if name in self.entries:
             raise NameClashError(self.kind, name, self.owners[name], owner)
         self.entries[name] = entry
         self.owners[name] = owner
 
     def __getitem__(self, name: str) -> T:
-        """Look up; raises UnknownNameError with the nearest names."""
+        """Return the entry of that name; raises UnknownNameError with near names."""
         try:
             return self.entries[name]
         except KeyError:
@@ -67,14 +71,13 @@ class _Registration(NamedTuple):
 
 
 class Plugins:
-    """Everything registered by the built-ins and the plugins found.
+    """Everything that the built-ins and the plugins register.
 
     Args:
-        extra: modules or paths given by ``--plugin``; a failure in one of these raises, since the
-            user asked for it by name.
+        extra: modules or paths given by ``--plugin``. Each of these must work.
 
     Raises:
-        NameClashError: two plugins claim one name.
+        NameClashError: two plugins register the same name.
         UserError: a plugin that the user named does not work.
     """
 
@@ -93,12 +96,12 @@ class Plugins:
             self.infos.append(self._take_in(found))
 
     def model(self, name: str) -> ModelSpec:
-        """The model of that name or alias, or made by the pattern that matches it."""
-        return _look_up(name, self.models, self.model_patterns)
+        """Return the model of that name or alias, or the one that a pattern makes of it."""
+        return _look_up(name, self.models, self.model_patterns, ModelSpec)
 
     def metric(self, name: str) -> MetricSpec:
-        """The metric of that name, or made by the pattern that matches it."""
-        return _look_up(name, self.metrics, self.metric_patterns)
+        """Return the metric of that name, or the one that a pattern makes of it."""
+        return _look_up(name, self.metrics, self.metric_patterns, MetricSpec)
 
     def open_dataset(self, name: str, root: Path | None) -> Dataset:
         """Open a data set below a data root.
@@ -107,37 +110,35 @@ class Plugins:
             UserError: unknown, missing, or its plugin failed.
         """
         spec = self.datasets[name]
-        try:
+        owner = self.datasets.owners[name]
+        with guarded_for_user(
+            f"data set '{name}' of {owner}", "it cannot be opened", "Check --data-root."
+        ):
             return spec.open(root)
-        except LaytonBenchError:
-            raise
-        except Exception as error:  # a plugin may raise anything
-            raise UserError(
-                f"data set '{name}' of {self.datasets.owners[name]}",
-                f"it cannot be opened ({type(error).__name__}: {error})",
-                "Check --data-root.",
-            ) from error
 
     def _take_in(self, found: Found) -> PluginInfo:
-        """Register all that a plugin offers, or nothing of it."""
+        """Register everything that a plugin offers, or nothing."""
         info = found.info
         if found.module is not None:
             try:
-                registrations = list(self._registrations(_call_hooks(info.name, found.module)))
-                _refuse_twice(registrations)
-            except (Exception, SystemExit) as error:  # a plugin may raise anything
-                info = left_out(info, error)
+                with guarded():
+                    registrations = list(self._registrations(_call_hooks(info.name, found.module)))
+                    _refuse_twice(registrations)
+            except LaytonBenchError as error:
+                info = replace(info, error=reason_of(error))
             else:
                 for table, name, entry in registrations:
                     table.add(name, entry, info.owner)
         if found.is_asked and info.error is not None:
             raise UserError(
-                f"plugin '{info.name}'", f"it does not work ({info.error})", "Mend or leave it out."
+                f"plugin '{info.name}'",
+                f"it does not work ({info.error})",
+                "Fix the plugin, or drop --plugin.",
             )
         return info
 
     def _registrations(self, offered: Mapping[str, Sequence[Any]]) -> Iterator[_Registration]:
-        """Each entry with its table and name; raises TypeError for one of another kind."""
+        """Yield each entry with its table and name; raises TypeError for an unknown kind."""
         for hook, entries in offered.items():
             for entry in entries:
                 found = list(self._named(hook, entry))
@@ -170,7 +171,7 @@ class Plugins:
 
 
 def _call_hooks(name: str, module: object) -> dict[str, list[Any]]:
-    """What the module registers by each hook; one that is misspelt is an error, not silence."""
+    """Return what the module registers by each hook; a misspelt hook is an error."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(module, name=name)
@@ -192,12 +193,13 @@ def _refuse_twice(registrations: Iterable[_Registration]) -> None:
         seen.add((table.kind, name))
 
 
-def _look_up(name: str, table: Table[T], patterns: Table[Any]) -> T:
-    """The entry of that name, or of the one pattern that matches it.
+def _look_up(name: str, table: Table[T], patterns: Table[Any], kind: type[T]) -> T:
+    """Return the entry of that name, or the one that a matching pattern makes of it.
 
     Raises:
-        UnknownNameError: neither; examples of patterns count among the nearest names.
-        NameClashError: plugins that do not know of each other both match it.
+        UnknownNameError: there is none. The examples of patterns are among the near names.
+        NameClashError: the patterns of two plugins match the name.
+        UserError: the pattern's plugin fails.
     """
     made: dict[str, Callable[[], T]] = {}
     if name in table.entries:
@@ -212,4 +214,10 @@ def _look_up(name: str, table: Table[T], patterns: Table[Any]) -> T:
     owners = list(made)
     if len(owners) > 1:
         raise NameClashError(table.kind, name, owners[0], owners[1])
-    return made[owners[0]]()
+    with guarded_for_user(
+        f"{table.kind} '{name}'", "its plugin failed", "Ask the plugin's author."
+    ):
+        spec = made[owners[0]]()
+        if not isinstance(spec, kind):
+            raise TypeError(f"it made a {type(spec).__name__} of the name")
+    return spec

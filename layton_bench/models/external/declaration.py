@@ -1,13 +1,12 @@
-"""A TOML file that declares an external model, as a plugin of one model."""
+"""A TOML file that declares an external model: what it may say, and what follows from it."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
-from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,9 +22,8 @@ from pydantic import (
 )
 
 from layton_bench.errors import UserError, pydantic_problem
-from layton_bench.hookspecs import hookimpl
 from layton_bench.machine import read_toml
-from layton_bench.models.base import Generator, LoadContext, ModelCard, ModelSpec, Tokenizer
+from layton_bench.models.base import ModelCard
 
 _REMEDY = "Fix the file; see docs/external.md."
 
@@ -35,7 +33,7 @@ _NAME: Final = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*(@[a-z0-9]+B?)?")
 _OURS: Final = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 CHILD_FOLDER: Final = Path(__file__).with_name("child")
-"""Holds layton_bench_child.py alone, so that a child can import it without what is ours."""
+"""Folder of layton_bench_child.py alone: a child imports it, but nothing else of ours."""
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -48,61 +46,33 @@ class TimeLimits(_Frozen):
     """How long to wait for the child."""
 
     start_seconds: Seconds = 600.0
-    """From its start to its first message."""
+    """Longest time from its start to its first message."""
     silence_seconds: Seconds = 60.0
-    """Between two of its messages while it works; heartbeats count."""
+    """Longest time between two messages while it works. Heartbeats are messages."""
     batch_seconds: Seconds = 3600.0
-    """For one batch, heartbeats or not."""
+    """Longest time for one batch, even if heartbeats arrive."""
 
 
 class Declaration(_Frozen):
-    """What the file says."""
+    """Content of the file."""
 
     command: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Program and arguments; a program with a slash is relative to the file's folder, where the
-    command runs."""
+    """Program and arguments. The command runs in the file's folder, and a program with a slash is
+    relative to it."""
     card: dict[str, Any]
     """Members of ModelCard: name, kind, family and summary, and for a generator sizes_px."""
     options: dict[str, StrictInt | StrictFloat | StrictStr] = {}
     """Settings that ``--set`` may change, with their defaults."""
     environment: dict[str, str] = {}
-    """Variables in addition to the user's own."""
+    """Environment variables to add to the user's own."""
     files: tuple[str, ...] = ()
-    """What else the model is made of (weights): the record holds the digest of their contents."""
+    """Other files of the model, such as weights. The record holds the digest of their contents."""
     limits: TimeLimits = TimeLimits()
     """How long to wait for the child."""
 
 
-class ExternalModel:
-    """A declared model: the plugin that registers it, and what its process is started from.
-
-    Args:
-        path: of the TOML file, absolute.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @hookimpl
-    def layton_bench_register_models(self, register: Callable[[ModelSpec], None]) -> None:
-        """Register the model."""
-        declared = read_declaration(self.path)
-        register(
-            ModelSpec(
-                card=_card(self.path, declared), load=partial(_load, self.path),
-                options=declared.options, files=partial(_files, self.path, declared),
-            )
-        )  # fmt: skip
-
-
-@cache
-def external_model(path: Path) -> ExternalModel:
-    """The plugin of a file; one object for each, however often it is named."""
-    return ExternalModel(path)
-
-
 def read_declaration(path: Path) -> Declaration:
-    """Read and validate the file; raises UserError naming it and the field."""
+    """Read and validate the file; raises UserError that names the file and the field."""
     table = read_toml(path, name=f"external model {path}", remedy=_REMEDY)
     try:
         return Declaration.model_validate(table)
@@ -111,59 +81,47 @@ def read_declaration(path: Path) -> Declaration:
 
 
 def command_of(path: Path, declared: Declaration) -> list[str]:
-    """The command with its program found; raises UserError where there is none."""
+    """Return the command with the path of its program; raises UserError if there is none."""
     program, *arguments = declared.command
-    # not resolved: the interpreter of a virtual environment is known by where its link lies
+    # links are not resolved: Python finds a virtual environment by the place of its link
     found = shutil.which(str(path.parent / program) if os.sep in program else program)
     if found is None:
-        raise _wrong(path, f"there is no program '{program}' that can be run")
+        raise _wrong(path, f"there is no program '{program}'")
     return [found, *arguments]
 
 
 def environment_of(declared: Declaration) -> dict[str, str]:
-    """The user's variables without those of our own interpreter, and the declared ones."""
+    """Return the user's variables, without those of our own interpreter, and the declared ones."""
     inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
     made = inherited | declared.environment
     path = [str(CHILD_FOLDER), made.get("PYTHONPATH", "")]
     return made | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
-def _card(path: Path, declared: Declaration) -> ModelCard:
+def card_of(path: Path, declared: Declaration) -> ModelCard:
+    """Return the declared card; raises UserError for a member that cannot be used."""
     unknown = declared.card.keys() - CARD_FIELDS
     if unknown:
-        raise _wrong(path, f"card: there is no '{min(unknown)}'")
+        raise _wrong(path, f"card: unknown member '{min(unknown)}'")
     try:
         card = _CARD.validate_python(declared.card)
     except ValidationError as error:
         raise _wrong(path, f"card: {pydantic_problem(error)}") from None
     if not _NAME.fullmatch(card.name):
-        raise _wrong(path, f"card: '{card.name}' is no name: lower case, digits and dashes")
+        raise _wrong(path, f"card: '{card.name}' is not a name; use lower case, digits and dashes")
     if card.kind == "generator" and not card.sizes_px:
-        raise _wrong(path, "card: a generator needs sizes_px, the side of its pictures")
+        raise _wrong(path, "card: a generator needs sizes_px, the sides of its pictures")
     return card
 
 
-def _files(path: Path, declared: Declaration) -> Sequence[Path]:
-    """The declaration, its arguments that are files (scripts), and what it lists."""
+def files_of(path: Path, declared: Declaration) -> Sequence[Path]:
+    """Return the declaration, the scripts among its arguments, and the files it lists."""
     arguments = [path.parent / word for word in declared.command[1:]]
     listed = [path.parent / name for name in declared.files]
     missing = next((file for file in listed if not file.is_file()), None)
     if missing is not None:
-        raise _wrong(path, f"files: there is no {missing}")
+        raise _wrong(path, f"files: {missing} is missing")
     return [path, *(file for file in arguments if file.is_file()), *listed]
-
-
-def _load(path: Path, context: LoadContext) -> Tokenizer | Generator:
-    from layton_bench.models.external.proxies import ExternalGenerator, ExternalTokenizer
-    from layton_bench.models.external.session import Session
-
-    declared = read_declaration(path)
-    card = _card(path, declared)
-    session = Session(
-        card, command_of(path, declared), environment_of(declared), declared.limits,
-        cwd=path.parent, context=context,
-    )  # fmt: skip
-    return (ExternalTokenizer if card.kind == "tokenizer" else ExternalGenerator)(session)
 
 
 def _wrong(path: Path, reason: str) -> UserError:

@@ -1,6 +1,7 @@
 """The child's side of layton-bench's external models: Python 3.7 or newer, standard library only.
 
-layton-bench puts this file's folder on the child's PYTHONPATH; it may also be copied. A script:
+layton-bench puts this file's folder on the child's PYTHONPATH. It is one file, although a long one,
+so that it can be copied into another environment. A script:
 
     from layton_bench_child import serve
 
@@ -13,15 +14,15 @@ layton-bench puts this file's folder on the child's PYTHONPATH; it may also be c
 
     serve(load, card={"name": "my-model", "kind": "tokenizer"})
 
-``encode`` returns a dictionary of one of these, and ``decode`` is given it again: ``codes`` (B, N)
-and ``codebook_size``; ``latents``; ``payloads``, a list of B byte strings. A generator has
-``generate(prompts, seeds)`` instead, prompts being dictionaries with ``key``, ``text`` and
-``class_id``; if it has ``latest_cost()``, that returns a dictionary with any of ``seconds`` (stage
--> seconds of the batch), ``nfe``, ``peak_host_mib`` and ``peak_device_mib``.
+``encode`` returns a dictionary with one of these, and ``decode`` receives it: ``codes`` (B, N) and
+``codebook_size``; ``latents``; ``payloads``, a list of B byte strings. A generator has
+``generate(prompts, seeds)`` instead. Its prompts are dictionaries with ``key``, ``text`` and
+``class_id``. It may have ``latest_cost()``, which returns a dictionary with any of ``seconds``
+(stage -> seconds of the batch), ``nfe``, ``peak_host_mib`` and ``peak_device_mib``.
 
-Arrays arrive as numpy arrays where numpy is installed, else as `Array`. Returned may be numpy
-arrays, torch tensors and `Array`. What the script prints goes to stderr: stdout is the protocol's.
-The protocol itself is described in docs/external.md.
+Arrays arrive as numpy arrays if numpy is installed, otherwise as `Array`. The script may return
+numpy arrays, torch tensors and `Array`. What the script prints goes to stderr, because the protocol
+uses stdout. docs/external.md describes the protocol.
 """
 
 from __future__ import annotations
@@ -90,15 +91,15 @@ def serve(
     card: dict[str, Any],
     environment: dict[str, str] | None = None,
 ) -> None:
-    """Answer layton-bench until it has no more questions.
+    """Answer layton-bench's requests until it sends no more.
 
     Args:
-        load: given an object with ``device``, ``dtype``, ``options`` and ``weights`` (name ->
-            path), returns the model.
+        load: returns the model. Receives an object with ``device``, ``dtype``, ``options`` and
+            ``weights`` (name -> path).
         card: ``name`` and ``kind`` of the model, and any other member of its card in the
-            declaration; layton-bench refuses to start where one differs.
-        environment: versions for the record; by default Python's and numpy's, and those of torch,
-            transformers and diffusers where ``load`` has imported them.
+            declaration. layton-bench refuses to start if one differs.
+        environment: versions for the record. By default those of Python and numpy, and of torch,
+            transformers and diffusers if ``load`` has imported them.
     """
     wire = _Wire()
     hello = wire.read()
@@ -121,9 +122,10 @@ def serve(
 
 
 class _Wire:
-    """Lines of JSON over what were the standard streams.
+    """Lines of JSON over the standard streams that the process was started with.
 
-    stdout becomes another stderr and stdin empty, so that nothing else can get at the protocol.
+    Afterwards stdout is the same as stderr and stdin is empty, so that prints cannot disturb the
+    protocol.
     """
 
     def __init__(self) -> None:
@@ -137,12 +139,12 @@ class _Wire:
         os.close(nothing)
 
     def read(self) -> dict[str, Any] | None:
-        """The next message; None after the last."""
+        """Return the next message; None after the last."""
         line = self._from_host.readline()
         return json.loads(line) if line else None
 
     def write(self, **message: Any) -> None:
-        """Send a message; ends the process where nobody is left to read it."""
+        """Send a message; ends the process if layton-bench has gone."""
         data = memoryview(json.dumps(message).encode() + b"\n")
         try:
             with self._lock:
@@ -152,7 +154,7 @@ class _Wire:
             os._exit(1)
 
     def beat(self, seconds: float) -> None:
-        """Say that this process is alive, for ever."""
+        """Send heartbeats without end."""
         waiting = threading.Event()
         while not waiting.wait(seconds):
             self.write(type="alive")
@@ -239,7 +241,7 @@ def _read_array(path: Path) -> Array:
 
 
 def _read_header(file: Any) -> tuple[tuple[int, ...], str, bool]:
-    """Shape, type of array.array, and whether the bytes are the other way round."""
+    """Return shape, type of array.array, and whether the byte order is the other one."""
     start = file.read(8)
     if start[:6] != _MAGIC:
         raise ValueError("not a .npy file")
@@ -290,7 +292,7 @@ def _versions() -> dict[str, str]:
 
 
 def _cuda() -> Any:
-    """torch.cuda where the model has used it, else None."""
+    """Return torch.cuda if the model has used it, else None."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
@@ -302,7 +304,7 @@ def _reset_device_peak() -> None:
 
 
 def _peaks() -> dict[str, float]:
-    """Peak memory of this process, and of the current device."""
+    """Return peak memory of this process and of the current device."""
     found = {"peak_host_mib": _peak_host_mib()}
     cuda = _cuda()
     if cuda is not None:
