@@ -5,7 +5,13 @@ from .description import (
     left_out as left_out,
     speed as speed,
 )
-from .folder import IMAGES as IMAGES, read_record as read_record, read_samples as read_samples
+from .folder import (
+    CANDIDATE_DIGEST as CANDIDATE_DIGEST,
+    IMAGES as IMAGES,
+    REFERENCE_DIGEST as REFERENCE_DIGEST,
+    read_record as read_record,
+    read_samples as read_samples,
+)
 from .markdown import code as code, escape as escape, table as table
 from .pictures import (
     picture_path as picture_path,

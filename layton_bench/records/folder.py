@@ -1,7 +1,7 @@
 """The folder of one run: written in one rename, read with its digests checked.
 
 <run>/record.json       everything except the per-sample values
-<run>/samples.parquet   one row per sample: metrics, influences on metrics of sets, bits, failure
+<run>/samples.parquet   one row per sample: digests, metrics, influences, bits, failure
 <run>/images/           the worst and best samples, or all samples: reference and candidate
 """
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 RECORD = "record.json"
 SAMPLES = "samples.parquet"
 IMAGES = "images"
+REFERENCE_DIGEST = "reference digest"
+"""Column of samples.parquet: SHA-256 of the sample's reference, as hex; empty without one."""
+CANDIDATE_DIGEST = "candidate digest"
+"""Column of samples.parquet: SHA-256 of a ready-made candidate; missing if a model made it."""
 
 
 @contextmanager

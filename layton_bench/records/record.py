@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, JsonValue, WithJsonSchema
 
 from layton_bench.machine import Provenance
 from layton_bench.metrics import Direction
@@ -121,6 +121,8 @@ class ModelInfo(_Frozen):
     """dtype of the model during the run."""
     weights: dict[str, str] = {}
     """SHA-256 of each weights file, by registry name."""
+    own_weights: tuple[str, ...] = ()
+    """Weights that the user added and that no published digest confirms, by registry name."""
     environment: dict[str, str] = {}
     """Package versions in an external model's own process; empty for other models."""
 
@@ -195,12 +197,15 @@ class SavedImage(_Frozen):
 class RunRecord(_Frozen):
     """Everything about a run except its per-sample values."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     """Version of this schema."""
     run_id: str
     """UTC time and short random text; sorts by time."""
     run_key: str
     """Hash of all inputs. Runs with the same key are the same run."""
+    inputs: dict[str, JsonValue] = {}
+    """Everything that affects the values; ``run_key`` is its hash. ``code`` is what computed them:
+    digests of plugins, versions of packages. Empty in records of older versions."""
     status: Status
     """``complete``, ``partial`` (not every expected sample), or ``interrupted``."""
     started: str

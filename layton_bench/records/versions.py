@@ -4,6 +4,7 @@
 |---|---|
 | 1 | the first |
 | 2 | ``throughput``, ``model.environment`` |
+| 3 | ``inputs``, ``model.own_weights``; digests of each sample in samples.parquet |
 
 Raise the version with every new field, because an older layton-bench refuses unknown fields. A
 record on disk keeps its version until it is written again. The digests of a record are checked
@@ -18,15 +19,15 @@ from typing import Any, Final
 Raw = dict[str, Any]
 Step = Callable[[Raw], Raw]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 
-def _to_2(raw: Raw) -> Raw:
-    """Change nothing: all fields that version 1 lacks have defaults."""
+def _unchanged(raw: Raw) -> Raw:
+    """Change nothing: all fields that the older version lacks have defaults."""
     return raw
 
 
-STEPS: Mapping[int, Step] = {1: _to_2}
+STEPS: Mapping[int, Step] = {1: _unchanged, 2: _unchanged}
 """Version → function that converts to the next version. It may change its argument."""
 
 

@@ -223,10 +223,10 @@ def test_what_was_damaged_edited_or_written_by_another_version_is_refused(lab: L
     path.write_text(text.replace('"value": ', '"value": 1', 1), "utf-8")
     edited = lab.bench(*words)
     assert (edited.code, "it does not match its digest" in edited.err) == (2, True)
-    path.write_text(text.replace('"schema_version": 2', '"schema_version": 3', 1), "utf-8")
+    path.write_text(text.replace('"schema_version": 3', '"schema_version": 4', 1), "utf-8")
     newer = lab.bench(*words)
     assert newer.code == 2
-    assert "schema version 3; this layton-bench reads versions 1 to 2" in newer.err
+    assert "schema version 4; this layton-bench reads versions 1 to 3" in newer.err
 
 
 # metrics that are no plain mean over samples

@@ -72,7 +72,7 @@ def test_another_schema_version_is_refused_with_both_versions(folder: Path) -> N
     edit(folder, lambda raw: raw.update(schema_version=7))
     with pytest.raises(UserError) as caught:
         read_record(folder)
-    assert caught.value.reason == "it has schema version 7; this layton-bench reads versions 1 to 2"
+    assert caught.value.reason == "it has schema version 7; this layton-bench reads versions 1 to 3"
     assert str(folder) in caught.value.remedy
 
 
