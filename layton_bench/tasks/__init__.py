@@ -1,4 +1,4 @@
-"""Benchmarks that bring their own prompts and their own judge."""
+"""Benchmarks with their own prompts and their own judge."""
 
 import lazy_loader
 

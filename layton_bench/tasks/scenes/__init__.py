@@ -4,8 +4,8 @@
 
 The grammar has GenEval's six tasks over ten shapes and ten colours, with pairs of shape and colour
 held out from training; ``write_folder`` and ``write_shards`` render captioned training data to
-disk. docs/scenes.md shows pictures and how the judge was validated. The judge is imported from its
-own module, since it takes scipy along.
+disk. docs/scenes.md shows examples, and how the judge was validated. The judge is imported from its
+own module, because it imports scipy.
 """
 
 import lazy_loader

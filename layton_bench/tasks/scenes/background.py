@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    # (H, W), in [0, 1] where it mixes two colours
+    # (H, W) in [0, 1]: mix of two colours
     Map = NDArray[np.floating[Any]]
 
 Kind = Literal["plain", "gradient", "stripes", "checks", "dots", "clouds"]
@@ -38,21 +38,21 @@ SWATCHES: Final = (
     (0.70, -0.01, -0.04),
 )
 
-# Cells of the coarsest noise grid; three further octaves each have twice as many.
+# Cells of the coarsest noise grid. Each of three further octaves has twice as many.
 _NOISE_CELLS: Final = 4
 _NOISE_OCTAVES: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Background:
-    """A pattern between two colours.
+    """A pattern of two colours.
 
     Attributes:
         kind: the pattern.
         colors: its two colours in Oklab.
-        repeats: periods across the picture's side (stripes, checks, dots).
-        angle: turn of the pattern in radians.
-        seed: of the clouds.
+        repeats: periods across the image's side (stripes, checks, dots).
+        angle: rotation of the pattern in radians.
+        seed: seed of the clouds.
     """
 
     kind: Kind
@@ -63,7 +63,7 @@ class Background:
 
 
 def sample_background(rng: Generator, *, kinds: Sequence[Ground] = KINDS) -> Background:
-    """A background in muted colours, far from those of things.
+    """Draw a background in muted colours, far from those of things.
 
     Args:
         rng: draws everything.
@@ -101,14 +101,14 @@ def _muted(rng: Generator) -> tuple[float, float, float]:
 
 
 def paint(background: Background, size_px: int) -> NDArray[np.float32]:
-    """The background as sRGB in [0, 1], float32 (H, W, 3)."""
+    """Return the background as sRGB float32 (H, W, 3) in [0, 1]."""
     first, second = srgb(np.array(background.colors)).astype(np.float32)
     mix = _PATTERNS[background.kind](background, size_px).astype(np.float32)[..., None]
     return np.asarray(first + (second - first) * mix, dtype=np.float32)
 
 
 def _turned(background: Background, size_px: int) -> tuple[Map, Map]:
-    """Coordinates (H, W) along and across the pattern, in shares of the side, 0 at the centre."""
+    """Return coordinates (H, W) along and across the pattern, in shares of the side, centre 0."""
     axis = (np.arange(size_px, dtype=np.float32)[None] + 0.5) / size_px - 0.5
     cos, sin = math.cos(background.angle), math.sin(background.angle)
     return axis * cos + axis.T * sin, axis.T * cos - axis * sin
@@ -134,20 +134,20 @@ def _checks(background: Background, size_px: int) -> Map:
 
 
 def _bands(along: Map, repeats: float, size_px: int) -> Map:
-    """0 and 1 by turns, with edges one pixel wide: sin over its own step from pixel to pixel."""
+    """Return alternating 0 and 1 with edges of one pixel: sin divided by its step per pixel."""
     frequency = 2 * math.pi * repeats
     return _unit(np.sin(along * frequency) * (size_px / frequency) + 0.5)
 
 
 def _dots(background: Background, size_px: int) -> Map:
-    """Discs of 0.3 periods on a square lattice, with edges one pixel wide."""
+    """Return discs of radius 0.3 periods on a square lattice, with edges of one pixel."""
     x, y = (c * background.repeats for c in _turned(background, size_px))
     radius = np.hypot(x - np.round(x), y - np.round(y))
     return _unit((0.3 - radius) * (size_px / background.repeats) + 0.5)
 
 
 def _clouds(background: Background, size_px: int) -> Map:
-    """Smooth noise: octaves of interpolated random grids, each half as strong as the one before."""
+    """Return smooth noise: octaves of interpolated random grids, each with half the strength."""
     rng = np.random.default_rng(background.seed)
     total = np.zeros((size_px, size_px), np.float32)
     for octave in range(_NOISE_OCTAVES):

@@ -1,4 +1,4 @@
-"""Choosing by a seeded generator."""
+"""Random choice with a seeded generator."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ T = TypeVar("T")
 
 
 def pick(options: Sequence[T], rng: Generator) -> T:
-    """One of the options, each as likely as the others."""
+    """Return one of the options, all equally likely."""
     return options[int(rng.integers(len(options)))]

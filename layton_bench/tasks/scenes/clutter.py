@@ -1,4 +1,4 @@
-"""Unlabelled pictures for training autoencoders: many overlapping shapes in any colours.
+"""Unlabelled images for training autoencoders: many overlapping shapes in any colour.
 
 They hold what the labelled scenes lack: saturated backgrounds, occlusion, thin lines, fine
 patterns and every colour a screen can show.
@@ -24,7 +24,7 @@ _MAX_CORNERS: Final = 7
 
 
 def draw_clutter(rng: Generator, *, size_px: int) -> NDArray[np.uint8]:
-    """A picture of random patterns, shapes, polygons and lines, uint8 RGB (H, W, 3)."""
+    """Draw random patterns, shapes, polygons and lines, uint8 RGB (H, W, 3)."""
     canvas = paint(_pattern(rng), size_px)
     for _ in range(int(rng.integers(4, _MAX_PARTS + 1))):
         rings, fill = _part(rng), _pattern(rng)
@@ -55,7 +55,7 @@ def _any_color(rng: Generator) -> tuple[float, float, float]:
 
 
 def _part(rng: Generator) -> tuple[NDArray[np.float64], ...]:
-    """A shape, an irregular polygon or a line, turned, stretched, anywhere in the unit square."""
+    """Return a shape, an irregular polygon or a line, at random place, size and angle."""
     kind = rng.random()
     # sizes uniform in the logarithm: many small, few large
     size = np.exp(rng.uniform(np.log(0.03), np.log(0.45))) * rng.uniform(0.5, 1.0, size=2)

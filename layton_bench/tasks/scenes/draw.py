@@ -1,4 +1,4 @@
-"""Rendering of scenes, anti-aliased, at any size."""
+"""Draws scenes at any size, with antialiasing."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from layton_bench.tasks.scenes.layout import Scene, Thing
 
-# Each pixel of an edge averages this many samples squared.
+# A pixel at an edge is the mean of this number of samples, squared.
 _OVERSAMPLING: Final = 8
-# Above this size the outlines' own steps are finer than a sample at half of that.
+# From this size on, half of that is enough: steps of the outlines are finer than a sample.
 _FINE_PX: Final = 512
 
 
 def render(scene: Scene, *, size_px: int) -> NDArray[np.uint8]:
-    """The scene as uint8 RGB (H, W, 3), a square of ``size_px``; the same bytes at every call."""
+    """Draw a scene as uint8 RGB (size_px, size_px, 3). Each call returns the same bytes."""
     canvas = paint(scene.background, size_px)
     for thing in scene.things:
         left, top, cover = coverage(thing.rings(), size_px)
@@ -35,15 +35,15 @@ def render(scene: Scene, *, size_px: int) -> NDArray[np.uint8]:
 def coverage(
     rings: tuple[NDArray[np.float64], ...], size_px: int
 ) -> tuple[int, int, NDArray[np.float32]]:
-    """How much of each pixel a shape covers, in the smallest window that holds it.
+    """Return the share of each pixel that a shape covers, in the smallest window around it.
 
     Args:
         rings: outer ring (P, 2) and holes, in shares of the side.
-        size_px: side of the picture.
+        size_px: side of the image.
 
     Returns:
-        Left and top of the window in pixels, and float32 (h, w) in [0, 1]; the window is cut to
-        the picture and may be empty.
+        Left and top of the window in pixels, and shares float32 (h, w) in [0, 1]. The window is
+        inside the image, and may be empty.
     """
     low = np.clip(np.floor(rings[0].min(axis=0) * size_px) - 1, 0, size_px).astype(int)
     high = np.clip(np.ceil(rings[0].max(axis=0) * size_px) + 1, 0, size_px).astype(int)
@@ -54,7 +54,7 @@ def coverage(
     stencil = Image.new("L", (width * factor, height * factor))
     draw = ImageDraw.Draw(stencil)
     for ring, ink in zip(rings, (255, *(0,) * (len(rings) - 1)), strict=True):
-        # the centre of sample i lies at i + ½
+        # the centre of sample i is at i + ½
         points = (ring * size_px - low) * factor - 0.5
         draw.polygon(points.ravel().tolist(), fill=ink)
     cover = np.asarray(stencil.reduce(factor), np.float32) / np.float32(255)
@@ -64,7 +64,7 @@ def coverage(
 def _fill(
     thing: Thing, left: int, top: int, shape: tuple[int, ...], size_px: int
 ) -> NDArray[np.float32]:
-    """The thing's colour over a window, sRGB float32 (h, w, 3): a shade across its diameter."""
+    """Return the thing's colour in a window, sRGB float32 (h, w, 3), with its shade."""
     base = oklab(np.array(ANCHORS[thing.color]) / 255) + thing.tint
     strength, direction = thing.shade
     step = np.array([strength / 2, 0, 0])

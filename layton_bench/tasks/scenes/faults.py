@@ -1,7 +1,7 @@
-"""Scenes that just miss their prompt: negative controls for the judge.
+"""Scenes that nearly show their prompt: negative controls for the judge.
 
-Each fault takes a prompt, a scene that shows it, and a generator, and returns a scene that does
-not; it applies to the tasks listed in ``FAULTS``.
+A fault takes a prompt, a scene that shows it, and a generator. It returns a scene that does not
+show the prompt. ``FAULTS`` names the tasks that each fault applies to.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Fault = Callable[["ScenePrompt", Scene, "Generator"], Scene]
 
 
 def missing(_prompt: ScenePrompt, scene: Scene, rng: Generator) -> Scene:
-    """One thing less."""
+    """Remove one thing."""
     gone = rng.integers(len(scene.things))
     return replace(scene, things=tuple(t for i, t in enumerate(scene.things) if i != gone))
 
 
 def wrong_count(prompt: ScenePrompt, scene: Scene, rng: Generator) -> Scene:
-    """One thing more or less than the prompt counts, in a new arrangement."""
+    """Return a new scene with one thing more or less than the prompt demands."""
     clause = prompt.include[0]
     other = clause.count + (1 if rng.random() < 0.5 else -1)
     miscounted = clause.model_copy(update={"count": other})
@@ -44,14 +44,14 @@ def wrong_count(prompt: ScenePrompt, scene: Scene, rng: Generator) -> Scene:
 
 
 def wrong_color(_prompt: ScenePrompt, scene: Scene, rng: Generator) -> Scene:
-    """One thing in another colour."""
+    """Give one thing another colour."""
     index = int(rng.integers(len(scene.things)))
     others = [color for color in COLORS if color != scene.things[index].color]
     return _with_thing(scene, index, color=pick(others, rng))
 
 
 def wrong_shape(_prompt: ScenePrompt, scene: Scene, rng: Generator) -> Scene:
-    """One thing in a shape that the prompt does not name."""
+    """Give one thing a shape that the prompt does not name."""
     index = int(rng.integers(len(scene.things)))
     named = {thing.shape for thing in scene.things}
     others = [shape for shape in SHAPES if shape not in named]
@@ -59,7 +59,7 @@ def wrong_shape(_prompt: ScenePrompt, scene: Scene, rng: Generator) -> Scene:
 
 
 def swapped_places(_prompt: ScenePrompt, scene: Scene, _rng: Generator) -> Scene:
-    """Both things in each other's place."""
+    """Exchange the places of both things."""
     first, second = scene.things
     moved = (
         replace(first, x=second.x, y=second.y, radius=second.radius),
@@ -69,7 +69,7 @@ def swapped_places(_prompt: ScenePrompt, scene: Scene, _rng: Generator) -> Scene
 
 
 def swapped_colors(_prompt: ScenePrompt, scene: Scene, _rng: Generator) -> Scene:
-    """Both things in each other's colour."""
+    """Exchange the colours of both things."""
     first, second = scene.things
     things = (replace(first, color=second.color), replace(second, color=first.color))
     return replace(scene, things=things)

@@ -45,13 +45,13 @@ if TYPE_CHECKING:
 Content = Literal["captioned", "clutter"]
 METADATA: Final = "metadata.jsonl"
 _IMAGES_PER_FOLDER: Final = 10_000
-# Images drawn by a worker between two messages.
+# Images that a worker draws between two messages.
 _CHUNK: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Recipe:
-    """What decides image i besides i."""
+    """Settings that determine image i, apart from its index."""
 
     seed: int
     size_px: int
@@ -73,25 +73,25 @@ def write_folder(
     style: SceneStyle = VARIED,
     workers: int = 0,
 ) -> Path:
-    """Render images 0 … count − 1 as PNG files; returns the path of their metadata.jsonl.
+    """Draw images 0 to count − 1 as PNG files, and return the path of their metadata.jsonl.
 
     Args:
-        root: a folder without metadata.jsonl; made if need be.
-        count: how many images.
-        seed: of every draw.
-        size_px: side of the pictures.
-        content: scenes with captions from the grammar, or clutter without.
+        root: a folder without metadata.jsonl. It is created if it does not exist.
+        count: number of images.
+        seed: seed of all draws.
+        size_px: side of the images.
+        content: scenes with captions, or clutter without captions.
         pairs: pairs of shape and colour that scenes may show.
-        tasks: of the captions, each as likely as the others; one named twice, twice.
-        style: of the scenes.
-        workers: processes that draw; 0 draws in this one.
+        tasks: tasks of the captions. A task that is given twice is twice as likely.
+        style: look of the scenes.
+        workers: number of processes that draw. 0 draws in this process.
 
     Raises:
         UserError: there is a metadata.jsonl already.
     """
     metadata = root / METADATA
     if metadata.exists():
-        raise UserError(str(metadata), "it is there already", "Give an empty folder.")
+        raise UserError(str(metadata), "it exists already", "Give an empty folder.")
     recipe = _Recipe(
         seed=seed,
         size_px=size_px,
@@ -106,7 +106,7 @@ def write_folder(
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
         lines.append(json.dumps({"file_name": name, **_described(prompt)}) + "\n")
-    # last, so that a folder with metadata is a whole one
+    # last, so that a folder with metadata is complete
     metadata.parent.mkdir(parents=True, exist_ok=True)
     metadata.write_text("".join(lines), encoding="utf-8")
     return metadata
@@ -125,9 +125,9 @@ def write_shards(
     images_per_shard: int = 1000,
     workers: int = 0,
 ) -> tuple[Path, ...]:
-    """Render the images that ``write_folder`` would, as WebDataset tar shards; returns their paths.
+    """Draw the same images as ``write_folder`` into WebDataset tar shards, and return their paths.
 
-    A shard that exists already is whole and is kept: an interrupted call goes on where it was.
+    Existing shards are complete, and are kept. So an interrupted call can be repeated.
     """
     root.mkdir(parents=True, exist_ok=True)
     recipe = _Recipe(
@@ -172,7 +172,7 @@ def _described(prompt: ScenePrompt | None) -> dict[str, object]:
 def _draw_all(
     recipe: _Recipe, indices: range, workers: int
 ) -> Iterator[tuple[bytes, ScenePrompt | None]]:
-    """Encoded images and their prompts, in order."""
+    """Yield encoded images and their prompts, in order."""
     draw = partial(_draw, recipe)
     if workers == 0:
         yield from map(draw, indices)
@@ -182,7 +182,7 @@ def _draw_all(
 
 
 def _draw(recipe: _Recipe, index: int) -> tuple[bytes, ScenePrompt | None]:
-    """Image ``index`` as PNG, and its prompt if it has one."""
+    """Return image ``index`` as PNG, and its prompt if it has one."""
     image, prompt = draw_sample(
         np.random.default_rng([recipe.seed, index]),
         size_px=recipe.size_px,
@@ -195,7 +195,7 @@ def _draw(recipe: _Recipe, index: int) -> tuple[bytes, ScenePrompt | None]:
 
 
 def encode(image: NDArray[np.uint8]) -> bytes:
-    """A picture as PNG; level 1 is twice as fast as the default, and files a third larger."""
+    """Encode an image as PNG. Level 1 is twice as fast as the default; files are 1/3 larger."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
@@ -210,7 +210,7 @@ def draw_sample(
     tasks: Sequence[SceneTask] = SCENE_TASKS,
     style: SceneStyle = VARIED,
 ) -> tuple[NDArray[np.uint8], ScenePrompt | None]:
-    """One training image, uint8 RGB (H, W, 3), and the prompt it shows; None for clutter."""
+    """Draw one training image, uint8 RGB (H, W, 3), and its prompt; None for clutter."""
     if content == "clutter":
         return draw_clutter(rng, size_px=size_px), None
     prompt = sample_caption(rng, pairs=pairs, tasks=tasks)

@@ -1,4 +1,4 @@
-"""Two generators that bound every other: the renderer itself, and one that ignores its prompts."""
+"""The upper and lower bound of all generators: the renderer, and one that ignores prompts."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Choice = Callable[["Prompt", np.random.Generator], "ScenePrompt"]
 
 @dataclass(frozen=True, slots=True)
 class SceneGenerator:
-    """Renders a scene for each prompt.
+    """Draws a scene for each prompt.
 
     Attributes:
         choose: prompt and generator → what to draw.
-        size_px: side of the pictures.
-        style: of the scenes.
+        size_px: side of the images.
+        style: look of the scenes.
     """
 
     choose: Choice
@@ -54,14 +54,14 @@ class SceneGenerator:
 
 
 def as_asked(prompt: Prompt, _: np.random.Generator) -> ScenePrompt:
-    """What the prompt says; raises UserError where it is none of the grammar's."""
+    """Return what the prompt demands. Raise UserError if it does not follow the grammar."""
     if prompt.text is None:
-        raise UserError("the scenes' renderer", "it draws no classes", "Give it a prompt.")
+        raise UserError("the scenes' renderer", "it cannot draw classes", "Give it a text prompt.")
     return parse(prompt.text)
 
 
 def whatever(_: Prompt, rng: np.random.Generator) -> ScenePrompt:
-    """Any caption of the grammar."""
+    """Return a random caption of the grammar."""
     return sample_caption(rng)
 
 
@@ -78,11 +78,11 @@ def _spec(name: str, summary: str, choose: Choice, notes: str) -> ModelSpec:
 
 MODELS: Final = (
     _spec(
-        "scenes-oracle", "The scenes' renderer, drawing what the prompt asks", as_asked,
+        "scenes-oracle", "The scenes' renderer, which draws what the prompt demands", as_asked,
         "no model: the upper bound, and the check of the judge",
     ),
     _spec(
-        "scenes-random", "The scenes' renderer, drawing a random scene whatever the prompt",
+        "scenes-random", "The scenes' renderer, which draws a random scene and ignores the prompt",
         whatever, "no model: the level of chance",
     ),
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """Prompts about coloured shapes: GenEval's six tasks, and two richer ones for training.
 
-A prompt carries its demands in GenEval's form, so that GenEval's logic judges it. Pairs of shape
-and colour are split into pairs to train on and pairs held out: a model that draws the latter has
-composed what it never saw together.
+A prompt has its demands in GenEval's form, so GenEval's logic can judge it. Some pairs of shape and
+colour are held out from training. A model that draws such a pair combines two things that it never
+saw together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SceneTask = Literal[
     "color_position", "color_counting",
 ]  # fmt: skip
 SCENE_TASKS: tuple[SceneTask, ...] = get_args(SceneTask)
-# Tasks whose prompts name colours: only these can ask for a held-out pair.
+# Tasks whose prompts name colours. Only they can demand a held-out pair.
 COLOR_TASKS: Final[tuple[SceneTask, ...]] = (
     "colors", "color_attr", "color_position", "color_counting",
 )  # fmt: skip
@@ -54,19 +54,21 @@ _RELATION_WORDS: Final[dict[Relation, tuple[str, ...]]] = {
     "above": ("above",),
     "below": ("below", "under"),
 }
-# Draws before a task is taken to have no further prompts to offer.
+# After this many draws without a new prompt, a task has no further prompts.
 _MAX_DRAWS: Final = 400
 
 
 def sample_prompts(
     task: SceneTask, count: int, *, seed: int, pairs: Collection[Pair] = TRAIN_PAIRS
 ) -> tuple[ScenePrompt, ...]:
-    """Prompts of one task, the same for the same seed; no two alike while the task has others.
+    """Return prompts of one task, the same for the same seed.
+
+    No prompt is repeated as long as the task has others.
 
     Args:
         task: one of ``SCENE_TASKS``.
-        count: how many.
-        seed: of the draws.
+        count: number of prompts.
+        seed: seed of the draws.
         pairs: pairs of shape and colour that prompts may name.
     """
     rng = np.random.default_rng([seed, SCENE_TASKS.index(task)])
@@ -92,12 +94,12 @@ def sample_caption(
     pairs: Collection[Pair] = TRAIN_PAIRS,
     tasks: Sequence[SceneTask] = SCENE_TASKS,
 ) -> ScenePrompt:
-    """A prompt of any of the tasks, each as likely as the others; one named twice, twice."""
+    """Return a prompt of a random task. A task that is given twice is twice as likely."""
     return sample_prompt(pick(tasks, rng), rng, pairs=sorted(pairs))
 
 
 def sample_prompt(task: SceneTask, rng: Generator, *, pairs: Sequence[Pair]) -> ScenePrompt:
-    """One prompt of a task, naming only ``pairs``, in words of the generator's choice."""
+    """Return one prompt of a task in random words. It names only ``pairs``."""
     include, text = _TASKS[task](rng, pairs)
     exclude = tuple(
         Clause(class_name=clause.class_name, count=clause.count + 1)
@@ -179,7 +181,7 @@ def _two(
     first, first_color = pick(pairs, rng)
     others = [(s, c) for s, c in pairs if s != first and c != first_color]
     if not others:
-        raise ValueError("these pairs allow no two things of different shape and colour")
+        raise ValueError("these pairs do not allow two things of different shape and colour")
     second, second_color = pick(others, rng)
     return (
         Clause(class_name=first, count=1, color=first_color if are_colored else None),
@@ -188,7 +190,7 @@ def _two(
 
 
 def _placed(rng: Generator, target: Clause, subject: Clause) -> Drawn:
-    """The subject at some place relative to the target, as GenEval orders its clauses."""
+    """Return the target, and the subject in a relation to it, in GenEval's order."""
     relation = pick(tuple(_RELATION_WORDS), rng)
     subject = subject.model_copy(update={"position": (relation, 0)})
     text = f"{noun(subject)} {pick(_RELATION_WORDS[relation], rng)} {noun(target)}"
@@ -208,15 +210,15 @@ _PROMPT: Final = re.compile(
 
 
 def parse(text: str) -> ScenePrompt:
-    """The demands of a prompt in the grammar's words; what ``sample_prompt`` wrote comes back.
+    """Return the demands of a text of the grammar: the inverse of ``sample_prompt``.
 
     Raises:
-        UserError: the text is none of the grammar's.
+        UserError: the text does not belong to the grammar.
     """
     match = _PROMPT.fullmatch(" ".join(text.lower().split()).rstrip("."))
     if match is None:
         remedy = "Say it like 'a red circle left of a blue square', 'three stars', 'a green arrow'."
-        raise UserError(f"prompt '{text}'", "it is none of the scenes' grammar", remedy)
+        raise UserError(f"prompt '{text}'", "it does not follow the scenes' grammar", remedy)
     first, link, second = _read(match.groups()[:3]), match[4], match.groups()[4:]
     if link is None:
         return _single(first, text)
@@ -246,7 +248,7 @@ def _single(clause: Clause, text: str) -> ScenePrompt:
 
 
 def noun(clause: Clause) -> str:
-    """``a red circle``, ``an arrow``, ``three crosses``."""
+    """Return a text like ``a red circle``, ``an arrow`` or ``three crosses``."""
     named = f"{clause.color} {clause.class_name}" if clause.color else clause.class_name
     if clause.count == 1:
         return f"{'an' if named[0] in 'aeiou' else 'a'} {named}"

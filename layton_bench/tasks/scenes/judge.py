@@ -3,7 +3,7 @@
     image → 256 px → median filter → nearest colour of each pixel → regions of one colour
           → outline against ten templates at every turn → detections → GenEval's logic
 
-Everything is deterministic. A region of no known shape counts for nothing, but is told.
+Everything is deterministic. A region of unknown shape does not count, but the reason names it.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Everything below is in pixels of a picture whose longer side is this.
+# All numbers below are in pixels of an image with this longer side.
 _SIDE: Final = 256
 # Smaller regions are specks: a quarter of the smallest thing drawn.
 _MIN_AREA: Final = 140
-# Bands thinner than this are edges between a thing and its surroundings.
+# Thinner bands are edges between a thing and its surroundings.
 _EDGE: Final = 5
-# Pixels of a thing's edge lie at most this far from its inside.
+# Pixels of a thing's edge are at most this far from its inside.
 _REACH: Final = 6.0
-# Overlap with the best template below which a region has no known shape.
+# A region whose overlap with the best template is below this has no known shape.
 MIN_OVERLAP: Final = 0.8
 # One threshold for all tasks: a detection's score is its overlap.
 RULES: Final = Rules(threshold=MIN_OVERLAP, counting_threshold=MIN_OVERLAP)
 
-# Shares of the radius by which templates are also eroded and dilated: blur makes rings and arms
-# thinner or thicker.
+# Templates are also eroded and dilated by these shares of the radius, because blur makes rings and
+# arms thinner or thicker.
 _EROSIONS: Final = tuple(step / 50 for step in range(-4, 9))
-# Polar grid on which outlines are compared: radii in units of the radius of the disc of same area.
+# Polar grid for comparing outlines. The unit of radii is the radius of a disc of the same area.
 _RADII: Final = (np.arange(36) + 0.5) / 36 * 2.4
 _TURNS: Final = 90
 
@@ -62,8 +62,8 @@ class Region:
     Attributes:
         shape: the most similar shape.
         color: the colour of its inside.
-        overlap: intersection over union with that shape at the best turn, in [0, 1].
-        box: x1, y1, x2, y2 in pixels of the picture as given, float32 (4,).
+        overlap: intersection over union with that shape at the best angle, in [0, 1].
+        box: x1, y1, x2, y2 in pixels of the original image, float32 (4,).
     """
 
     shape: Shape
@@ -73,7 +73,7 @@ class Region:
 
 
 def judge_image(image: NDArray[np.uint8], prompt: ScenePrompt) -> Judgement:
-    """Whether uint8 RGB (H, W, 3) shows what a prompt of the grammar asks, and why not."""
+    """Judge whether an image, uint8 RGB (H, W, 3), shows what its prompt demands."""
     regions = detect(image)
     detections: dict[str, list[Instance]] = {}
     colors: dict[int, Color] = {}
@@ -90,11 +90,11 @@ def judge_image(image: NDArray[np.uint8], prompt: ScenePrompt) -> Judgement:
     listing = ", ".join(
         f"{region.color} ({region.overlap:.2f} {region.shape})" for region in unknown
     )
-    return replace(judgement, reason=f"{judgement.reason}\nof no known shape: {listing}")
+    return replace(judgement, reason=f"{judgement.reason}\nunknown shapes: {listing}")
 
 
 def detect(image: NDArray[np.uint8]) -> tuple[Region, ...]:
-    """All regions of uint8 RGB (H, W, 3) that are no specks, largest first."""
+    """Return all regions of an image, uint8 RGB (H, W, 3), except specks, largest first."""
     scale = _SIDE / max(image.shape[:2])
     labels = color_map(_normalised(image, scale))
     cores = _cores(labels)
@@ -121,19 +121,19 @@ def _colors(cores: Sequence[_Core]) -> list[Color]:
 
 
 def _normalised(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """The picture with a longer side of 256 px, without single-pixel noise."""
+    """Return the image with a longer side of 256 px, without noise of single pixels."""
     height, width = image.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = Image.fromarray(image)
     if scale > 1:
-        # noise of small pictures must go before their pixels become blocks
+        # remove noise of small images before their pixels become blocks
         picture = picture.filter(ImageFilter.BoxBlur(0.5))
     picture = picture.resize(size, Image.Resampling.BICUBIC)
     return np.asarray(picture.filter(ImageFilter.MedianFilter(3)))
 
 
 def _cores(labels: NDArray[np.uint8]) -> list[_Core]:
-    """Connected regions of each colour, less edges and specks."""
+    """Return connected regions of each colour, without edges and specks."""
     cores: list[_Core] = []
     for index in range(len(COLORS)):
         mask = labels == index + 1
@@ -154,7 +154,7 @@ def _disc(diameter: int) -> NDArray[np.bool_]:
 
 
 def _with_edges(cores: Sequence[_Core], foreground: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Each core with the pixels of its edge: foreground of whatever colour nearest to it."""
+    """Add to each core the pixels of its edge: the nearest foreground, of any colour."""
     owner = np.zeros(foreground.shape, np.int32)
     for number, core in enumerate(cores, start=1):
         owner[core.mask] = number
@@ -181,7 +181,7 @@ def _region(mask: NDArray[np.bool_], color: Color, scale: float) -> Region:
 
 
 def _polar(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Coverage of a polar grid about the centroid, (radii, turns), in units of equal area."""
+    """Return the coverage of a polar grid around the centroid, (radii, turns), at equal area."""
     ys, xs = np.nonzero(mask)
     unit = np.sqrt(len(xs) / np.pi)
     angles = 2 * np.pi * np.arange(_TURNS) / _TURNS
@@ -192,10 +192,10 @@ def _polar(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _overlaps(polar: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Soft intersection over union with each shape, its best template at the best turn, (shapes,).
+    """Return the soft overlap with each shape, best template at the best angle, (shapes,).
 
-    ⟨a, b⟩ / (⟨a, a⟩ + ⟨b, b⟩ − ⟨a, b⟩) (Tanimoto), weighted by radius; all turns at once as a
-    circular correlation.
+    ⟨a, b⟩ / (⟨a, a⟩ + ⟨b, b⟩ − ⟨a, b⟩) (Tanimoto), weighted by radius. One circular correlation
+    gives all angles.
     """
     spectra, energies = _templates()
     weighted = np.fft.rfft(polar * _RADII[:, None], axis=1)
@@ -206,13 +206,13 @@ def _overlaps(polar: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @cache
 def _templates() -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-    """Spectra (shapes, erosions, radii, turns / 2 + 1) and energies (shapes, erosions)."""
+    """Return spectra (shapes, erosions, radii, turns / 2 + 1), energies (shapes, erosions)."""
     polars = np.stack([[_polar(mask) for mask in _eroded(shape)] for shape in SHAPES])
     return np.fft.rfft(polars, axis=3), (_RADII[:, None] * polars**2).sum(axis=(2, 3))
 
 
 def _eroded(shape: Shape) -> list[NDArray[np.bool_]]:
-    """The shape at 80 px radius, with so much taken from its inside, or added to it."""
+    """Return the shape at a radius of 80 px, eroded and dilated by each of ``_EROSIONS``."""
     radius_px = 80
     rings = tuple(ring * radius_px / _SIDE + 0.5 for ring in outline(shape))
     mask = np.zeros((_SIDE, _SIDE), bool)

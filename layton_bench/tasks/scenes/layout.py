@@ -1,6 +1,6 @@
-"""From a prompt to a scene: which things stand where, in coordinates of the unit square.
+"""From a prompt to a scene: which things are where, in coordinates of the unit square.
 
-A scene says all there is to draw; rendering it at 64 or at 1024 px gives the same picture.
+A scene contains everything that is drawn. Rendered at 64 or at 1024 px, it is the same picture.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _MAX_RADIUS_OF_MANY: Final = 0.17
 _MIN_RADIUS: Final = 0.11
 _MARGIN: Final = 0.02
 _GAP: Final = 0.04
-# Things are placed so that relations hold, and only they, at 0.1 and still at this threshold.
+# Things are placed so that exactly the demanded relations hold, at 0.1 and at this threshold.
 _SAFE_THRESHOLD: Final = 0.14
 _MAX_TILT: Final = np.radians(30)
-# Radii on the grid, by the largest that so many things may have; then of more, or crowded, ones.
+# Radii on the grid, by the largest radius for a number of things; then for many or crowded things.
 _GRID_RADII: Final = {
     _MAX_RADIUS[1]: (0.25, 0.3125),
     _MAX_RADIUS[2]: (0.1875,),
     _MAX_RADIUS[3]: (0.15625,),
 }
 _GRID_RADIUS_OF_MANY: Final = 0.140625
-# Layouts tried at one size before sizes shrink by a twentieth.
+# Layouts tried at one size. After that, sizes shrink by 5 %.
 _TRIES: Final = 100
 
 
@@ -48,10 +48,10 @@ class Thing:
     """A coloured shape.
 
     Attributes:
-        shape, color: what a prompt calls it.
-        x, y: centre of the circle around it, in shares of the picture's side, y downwards.
-        radius: of that circle.
-        angle: clockwise turn in radians.
+        shape, color: its names in prompts.
+        x, y: centre of the circle around it, in shares of the image's side, y downwards.
+        radius: radius of that circle.
+        angle: clockwise rotation in radians.
         tint: offset in Oklab from the colour's anchor.
         shade: change of lightness from one side to the other, and its direction in radians.
     """
@@ -66,27 +66,27 @@ class Thing:
     shade: tuple[float, float] = (0.0, 0.0)
 
     def rings(self) -> tuple[NDArray[np.float64], ...]:
-        """Its outline in the unit square: outer ring (P, 2) and, for a ring, its hole."""
+        """Return its outline in the unit square: outer ring (P, 2), and the hole of a ring."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         turn = self.radius * np.array([[cos, sin], [-sin, cos]])
         return tuple(ring @ turn + [self.x, self.y] for ring in outline(self.shape))
 
     def box(self) -> NDArray[np.float32]:
-        """x1, y1, x2, y2 of its outline, in shares of the side, float32 (4,)."""
+        """Return x1, y1, x2, y2 of its outline, in shares of the side, float32 (4,)."""
         outer = self.rings()[0]
         return np.concatenate([outer.min(axis=0), outer.max(axis=0)]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneStyle:
-    """What scenes look like, beside what their prompts ask.
+    """The look of scenes, apart from the demands of their prompts.
 
     Attributes:
-        grid: into how many parts a grid divides the side: on it things stand upright in one to two
-            sizes, centred on its lines, in pure colours. A picture then holds little beside what
-            its prompt says; and with patches of a sixteenth of the side, a thing of one shape and
-            size on a grid of 8 or 4 is the same patches wherever it stands. None draws sizes,
-            places, turns, tints and shades freely.
+        grid: number of parts into which a grid divides the side. Things are upright, in one or two
+            sizes, centred on grid lines, in pure colours. So an image contains little that its
+            prompt does not say. With patches of 1/16 of the side, a thing of one shape and size
+            consists of the same patches at every place. None: sizes, places, angles, tints and
+            shades are drawn freely.
         backgrounds: kinds to draw from; see `sample_background`.
     """
 
@@ -96,14 +96,14 @@ class SceneStyle:
 
 VARIED: Final = SceneStyle()
 REGULAR: Final = SceneStyle(grid=8, backgrounds=("swatch",))
-# fewer places (one thing: the middle, several: nine), more grounds
+# fewer places (one for one thing, nine for several), more backgrounds
 QUARTERED: Final = SceneStyle(grid=4, backgrounds=("swatch", "swatch", "swatches"))
 STYLES: Final = {"varied": VARIED, "regular": REGULAR, "quartered": QUARTERED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """Things that do not overlap before a background."""
+    """Things that do not overlap, and a background."""
 
     things: tuple[Thing, ...]
     background: Background
@@ -116,13 +116,13 @@ def compose(
     pairs: Collection[Pair] = TRAIN_PAIRS,
     style: SceneStyle = VARIED,
 ) -> Scene:
-    """A scene that shows what a prompt asks, and nothing else.
+    """Return a scene that shows what a prompt demands, and nothing else.
 
     Args:
-        prompt: of the grammar's shapes.
-        rng: draws sizes, places, turns, backgrounds, and the colours that the prompt leaves open.
-        pairs: pairs of shape and colour from which open colours are drawn.
-        style: of the scene.
+        prompt: names shapes of the grammar.
+        rng: draws sizes, places, angles, backgrounds, and colours that the prompt does not name.
+        pairs: pairs of shape and colour from which these colours are drawn.
+        style: look of the scene.
     """
     shapes = [clause.class_name for clause in prompt.include for _ in range(clause.count)]
     unknown = sorted(set(shapes) - set(SHAPES))
@@ -141,7 +141,7 @@ def compose(
 
 
 def _colors(clause: Clause, rng: Generator, pairs: Sequence[Pair]) -> list[Color]:
-    """The clause's colour, or one of the shape's: the same for all its things or one for each."""
+    """Return the clause's colour, or drawn colours: one for all its things, or one for each."""
     if clause.color is not None:
         return [clause.color] * clause.count
     choices = [color for shape, color in pairs if shape == clause.class_name]
@@ -158,7 +158,7 @@ class _Place:
 
 
 def _place(clauses: Sequence[Clause], rng: Generator, *, grid: int | None) -> list[_Place]:
-    """Places for every thing, drawn again until nothing overlaps and relations hold."""
+    """Draw places for all things until nothing overlaps and the relations hold."""
     shapes: list[Shape] = [c.class_name for c in clauses for _ in range(c.count)]  # type: ignore[misc]
     largest = _MAX_RADIUS.get(len(shapes), _MAX_RADIUS_OF_MANY)
     draw = partial(_draw_on_grid, grid) if grid else _draw_place
@@ -173,7 +173,7 @@ def _place(clauses: Sequence[Clause], rng: Generator, *, grid: int | None) -> li
 def _draw_place(shape: Shape, largest: float, rng: Generator) -> _Place:
     radius = rng.uniform(min(_MIN_RADIUS, 0.8 * largest), largest)
     x, y = rng.uniform(radius + _MARGIN, 1 - radius - _MARGIN, size=2)
-    # an arrow may point anywhere; the others stand upright, more or less
+    # an arrow may point anywhere; others are nearly upright
     angle = rng.uniform(-np.pi, np.pi) if shape == "arrow" else rng.uniform(-_MAX_TILT, _MAX_TILT)
     return _Place(float(x), float(y), float(radius), float(angle))
 
@@ -196,7 +196,7 @@ def _are_apart(places: Sequence[_Place]) -> bool:
 def _are_related(
     clauses: Sequence[Clause], shapes: Sequence[Shape], places: Sequence[_Place]
 ) -> bool:
-    """Whether each thing stands to each of its target's things as asked, and only so."""
+    """Return whether each thing has the demanded relation to its target's things, and no other."""
     if all(clause.position is None for clause in clauses):
         return True
     boxes = [_pure(shape, "red", place).box() for shape, place in zip(shapes, places, strict=True)]

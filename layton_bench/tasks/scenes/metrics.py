@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 FAMILY: Final = "scenes"
 JUDGE_VERSION: Final = 1
-"""Raised whenever the same picture may be judged otherwise."""
+"""Must be raised when the same image may get another verdict."""
 
 
 def judge_batch(batch: ScoredBatch) -> list[Verdict]:
-    """A verdict on each picture of the suite scenes-gen; raises UserError for other samples."""
+    """Return a verdict on each image of scenes-gen. Raise UserError for other samples."""
     from layton_bench.tasks.scenes.judge import judge_image
 
     prompts = suite_prompts()
@@ -30,7 +30,7 @@ def judge_batch(batch: ScoredBatch) -> list[Verdict]:
     for key, image in zip(batch.keys, batch.candidates, strict=True):
         known = prompts.get(prompt_key(key))
         if known is None:
-            reason = "it is none of the scenes' prompts"
+            reason = "its prompt is not one of the scenes'"
             raise UserError(f"sample '{key}'", reason, "Run the suite 'scenes-gen'.")
         task, prompt = known
         judgement = judge_image(image.permute(1, 2, 0).contiguous().numpy(), prompt)
@@ -49,17 +49,17 @@ def _spec(name: str, label: str, summary: str, tasks: Sequence[str]) -> MetricSp
 
 
 METRICS: Final = (
-    _spec(FAMILY, "Scenes", "Scenes: mean of GenEval's six tasks on coloured shapes", TASKS),
+    _spec(FAMILY, "Scenes", "correct images, mean of GenEval's six tasks on coloured shapes", TASKS),
     *(
         _spec(
             f"{FAMILY}-{task.replace('_', '-')}", task.replace("_", " "),
-            f"Scenes' task {task.replace('_', ' ')}: share of right pictures", (task,),
+            f"Scenes' task {task.replace('_', ' ')}: share of correct images", (task,),
         )
         for task in SCENE_TASKS
     ),
     _spec(
         f"{FAMILY}-held-out", "held-out pairs",
-        "Scenes: mean of four tasks over pairs of shape and colour kept out of training",
+        "Scenes: mean of four tasks on pairs of shape and colour held out from training",
         HELD_OUT_TASKS,
     ),
 )  # fmt: skip

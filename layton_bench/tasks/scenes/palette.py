@@ -1,7 +1,7 @@
-"""The ten colours of things, the muted range of backgrounds, and which of them a pixel shows.
+"""The ten colours of things, the muted colours of backgrounds, and the colour of a pixel.
 
 Distances are in Oklab (Ottosson 2020, https://bottosson.github.io/posts/oklab/): L in [0, 1],
-chroma below about 0.32 for colours a screen can show.
+chroma below about 0.32 for colours of a screen.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ ANCHORS: Final[dict[Color, tuple[int, int, int]]] = {
     "black": (16, 16, 18),
     "white": (250, 250, 250),
 }
-# Backgrounds are greys and muted tints: an upright cylinder in Oklab, at least 0.09 from every
-# anchor (pink's is the nearest).
+# Backgrounds are greys and muted tints: a cylinder in Oklab, at least 0.09 from each anchor (pink
+# is the nearest).
 BACKGROUND_LIGHTNESS: Final = (0.58, 0.82)
 BACKGROUND_CHROMA: Final = 0.055
-# Greys darker than this are black: between it and the background lie the edges of black things.
+# Greys darker than this are black. Edges of black things are between it and the background.
 _BLACK_LIGHTNESS: Final = 0.36
 
-# sRGB is quantised to 6 bits a channel for the look-up table: 262,144 entries.
+# For the look-up table, sRGB has 6 bits per channel: 262,144 entries.
 _BITS: Final = 6
 
 
 def oklab(rgb_01: ArrayLike) -> NDArray[np.float64]:
-    """Oklab of sRGB in [0, 1], (..., 3) float64."""
+    """Convert sRGB in [0, 1] to Oklab, float64 (..., 3)."""
     rgb = np.asarray(rgb_01, dtype=np.float64)
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return np.asarray(np.cbrt(linear @ _LMS_OF_RGB.T) @ _LAB_OF_LMS.T)
 
 
 def srgb(lab: ArrayLike) -> NDArray[np.float64]:
-    """SRGB in [0, 1] of Oklab, (..., 3) float64; colours no screen can show are clipped."""
+    """Convert Oklab to sRGB in [0, 1], float64 (..., 3). Colours outside sRGB are clipped."""
     lms = np.asarray(lab, dtype=np.float64) @ np.linalg.inv(_LAB_OF_LMS).T
     linear = np.clip(lms**3 @ np.linalg.inv(_LMS_OF_RGB).T, 0, 1)
     low, high = 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
@@ -72,14 +72,17 @@ _LAB_OF_LMS: Final = np.array(
 
 
 def color_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What each pixel of uint8 RGB (H, W, 3) shows: uint8 (H, W), 0 or 1 + index of its colour."""
+    """Return the colour of each pixel of uint8 RGB (H, W, 3): uint8 (H, W), 1 + its index.
+
+    0 means background.
+    """
     bins = image.astype(np.int32) >> (8 - _BITS)
     return np.asarray(_table()[bins[..., 0], bins[..., 1], bins[..., 2]])
 
 
 @cache
 def _table() -> NDArray[np.uint8]:
-    """The nearest of background and anchors for each quantised colour."""
+    """Return the nearest of background and anchors for each colour of the look-up table."""
     levels = (np.arange(1 << _BITS) + 0.5) / (1 << _BITS)
     lab = oklab(np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1))
     anchors = oklab(np.array(list(ANCHORS.values())) / 255)
@@ -95,7 +98,7 @@ def _table() -> NDArray[np.uint8]:
 def _to_cylinder(
     lab: NDArray[np.float64], low: float, high: float, chroma: float
 ) -> NDArray[np.float64]:
-    """Distance to the greys and tints of a range of lightness; 0 inside."""
+    """Return the distance to greys and tints of a range of lightness; 0 inside."""
     along = lab[..., 0] - np.clip(lab[..., 0], low, high)
     across = np.maximum(np.hypot(lab[..., 1], lab[..., 2]) - chroma, 0)
     return np.asarray(np.hypot(along, across))

@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 NAME: Final = "scenes-prompts"
 SHUFFLED: Final = "scenes-prompts-shuffled"
 HELD_OUT: Final = "held_out_"
-"""Before the tasks whose prompts name held-out pairs."""
+"""Prefix of the tasks whose prompts name held-out pairs."""
 
 HELD_OUT_TASKS: Final = tuple(HELD_OUT + task for task in COLOR_TASKS)
 
 _PER_TASK: Final = 50
-# far from the seeds that recipes give their training data
+# far from the seeds of training data in recipes
 _SEED: Final = 20_250_311
 
 
 @cache
 def suite_prompts() -> dict[str, tuple[str, ScenePrompt]]:
-    """Key → (task, prompt): 50 of each of the eight tasks, and 50 of held-out pairs of four.
+    """Return key → (task, prompt), 50 for each of 8 tasks and of 4 tasks with held-out pairs.
 
-    Keys are ``colors-007``; of held-out pairs ``held_out_colors-007``.
+    Keys look like ``colors-007`` and ``held_out_colors-007``.
     """
     groups: list[tuple[str, SceneTask, frozenset[Pair]]] = [
         *((task, task, TRAIN_PAIRS) for task in SCENE_TASKS),
@@ -53,10 +53,10 @@ def suite_prompts() -> dict[str, tuple[str, ScenePrompt]]:
 
 
 def shuffled_texts() -> dict[str, str]:
-    """Key → the text of another prompt of its task, which asks for something else.
+    """Return key → the text of another prompt of its task, with other demands.
 
-    Each text is given to exactly one other key: within a task in the order of demands, to the one
-    half a task away. A model that ignores its prompts scores the same with these as with its own.
+    Each text goes to exactly one other key: in the order of demands, the one half a task away. A
+    model that ignores its prompts has the same score with these.
     """
     prompts = suite_prompts()
     by_task: dict[str, list[str]] = {}
@@ -72,19 +72,19 @@ def shuffled_texts() -> dict[str, str]:
 def _half_a_task_away(
     keys: Sequence[str], prompts: Mapping[str, tuple[str, ScenePrompt]]
 ) -> Iterable[tuple[str, str]]:
-    # several prompts ask for the same in other words: those are neighbours in this order
+    # prompts with the same demands in other words are neighbours in this order
     ordered = sorted(keys, key=lambda key: (sorted(map(repr, prompts[key][1].include)), key))
     half = len(ordered) // 2
     return zip(ordered, ordered[half:] + ordered[:half], strict=True)
 
 
 def open_prompts(_root: Path | None = None) -> PromptDataset:
-    """The prompts as a data set; they are drawn from the grammar, nothing is read."""
+    """Return the prompts as a data set. They come from the grammar, not from a file."""
     return _dataset(NAME, {key: prompt.prompt for key, (_, prompt) in suite_prompts().items()})
 
 
 def open_shuffled(_root: Path | None = None) -> PromptDataset:
-    """The same keys with each other's prompts."""
+    """Return the same keys, with prompts exchanged within each task."""
     shuffled = shuffled_texts()
     return _dataset(SHUFFLED, {key: shuffled[key] for key in suite_prompts()})
 
@@ -104,7 +104,7 @@ DATASETS: Final = tuple(
         ),
         (
             SHUFFLED,
-            "the same, each under the key of another: a control for scenes-gen",
+            "control: scenes-prompts shuffled within each task",
             open_shuffled,
         ),
     )

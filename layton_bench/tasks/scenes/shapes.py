@@ -21,7 +21,7 @@ _CURVE_POINTS = 96
 
 @cache
 def outline(shape: Shape) -> tuple[NDArray[np.float64], ...]:
-    """The outer ring (P, 2) and, for a ring, its hole; the furthest point is 1 from the origin."""
+    """Return the outer ring (P, 2), and the hole of a ring. The furthest point has distance 1."""
     rings = _OUTLINES[shape]()
     outer = rings[0]
     centre = (outer.min(axis=0) + outer.max(axis=0)) / 2
@@ -35,7 +35,7 @@ def _arc(radius: float, start: float = 0.0, stop: float = 2 * np.pi) -> NDArray[
 
 
 def _regular(points: int, *, inner: float | None = None) -> NDArray[np.float64]:
-    """A regular polygon with a corner on top, or a star whose notches lie at ``inner``."""
+    """Return a regular polygon with a corner at the top, or a star with notches at ``inner``."""
     count = points if inner is None else 2 * points
     angles = -np.pi / 2 + 2 * np.pi * np.arange(count) / count
     radii = np.ones(count)
@@ -45,7 +45,7 @@ def _regular(points: int, *, inner: float | None = None) -> NDArray[np.float64]:
 
 
 def _heart() -> NDArray[np.float64]:
-    """The familiar curve x = 16 sin³ t, y = 13 cos t − 5 cos 2t − 2 cos 3t − cos 4t."""
+    """Return the well-known curve x = 16 sin³ t, y = 13 cos t − 5 cos 2t − 2 cos 3t − cos 4t."""
     t = np.linspace(0, 2 * np.pi, _CURVE_POINTS)
     x = 16 * np.sin(t) ** 3
     y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
@@ -59,7 +59,7 @@ def _cross() -> NDArray[np.float64]:
 
 
 def _crescent() -> NDArray[np.float64]:
-    """The unit disc less a disc of radius 0.82 whose centre lies 0.5 to the right."""
+    """Return the unit disc without a disc of radius 0.82 whose centre is 0.5 to the right."""
     offset, bite = 0.5, 0.82
     x = (1 + offset**2 - bite**2) / (2 * offset)
     tip, inner_tip = np.arccos(x), np.arctan2(np.sqrt(1 - x * x), x - offset)

@@ -49,7 +49,7 @@ def test_workers_and_count_do_not_change_the_pictures(tmp_path):
 
 def test_a_finished_folder_is_not_written_over(tmp_path):
     write_folder(tmp_path, count=1, seed=0, size_px=32)
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="exists already"):
         write_folder(tmp_path, count=1, seed=0, size_px=32)
 
 

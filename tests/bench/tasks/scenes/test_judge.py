@@ -128,7 +128,7 @@ def test_a_shape_it_does_not_know_counts_for_nothing_but_is_told():
     ImageDraw.Draw(image).ellipse((20, 100, 230, 150), fill=(200, 30, 30))
     judgement = judge_image(np.asarray(image), prompt_of(Clause(class_name="circle", count=1)))
     assert not judgement.correct
-    assert "of no known shape: red" in judgement.reason
+    assert "unknown shapes: red" in judgement.reason
 
 
 def test_two_things_of_one_color_that_touch_are_one_region():

@@ -127,7 +127,7 @@ def test_the_control_ignores_its_prompt():
 
 
 def test_the_oracle_refuses_a_class():
-    with pytest.raises(UserError, match="no classes"):
+    with pytest.raises(UserError, match="cannot draw classes"):
         ORACLE.generate([Prompt(key="0", class_id=3)], [0])
 
 
@@ -178,5 +178,5 @@ def test_reasons_are_in_the_table(bench):
 
 def test_other_samples_are_refused():
     batch = ScoredBatch(keys=("00000#0",), candidates=torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
-    with pytest.raises(UserError, match="none of the scenes' prompts"):
+    with pytest.raises(UserError, match="not one of the scenes'"):
         judge_batch(batch)
