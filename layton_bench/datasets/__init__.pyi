@@ -1,10 +1,13 @@
 from .base import Dataset as Dataset, DatasetSpec as DatasetSpec
 from .catalogue import DATASETS as DATASETS
 from .fingerprints import (
+    UNREADABLE as UNREADABLE,
+    content_digests as content_digests,
     duplicates as duplicates,
     files_digest as files_digest,
     fingerprint as fingerprint,
     prompted_fingerprint as prompted_fingerprint,
+    sample_digests as sample_digests,
 )
 from .layouts.embedded import open_photos as open_photos
 from .layouts.pairs import Pairs as Pairs, pair_folders as pair_folders

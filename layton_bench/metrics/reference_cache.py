@@ -1,9 +1,9 @@
 """Features of reference images, kept on disk between runs.
 
 There is one safetensors file for each data fingerprint, preprocessing protocol, backbone, version,
-digest of the weights and tap. It holds the rows, their keys and a checksum. A file is replaced as a
-whole, under a lock, together with rows that another run has added in the meantime. A damaged file
-is reported once and replaced.
+digest of the weights and tap. It holds the rows, the digests of their images and a checksum. A file
+is replaced as a whole, under a lock, together with rows that another run has added in the meantime.
+A damaged file is reported once and replaced.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from layton_bench.datasets import UNREADABLE
 from layton_bench.machine import write_whole
 
 if TYPE_CHECKING:
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.float32]
 
+# files of an older version have rows by name; nothing reads them
+_ROWS = "rows by content"
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Table:
-    """Rows by sample key: those from disk, and new ones."""
+    """Rows by digest of the sample's content: those from disk, and new ones."""
 
     index: dict[str, int]
     rows: Rows | None
@@ -40,15 +44,22 @@ class _Table:
 class ReferenceCache:
     """Kept features of one data set under one preprocessing protocol.
 
+    A row belongs to a content, not to a name. If two files of a data set exchange their names, the
+    fingerprint of the whole is the same, and each sample still gets its own features.
+
     Args:
         folder: where the files are. It is created when the first file is written.
         fingerprint: of the data set's contents.
         protocol: name, version and size of the preprocessing (``canonical@1:256``).
+        contents: sample key → digest of the sample's bytes. Other samples are not kept.
     """
 
-    def __init__(self, folder: Path, *, fingerprint: str, protocol: str) -> None:
+    def __init__(
+        self, folder: Path, *, fingerprint: str, protocol: str, contents: Mapping[str, str]
+    ) -> None:
         self._folder = folder
-        self._data = (fingerprint, protocol)
+        self._data = (_ROWS, fingerprint, protocol)
+        self._contents = {key: d for key, d in contents.items() if d != UNREADABLE}
         self._tables: dict[tuple[str, ...], _Table] = {}
 
     def get(self, key: tuple[str, ...], samples: Sequence[str]) -> Rows | None:
@@ -59,14 +70,18 @@ class ReferenceCache:
             samples: sample keys.
         """
         table = self._table(key)
-        if table.rows is None or any(sample not in table.index for sample in samples):
+        contents = [self._contents.get(sample, "") for sample in samples]
+        if table.rows is None or any(content not in table.index for content in contents):
             return None
-        kept: Rows = table.rows[[table.index[sample] for sample in samples]]
+        kept: Rows = table.rows[[table.index[content] for content in contents]]
         return kept
 
     def put(self, key: tuple[str, ...], samples: Sequence[str], rows: Rows) -> None:
         """Keep rows. ``save`` writes them to disk."""
-        self._table(key).fresh.update(zip(samples, rows, strict=True))
+        fresh = self._table(key).fresh
+        for sample, row in zip(samples, rows, strict=True):
+            if sample in self._contents:
+                fresh[self._contents[sample]] = row
 
     def save(self) -> None:
         """Write new rows. If that is not possible, log a warning."""

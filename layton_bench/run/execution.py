@@ -22,6 +22,7 @@ from layton_bench.datasets import (
     load,
     prompt_batches,
     prompted_fingerprint,
+    sample_digests,
 )
 from layton_bench.errors import LaytonBenchError, UserError
 from layton_bench.machine import (
@@ -216,6 +217,7 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
         cache=ReferenceCache(
             cache_folder() / "features",
             fingerprint=images,
+            contents=sample_digests(plan.dataset, plan.items),
             protocol=f"{plan.suite.protocol}:{plan.suite.size_px}",
         ),
     )

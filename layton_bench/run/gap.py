@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from layton_bench.datasets import fingerprint, load
+from layton_bench.datasets import fingerprint, load, sample_digests
 from layton_bench.errors import UserError
 from layton_bench.images import ROUNDING_RULES, RoundingRule, to_uint8
 from layton_bench.machine import (
@@ -287,6 +287,7 @@ class _Passes:
             cache=ReferenceCache(
                 cache_folder() / "features",
                 fingerprint=self._fingerprint,
+                contents=sample_digests(self._dataset, self._items),
                 protocol=f"{protocol}:{self._suite.size_px}",
             ),
         )

@@ -13,12 +13,23 @@ from layton_bench.datasets.fingerprints import (
     files_digest,
     fingerprint,
     prompted_fingerprint,
+    sample_digests,
 )
 from layton_bench.datasets.layouts.folder import FileDataset, open_folder
 from layton_bench.errors import ImageError
 from layton_bench.types import Item
 
 LONG_AGO = time.time() - 3600
+
+
+CLOCK = "layton_bench.datasets.digest_cache.time.time_ns"
+NOW = time.time_ns
+
+
+@pytest.fixture(autouse=True)
+def later(monkeypatch):
+    """The ctime of a file cannot be set: let a minute pass before each look at the clock."""
+    monkeypatch.setattr(CLOCK, lambda: NOW() + 60 * 10**9)
 
 
 def put(path: Path, data: bytes, *, at: float = LONG_AGO) -> Path:
@@ -133,14 +144,72 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert dataset.reads == 4
 
 
-def test_a_file_of_just_now_is_not_trusted_to_show_its_next_change(tmp_path):
+def as_it_was(path: Path, before: os.stat_result) -> None:
+    """Give a file its old modification time again."""
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def written_over(path: Path) -> None:
+    path.write_bytes(b"two")
+
+
+def moved_into_place(path: Path) -> None:
+    path.with_name("new").write_bytes(b"two")
+    path.with_name("new").replace(path)
+
+
+def exchanged(path: Path) -> None:
+    other = put(path.with_name("b.bin"), b"two")
+    path.rename(path.with_name("c"))
+    other.rename(path)
+
+
+@pytest.mark.parametrize("replace", [written_over, moved_into_place, exchanged])
+def test_a_file_of_equal_size_and_time_is_noticed(tmp_path, replace):
+    path = put(tmp_path / "a.png", b"one")
+    dataset = counting(tmp_path)
+    before = path.stat()
+    first = fingerprint(dataset, dataset.items())
+    replace(path)
+    as_it_was(path, before)
+    assert fingerprint(dataset, dataset.items()) != first
+    assert content_digests(dataset, dataset.items()) == (hashlib.sha256(b"two").hexdigest(),)
+
+
+def test_a_name_in_another_encoding_is_kept_too(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    try:
+        put(path, b"one")
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    dataset = counting(tmp_path)
+    assert fingerprint(dataset, dataset.items()) == fingerprint(dataset, dataset.items())
+    assert dataset.reads == 1
+
+
+def test_a_file_of_just_now_is_not_trusted_to_show_its_next_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(CLOCK, NOW)
     path = put(tmp_path / "a.png", b"one", at=time.time())
     dataset = counting(tmp_path)
     before = fingerprint(dataset, dataset.items())
-    stat = path.stat()
+    state = path.stat()
     path.write_bytes(b"two")
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    as_it_was(path, state)
     assert fingerprint(dataset, dataset.items()) != before
+
+
+def test_which_name_has_which_content(tmp_path):
+    put(tmp_path / "a.png", b"one")
+    put(tmp_path / "b.png", b"two")
+    dataset = open_folder(tmp_path)
+    one, two = (hashlib.sha256(data).hexdigest() for data in (b"one", b"two"))
+    assert sample_digests(dataset, dataset.items()) == {"a": one, "b": two}
+    whole = fingerprint(dataset, dataset.items())
+    put(tmp_path / "a.png", b"two")
+    put(tmp_path / "b.png", b"one")
+    assert sample_digests(dataset, dataset.items()) == {"a": two, "b": one}
+    assert fingerprint(dataset, dataset.items()) == whole
 
 
 def test_unreadable_and_empty_files_count_as_such(tmp_path):
@@ -206,12 +275,12 @@ def test_a_cache_that_cannot_be_used_changes_no_value(tmp_path, monkeypatch, cap
         (cache / "digests.sqlite").write_bytes(b"rubbish" * 1000)
     if fault == "other table":
         connection = sqlite3.connect(cache / "digests.sqlite")
-        connection.execute("CREATE TABLE digests (a)")
+        connection.execute("CREATE TABLE contents (a)")
         connection.close()
     for _ in range(2):
         assert fingerprint(dataset, dataset.items()) == expected
     assert dataset.reads == 3
-    assert "digests of images are not kept: " in caplog.text
+    assert "digests of images cannot be kept: " in caplog.text
 
 
 def test_no_items(tmp_path):

@@ -5,24 +5,34 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import feature_cases as cases
 import numpy as np
 import pytest
 from feature_runs import N, candidates, references
 
+from layton_bench.datasets import UNREADABLE
 from layton_bench.metrics.backbones import BackboneSpec
 from layton_bench.metrics.features import FeatureRows, FeatureRunner
 from layton_bench.metrics.reference_cache import ReferenceCache
 
+KEYS = [batch.keys[0] for batch in cases.batches(candidates(), references(), 1, list(range(N)))]
+CONTENTS = {key: f"content of {key}" for key in KEYS}
+
 
 def cache(
-    folder: Path, fingerprint: str = "data", protocol: str = "canonical@1:256"
+    folder: Path,
+    fingerprint: str = "data",
+    protocol: str = "canonical@1:256",
+    contents: dict[str, str] | None = None,
 ) -> ReferenceCache:
-    return ReferenceCache(folder, fingerprint=fingerprint, protocol=protocol)
+    return ReferenceCache(
+        folder, fingerprint=fingerprint, protocol=protocol, contents=contents or CONTENTS
+    )
 
 
-def run(folder: Path, corner: cases.Corner, order: list[int], **of: str) -> np.ndarray:
+def run(folder: Path, corner: cases.Corner, order: list[int], **of: Any) -> np.ndarray:
     features = cases.runner(corner, cache=cache(folder, **of))
     rows = FeatureRows()
     for batch in cases.batches(candidates(), references(), 16, order):
@@ -38,6 +48,23 @@ def test_a_second_run_does_no_reference_pass(tmp_path: Path) -> None:
     again = run(tmp_path, second, whole[::-1])
     assert (first.images_seen, second.images_seen) == (N, 0)
     np.testing.assert_array_equal(wanted, again)
+
+
+def test_two_files_that_exchange_their_names_keep_their_own_features(tmp_path: Path) -> None:
+    """The fingerprint of the whole is the same."""
+    wanted = run(tmp_path, cases.Corner(), list(range(N)))
+    exchanged = CONTENTS | {KEYS[0]: CONTENTS[KEYS[1]], KEYS[1]: CONTENTS[KEYS[0]]}
+    corner = cases.Corner()
+    kept = run(tmp_path, corner, list(range(N)), contents=exchanged)
+    assert corner.images_seen == 0
+    np.testing.assert_array_equal(kept[[1, 0, *range(2, N)]], wanted)
+
+
+def test_a_sample_whose_content_is_not_known_is_not_kept(tmp_path: Path) -> None:
+    run(tmp_path, cases.Corner(), list(range(N)), contents=CONTENTS | {KEYS[3]: UNREADABLE})
+    again = cases.Corner()
+    run(tmp_path, again, list(range(N)), contents=CONTENTS | {KEYS[3]: UNREADABLE})
+    assert again.images_seen == 16  # the batch of the one that is not kept
 
 
 @pytest.mark.parametrize("changed", ["fingerprint", "protocol"])
@@ -103,8 +130,8 @@ def test_a_damaged_entry_is_built_again_and_said_once(
 
 
 def _write(folder: str, part: int) -> None:
-    kept = cache(Path(folder))
     keys = [f"{part}-{i}" for i in range(50)]
+    kept = cache(Path(folder), contents={key: key for key in keys})
     kept.put(("b", "1", "tap"), keys, np.full((50, 8), part, np.float32))
     kept.save()
 
@@ -118,7 +145,7 @@ def test_runs_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 6
-    kept = cache(tmp_path)
+    kept = cache(tmp_path, contents={f"{p}-{i}": f"{p}-{i}" for p in range(6) for i in range(50)})
     for part in range(6):
         rows = kept.get(("b", "1", "tap"), [f"{part}-{i}" for i in range(50)])
         assert rows is not None and (rows == part).all()
