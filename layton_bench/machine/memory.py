@@ -54,7 +54,10 @@ def recover(error: BaseException) -> None:
     """Free what a failed call held: its frames hold the tensors that did not fit."""
     import torch
 
-    error.__traceback__ = None
+    held: BaseException | None = error
+    while held is not None:  # the errors that led to this one have frames of their own
+        held.__traceback__ = None
+        held = held.__cause__ or held.__context__
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

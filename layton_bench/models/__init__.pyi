@@ -22,6 +22,7 @@ from .external.proxies import (
     ExternalTokenizer as ExternalTokenizer,
 )
 from .external.session import Session as Session
+from .checked import check_codes as check_codes, check_images as check_images
 from .grid import GridTokenizer as GridTokenizer
 from .prompted import ClassGenerator as ClassGenerator, TextGenerator as TextGenerator
 from .resized import ResizeAdapter as ResizeAdapter, adapt as adapt

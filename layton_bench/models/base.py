@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ModelKind = Literal["tokenizer", "generator"]
+PromptedBy = Literal["text", "class"]
 OptionValue = int | float | str
 
 
@@ -103,6 +104,7 @@ class ModelCard:
         summary: one line for ``list models``.
         title: as shown in tables (``Layton-H*``); the name if empty.
         sizes_px: image sizes it was made for; empty means any.
+        prompted_by: what a generator draws from; says nothing of a tokenizer.
         num_tokens: codes an image at the first of ``sizes_px``; None for continuous and codecs.
         codebook_size: entries; None likewise.
         bits_per_image: None where it varies by image.
@@ -124,6 +126,7 @@ class ModelCard:
     summary: str
     title: str = ""
     sizes_px: tuple[int, ...] = ()
+    prompted_by: PromptedBy = "text"
     num_tokens: int | None = None
     codebook_size: int | None = None
     bits_per_image: float | None = None
@@ -139,6 +142,33 @@ class ModelCard:
     cfg_scale: float | None = None
     aliases: tuple[str, ...] = ()
     notes: str = ""
+
+    def side_px(self, asked_px: int | None) -> int:
+        """Return the side of the model's images: the one asked for, or the first of its card.
+
+        Args:
+            asked_px: what the suite or the user asks for; None leaves it to the model.
+
+        Raises:
+            UserError: the model was not made for that size, or nothing says how large its images
+                are.
+        """
+        if asked_px is None and not self.sizes_px:
+            raise UserError(
+                f"model '{self.name}'",
+                "neither its card nor the suite gives the size of its images",
+                "Add sizes_px to its card, or choose a suite with a size.",
+            )
+        if asked_px is None:
+            return self.sizes_px[0]
+        if self.sizes_px and asked_px not in self.sizes_px:
+            sizes = " and ".join(f"{size} px" for size in self.sizes_px)
+            raise UserError(
+                f"model '{self.name}'",
+                f"the model was made for {sizes}, not for {asked_px} px",
+                f"Run it behind a resize adapter: {self.name}@{self.sizes_px[0]}.",
+            )
+        return asked_px
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

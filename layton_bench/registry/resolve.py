@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from layton_bench.errors import UnknownNameError, UserError
-from layton_bench.models import ModelSpec, OptionValue, adapt
+from layton_bench.errors import UnknownNameError, UserError, guarded_for_user
+from layton_bench.models import Generator, LoadContext, ModelSpec, OptionValue, Tokenizer, adapt
 from layton_bench.registry.plugins import Plugins
 from layton_bench.suite import Suite
+from layton_bench.weights import WeightsStore
 
 _ADAPTED = re.compile(r"(?P<base>.+)@(?P<px>\d+)")
 
@@ -32,10 +33,14 @@ def resolve_model(plugins: Plugins, name: str, suite: Suite) -> ModelSpec:
             f"the suite needs {wants}, the model is a {card.kind}",
             "`layton-bench list suites` and `list models` show the kinds.",
         )
-    # pictures are as large as the generator makes them where the suite leaves the size open
-    is_open = card.kind == "generator" and suite.size_px is None
-    if card.sizes_px and suite.size_px not in card.sizes_px and not is_open:
-        _refuse_size(name, card.sizes_px, suite)
+    if card.sizes_px and suite.size_px is None and card.kind == "tokenizer":
+        raise UserError(
+            f"model '{name}' on suite '{suite.name}'",
+            "the images of the suite have mixed sizes, and the model was made for fixed ones",
+            f"Run it behind a resize adapter: {name}@{card.sizes_px[0]}.",
+        )
+    if card.kind == "generator" or suite.size_px is not None:
+        card.side_px(suite.size_px)
     return spec
 
 
@@ -60,13 +65,28 @@ def find_model(plugins: Plugins, name: str, *, size_px: int | None = None) -> Mo
         return adapt(plugins.model(match["base"]), int(match["px"]), size_px)
 
 
-def _refuse_size(name: str, sizes_px: tuple[int, ...], suite: Suite) -> None:
-    sizes = " and ".join(f"{size} px" for size in sizes_px)
-    raise UserError(
-        f"model '{name}' on suite '{suite.name}'",
-        f"the model was made for {sizes}, the suite has {suite.size_px or 'mixed'} px",
-        f"Run it behind a resize adapter: {name}@{sizes_px[0]}.",
-    )
+def load_model(
+    plugins: Plugins,
+    spec: ModelSpec,
+    device: str,
+    dtype: str,
+    options: Mapping[str, OptionValue],
+) -> Tokenizer | Generator:
+    """Load a model; raises UserError naming it, whatever the plugin raises."""
+    weights = WeightsStore(plugins.weights.entries)
+    context = LoadContext(device=device, dtype=dtype, weights=weights.find, options=options)
+    with guarded_for_user(
+        f"model '{spec.card.name}'", "it failed to load", "Check its weights, device and dtype."
+    ):
+        model = spec.load(context)
+    wanted = Tokenizer if spec.card.kind == "tokenizer" else Generator
+    if not isinstance(model, wanted):
+        raise UserError(
+            f"model '{spec.card.name}'",
+            f"what it loads is no {spec.card.kind}: a method is missing",
+            "Ask the plugin's author; docs/plugins.md has the contract.",
+        )
+    return model
 
 
 def parse_options(spec: ModelSpec, settings: Sequence[str]) -> dict[str, OptionValue]:

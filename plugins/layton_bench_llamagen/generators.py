@@ -120,8 +120,7 @@ WEIGHTS: Final = (
 
 def _card(name: str) -> ModelCard:
     known, config = _PUBLISHED[name], GENERATORS[name]
-    is_text = config.gpt.condition == "text"
-    kind = "text" if is_text else "class"
+    kind, is_text = config.gpt.condition, config.gpt.condition == "text"
     return ModelCard(
         name=name,
         kind="generator",
@@ -129,6 +128,7 @@ def _card(name: str) -> ModelCard:
         summary=f"{known.title}: {kind}-conditional autoregressive transformer over VQ-16",
         title=known.title,
         sizes_px=(16 * config.gpt.grid_side,),
+        prompted_by=kind,
         num_tokens=config.gpt.num_tokens,
         codebook_size=config.gpt.codebook_size,
         bits_per_image=config.gpt.num_tokens * math.log2(config.gpt.codebook_size),

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from layton_bench.images import to_signed
+from layton_bench.models import check_codes, check_images
 from layton_bench.models.base import LoadContext, ModelSpec, Tokenizer
 from layton_bench.registry.plugins import Plugins
-from layton_bench.run.engine.candidates import check_codes, check_images
 from layton_bench.types import Codes
 
 

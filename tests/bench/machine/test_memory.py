@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
 
-from layton_bench.machine.memory import is_out_of_memory, keep_freed_memory
+from layton_bench.machine.memory import is_out_of_memory, keep_freed_memory, recover
 
 PROGRAM = """
 import resource, sys
@@ -77,3 +78,25 @@ print(before, high, peak_host_mib())
 )
 def test_memory_that_runs_out_is_recognised(error: Exception, *, is_memory: bool) -> None:
     assert is_out_of_memory(error) == is_memory
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_what_a_failed_call_held_is_freed(*, chained: bool) -> None:
+    alive = weakref.WeakSet[torch.Tensor]()
+
+    def call() -> None:
+        tensor = torch.zeros(8)
+        alive.add(tensor)
+        raise MemoryError
+
+    try:
+        try:
+            call()
+        except MemoryError as error:
+            if chained:
+                raise RuntimeError("no room") from error
+            raise
+    except (MemoryError, RuntimeError) as error:
+        assert len(alive) == 1
+        recover(error)
+    assert len(alive) == 0

@@ -39,8 +39,8 @@ def test_another_size_needs_the_adapter_and_the_message_says_which(plugins: Plug
     with pytest.raises(UserError) as caught:
         resolve_model(plugins, "at-two", suite())
     assert str(caught.value) == (
-        "model 'at-two' on suite 'tiny-16': the model was made for 64 px and 128 px, the suite has "
-        "16 px. Run it behind a resize adapter: at-two@64."
+        "model 'at-two': the model was made for 64 px and 128 px, not for 16 px. "
+        "Run it behind a resize adapter: at-two@64."
     )
 
 
