@@ -16,8 +16,7 @@ import numpy as np
 
 from layton_bench.images import to_uint8
 from layton_bench.registry.plugins import Plugins
-from layton_bench.registry.resolve import find_model, parse_options
-from layton_bench.run.execution import load_model
+from layton_bench.registry.resolve import find_model, load_model, parse_options
 from layton_bench.tasks.geneval import TASKS
 from layton_bench.tasks.scenes.generators import SIZE_PX, SceneGenerator, as_asked
 from layton_bench.tasks.scenes.judge import judge_image

@@ -164,6 +164,9 @@ class ScoredBatch:
         prompts: the prompts of a generation suite.
         demands: what each picture must show, as JSON in the form of the suite's judge. Empty where
             the judge knows the suite's prompts by their keys.
+        decoded: the model's float images before rounding, (B, 3, H, W) on its device; None where
+            no model was run.
+        redecoded: the same samples decoded again, once for each further decode seed.
         memo: values that several metrics read, computed once a batch by ``shared``.
     """
 
@@ -173,6 +176,8 @@ class ScoredBatch:
     codes: Codes | None = None
     prompts: tuple[Prompt, ...] = ()
     demands: tuple[str, ...] = ()
+    decoded: Tensor | None = None
+    redecoded: tuple[ScoredBatch, ...] = ()
     memo: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:

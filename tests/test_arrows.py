@@ -36,14 +36,6 @@ THE_ONE_DOOR = {
 }
 """All that the harness knows of the model: the rule that turns a file into pixels."""
 
-STILL_UP = {
-    "layton_bench.registry.availability → layton_bench.run.engine.candidates",
-}
-"""Arrows that point up until these modules are split."""
-
-STILL_CIRCLES: set[str] = set()
-"""Circles that remain until these modules are split."""
-
 PLUGINS = sorted(
     path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").is_file()
 )
@@ -149,7 +141,7 @@ def test_imports_point_downwards(base: str) -> None:
         if module.split(".")[0] == base == target.split(".")[0]
         if floor.get(room(module), len(floor)) < floor.get(room(target), -1)
     }
-    assert up == {arrow for arrow in STILL_UP if arrow.startswith(f"{base}.")}
+    assert up == set()
 
 
 def test_no_two_modules_import_each_other() -> None:
@@ -164,7 +156,7 @@ def test_no_two_modules_import_each_other() -> None:
             done.add(module)
 
     circles = {" → ".join(c) for module in sorted(arrows) for c in walk(module, ())}
-    assert circles == STILL_CIRCLES
+    assert circles == set()
 
 
 def faces() -> list[str]:

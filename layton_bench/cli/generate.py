@@ -15,8 +15,8 @@ from layton_bench.datasets import open_prompts
 from layton_bench.errors import UserError
 from layton_bench.machine import parse_batch_size, resolve_device, torch_dtype
 from layton_bench.models import Generator
-from layton_bench.registry import find_model, parse_options
-from layton_bench.run import draw, file_name, grid, load_model, plan_layout, plan_pictures
+from layton_bench.registry import find_model, load_model, parse_options
+from layton_bench.run import draw, file_name, grid, plan_layout, plan_pictures
 from layton_bench.tasks.geneval import IMAGES_PER_PROMPT, official_prompts, read_prompts
 from layton_bench.types import Prompt
 
@@ -86,7 +86,7 @@ def generate(
     reporter.start(f"{model}", len(pictures))
     try:
         done = draw(
-            generator, pictures, model_name=model, size_px=spec.card.sizes_px[0],
+            generator, pictures, model_name=model, size_px=spec.card.side_px(None),
             batch_size=parse_batch_size(batch_size) or 4, on_progress=reporter.advance,
         )  # fmt: skip
     finally:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
 
-from layton_bench.errors import UserError
-from layton_bench.metrics import Direction, Metric, MetricContext, MetricSpec, Viewed
+from layton_bench.errors import LaytonBenchError, UserError, guarded
+from layton_bench.metrics import Metric, MetricContext, MetricSpec
 from layton_bench.registry.plugins import Plugins
-from layton_bench.run import redecoded
 from layton_bench.suite import Suite
+from layton_bench.types import MetricValue
 from layton_bench.weights import WeightsStore
 
 _log = logging.getLogger(__name__)
@@ -72,31 +71,11 @@ def _make(plugins: Plugins, spec: MetricSpec, context: MetricContext) -> Metric 
         return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
-def under_decode_seeds(
-    specs: Mapping[str, MetricSpec],
-    metrics: Mapping[str, Metric],
-    context: MetricContext,
-    decode_seeds: int,
-) -> dict[str, Metric]:
-    """For each metric, one more accumulator a decode seed after the first, see ``seed_name``."""
-    return {
-        seed_name(name, number): Viewed(specs[name].make(context), partial(redecoded, number))
-        for number in range(1, decode_seeds)
-        for name in metrics
-        if not specs[name].needs & {"codes", "codebook"}
-    }
-
-
-def seed_name(metric: str, number: int) -> str:
-    """Name of a metric's accumulator under decode seed ``number``; the first has its own name."""
-    return f"{metric} seed {number}" if number else metric
-
-
-def ranking_metric(
-    metrics: Mapping[str, Metric], specs: Mapping[str, MetricSpec]
-) -> tuple[str | None, Direction]:
-    """The metric that says which samples are worst: the first with a column of its own."""
-    for name, metric in metrics.items():
-        if name in metric.per_sample() and specs[name].direction != "none":
-            return name, specs[name].direction
-    return None, "higher"
+def computed(metric: Metric) -> tuple[MetricValue, str | None]:
+    """Return the metric's value, or why it failed: one metric must not lose the others."""
+    try:
+        with guarded():
+            return metric.compute(), None
+    except LaytonBenchError as error:
+        _log.warning("a metric failed to compute: %s", error, exc_info=True)
+        return MetricValue(value=None, n=0), f"failed: {error}"

@@ -1,9 +1,6 @@
-from .engine.candidates import redecoded as redecoded
 from .execution import (
     Outcome as Outcome,
     execute as execute,
-    load_model as load_model,
-    make_plan as make_plan,
     run as run,
 )
 from .folders import score as score
@@ -17,7 +14,7 @@ from .generate import (
     plan_pictures as plan_pictures,
 )
 from .geneval_folder import score_folder as score_folder
-from .plan import Overwrite as Overwrite, RunOptions as RunOptions
+from .plan import Overwrite as Overwrite, RunOptions as RunOptions, make_plan as make_plan
 from .speed.time_models import load as load, time_models as time_models
 from .speed.timing import Effort as Effort, Ratio as Ratio, Speed as Speed
 from .sweeps import draw_curves as draw_curves, sweep as sweep, table as table

@@ -1,91 +1,35 @@
 """Which way of measuring reaches a published number?
 
 The same model is scored under every crop × rounding rule × variant of the metric that published
-scripts use; each combination is set against the number, nearest first. A crop changes what the
-model sees and costs a pass; rounding rules and variants share the pass.
+scripts use. Each combination is compared with the number, the nearest first. A crop changes what
+the model sees and costs a pass; rounding rules and variants share the pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
-from layton_bench.datasets import fingerprint, load, sample_digests
+from layton_bench.datasets import Protocol
 from layton_bench.errors import UserError
 from layton_bench.images import ROUNDING_RULES, RoundingRule, to_uint8
-from layton_bench.machine import (
-    Clock,
-    Reporter,
-    Silent,
-    cache_folder,
-    resolve_device,
-    starting_batch_size,
-    torch_dtype,
-)
-from layton_bench.metrics import FeatureRunner, Metric, MetricContext, ReferenceCache, Viewed
-from layton_bench.models import Tokenizer
-from layton_bench.registry import parse_options, resolve_model, unavailable_reason
-from layton_bench.run.engine.candidates import Reconstruct
+from layton_bench.machine import Clock, Reporter, Silent
+from layton_bench.metrics import Metric, MetricContext, MetricSpec, Viewed
+from layton_bench.models import Generator, Tokenizer
+from layton_bench.registry import Plugins, computed, load_model, unavailable_reason
 from layton_bench.run.engine.gallery import Gallery
-from layton_bench.run.engine.loop import Evaluation, evaluate
-from layton_bench.run.execution import load_model
-from layton_bench.run.plan import RunOptions, select
-from layton_bench.seeds import sample_seed
+from layton_bench.run.identity import Identity, identify
+from layton_bench.run.plan import Plan, RunOptions, make_plan
+from layton_bench.run.published import SCRIPTS, VARIANTS, paper_metric
+from layton_bench.run.setup import candidates_of, evaluate_plan, feature_runner, metric_context
 from layton_bench.types import MetricValue, ScoredBatch
-from layton_bench.weights import WeightsStore
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from layton_bench.registry import Plugins
-    from layton_bench.suite import Suite
-
-VARIANTS: Mapping[str, tuple[str, ...]] = {
-    "psnr": ("psnr", "psnr-pooled"),
-    "ssim": ("ssim", "ssim-skimage", "ssim-range2"),
-    "ms-ssim": ("ms-ssim",),
-    "lpips": ("lpips-alex", "lpips-vgg", "lpips-squeeze"),
-    "fid": ("fid", "clean-fid"),
-}
-"""Name in papers → what published scripts compute under that name."""
-
-_PAPER_NAMES = {"rfid": "fid", "lpips-alex": "lpips", "lpips-vgg": "lpips", "clean-fid": "fid"}
 _CROPS_LEFT_OUT = ("native",)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
-    """A published evaluation script: its crop, rounding rule and metric variants."""
-
-    name: str
-    protocol: str
-    rounding: RoundingRule
-    variants: Mapping[str, str]
-
-
-SCRIPTS = (
-    Script(
-        name="layton-bench canonical", protocol="canonical@1", rounding="round",
-        variants={"psnr": "psnr", "ssim": "ssim", "fid": "fid"},
-    ),
-    Script(
-        name="LlamaGen", protocol="adm-center-crop@1", rounding="floor-128",
-        variants={"psnr": "psnr", "ssim": "ssim-range2", "fid": "fid"},
-    ),
-    Script(
-        name="TiTok", protocol="canonical@1", rounding="round",
-        variants={"fid": "fid"},
-    ),
-    Script(
-        name="taming-transformers", protocol="taming-center-crop@1", rounding="truncate",
-        variants={"fid": "fid"},
-    ),
-)  # fmt: skip
-"""Scripts by name; docs/protocols.md has their sources."""
+Values = dict[tuple[str, RoundingRule, str], MetricValue]
+"""Crop, rounding rule and variant → what they give."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +40,10 @@ class Combination:
         protocol: the crop.
         rounding: from float to uint8.
         metric: the variant.
-        value: what it gives; None where it is not available, with the reason in ``note``.
+        value: what it gives; None if it is not available, with the reason in ``note``.
         gap: value − published number.
         scripts: published scripts that measure so.
-        note: what must be known beside the value.
+        note: what a reader must know beside the value.
     """
 
     protocol: str
@@ -121,17 +65,6 @@ class Explanation:
     combinations: tuple[Combination, ...]
 
 
-def paper_metric(name: str) -> str:
-    """``rfid`` → ``fid`` …; raises UserError for a metric without known variants."""
-    found = _PAPER_NAMES.get(name.lower(), name.lower())
-    if found not in VARIANTS:
-        raise UserError(
-            f"metric '{name}'", "no published variants of it are known",
-            f"Use one of {', '.join(VARIANTS)}.",
-        )  # fmt: skip
-    return found
-
-
 def explain_gap(
     plugins: Plugins,
     suite_name: str,
@@ -143,7 +76,7 @@ def explain_gap(
     statistics: Sequence[Path] = (),
     reporter: Reporter | None = None,
 ) -> list[Explanation]:
-    """Score a tokenizer under every combination and set each against published numbers.
+    """Score a tokenizer under every combination, and compare each with published numbers.
 
     Args:
         plugins: where names are looked up.
@@ -154,22 +87,113 @@ def explain_gap(
         settings: ``name=value`` for the model's own options.
         statistics: other reference sets of FID, as ``.npz`` files (a training set's, ADM's
             reference batches): each is one more variant.
-        reporter: told how it goes on, pass by pass.
+        reporter: shows the progress of each pass.
 
     Raises:
-        UserError: unknown names, missing data, a metric without known variants.
+        UserError: unknown names; missing data; a metric without known variants; a suite for
+            generators.
     """
+    reporter = reporter or Silent()
     wanted = {paper_metric(name): value for name, value in reported.items()}
-    variants = {name: _variants(name, statistics) for name in wanted}
-    suite = plugins.suites[suite_name]
-    crops = [p for p in plugins.protocols.entries.values() if p.name not in _CROPS_LEFT_OUT]
-    passes = _Passes(plugins, suite, model_name, variants, options, settings, reporter or Silent())
-    values: dict[tuple[str, RoundingRule, str], MetricValue] = {}
-    for crop in crops:
-        for (rounding, metric), value in passes.run(crop.id).items():
-            values[crop.id, rounding, metric] = value
-    names = passes.names
-    return [_explain(m, number, names[m], values) for m, number in wanted.items()]
+    specs = {
+        metric: [plugins.metric(name) for name in _variants(metric, statistics)]
+        for metric in wanted
+    }
+    plan = make_plan(plugins, suite_name, model_name, options, settings=settings)
+    if plan.suite.kind != "reconstruction":
+        raise UserError(
+            f"suite '{suite_name}'",
+            "its images are drawn, not reconstructed",
+            "Name a suite for tokenizers.",
+        )
+    identity = identify(plan, reporter)
+    model = load_model(plugins, plan.spec, plan.device, options.dtype, plan.model_options)
+    variants = {spec.name: spec for group in specs.values() for spec in group}
+    values: Values = {}
+    for crop in plugins.protocols.entries.values():
+        if crop.name not in _CROPS_LEFT_OUT:
+            values |= _pass(plugins, plan, identity, model, crop, variants, reporter)
+    return [
+        _explain(metric, number, [spec.name for spec in specs[metric]], values)
+        for metric, number in wanted.items()
+    ]
+
+
+def _pass(
+    plugins: Plugins,
+    plan: Plan,
+    identity: Identity,
+    model: Tokenizer | Generator,
+    crop: Protocol,
+    variants: Mapping[str, MetricSpec],
+    reporter: Reporter,
+) -> Values:
+    """Return every rounding rule and variant under one crop."""
+    plan = replace(plan, protocol=crop)
+    features, clock = feature_runner(plugins, plan, identity), Clock(device=plan.device)
+    missing = {
+        name: reason
+        for name, spec in variants.items()
+        if (reason := unavailable_reason(plugins, spec)) is not None
+    }
+    available = {name: spec for name, spec in variants.items() if name not in missing}
+    metrics = _metrics(available, metric_context(plugins, plan, features))
+    done = evaluate_plan(
+        plan,
+        candidates_of(plan, model, clock),
+        {_shown(*key): metric for key, metric in metrics.items()},
+        clock,
+        gallery=Gallery(None),
+        reporter=reporter,
+    )
+    if done.interrupted:
+        raise KeyboardInterrupt
+    features.save()
+    values: Values = {}
+    for (rule, name), metric in metrics.items():
+        reason = done.broken.get(_shown(rule, name))
+        values[crop.id, rule, name] = _unknown(reason) if reason else _computed(metric)
+    for name, reason in missing.items():
+        for rule in ROUNDING_RULES:
+            values[crop.id, rule, name] = _unknown(f"unavailable: {reason}")
+    return values
+
+
+def _shown(rule: RoundingRule, variant: str) -> str:
+    return f"{variant}, {rule}"
+
+
+def _metrics(
+    specs: Mapping[str, MetricSpec], context: MetricContext
+) -> dict[tuple[RoundingRule, str], Metric]:
+    return {
+        (rule, name): Viewed(spec.make(context), partial(rerounded, rule))
+        for name, spec in specs.items()
+        for rule in ROUNDING_RULES
+    }
+
+
+def _computed(metric: Metric) -> MetricValue:
+    value, reason = computed(metric)
+    return value if reason is None else _unknown(reason)
+
+
+def _unknown(reason: str) -> MetricValue:
+    return MetricValue(value=None, n=0, note=reason)
+
+
+def rerounded(rounding: RoundingRule, batch: ScoredBatch) -> ScoredBatch:
+    """Return the batch with the model's floats rounded by another rule; once per batch and rule."""
+
+    def make() -> ScoredBatch:
+        assert batch.decoded is not None, "a model was run"
+        return replace(
+            batch,
+            candidates=to_uint8(batch.decoded.float(), rounding).cpu(),
+            memo={},
+        )
+
+    return batch.shared(("rounded", rounding), make)
 
 
 def _variants(metric: str, statistics: Sequence[Path]) -> tuple[str, ...]:
@@ -210,127 +234,3 @@ def _combination(
         protocol=protocol, rounding=rounding, metric=variant, value=value.value, gap=gap,
         scripts=scripts, note=value.note,
     )  # fmt: skip
-
-
-def rerounded(rounding: RoundingRule, batch: ScoredBatch) -> ScoredBatch:
-    """The batch with the decoder's floats rounded by another rule; once a batch and rule."""
-
-    def make() -> ScoredBatch:
-        decoded = cast("Tensor", batch.memo["decoded"])
-        return ScoredBatch(
-            keys=batch.keys,
-            references=batch.references,
-            candidates=to_uint8(decoded.float(), rounding).cpu(),
-            codes=batch.codes,
-        )
-
-    return batch.shared(("rounded", rounding), make)
-
-
-class _Passes:
-    """One model and data set, evaluated once for each crop."""
-
-    def __init__(
-        self,
-        plugins: Plugins,
-        suite: Suite,
-        model_name: str,
-        variants: Mapping[str, Sequence[str]],
-        options: RunOptions,
-        settings: Sequence[str],
-        reporter: Reporter,
-    ) -> None:
-        self._plugins, self._suite, self._options = plugins, suite, options
-        self._reporter = reporter
-        spec = resolve_model(plugins, model_name, suite)
-        self._name = spec.card.name
-        self._device = resolve_device(options.device)
-        torch_dtype(options.dtype)
-        self._dataset = plugins.open_dataset(suite.dataset, options.data_root)
-        self._items = select(self._dataset.items(), options.limit)
-        self._fingerprint = fingerprint(self._dataset, self._items, reporter=reporter)
-        found = {m: [plugins.metric(name) for name in names] for m, names in variants.items()}
-        self.names = {m: [spec.name for spec in specs] for m, specs in found.items()}
-        self._specs = {spec.name: spec for specs in found.values() for spec in specs}
-        loaded = load_model(
-            plugins, spec, self._device, options.dtype, parse_options(spec, settings)
-        )
-        assert isinstance(loaded, Tokenizer)
-        self._tokenizer = loaded
-
-    def run(self, protocol: str) -> dict[tuple[RoundingRule, str], MetricValue]:
-        """Every rounding rule and variant under one crop."""
-        features, metrics, missing = self._metrics(protocol)
-        clock = Clock(device=self._device)
-        seed_of = partial(sample_seed, self._suite.name, user_seed=self._options.seed)
-        reconstruct = Reconstruct(
-            self._tokenizer, seed_of=seed_of, rounding="round", clock=clock, device=self._device
-        )
-        self._reporter.start(f"{self._name}, {protocol}", len(self._items))
-        try:
-            self._evaluate(protocol, reconstruct, metrics, clock)
-        finally:
-            self._reporter.finish()
-        features.save()
-        values = {_key(text): metric.compute() for text, metric in metrics.items()}
-        return values | {
-            (rule, name): MetricValue(value=None, n=0, note=reason)
-            for name, reason in missing.items()
-            for rule in ROUNDING_RULES
-        }
-
-    def _metrics(self, protocol: str) -> tuple[FeatureRunner, dict[str, Metric], dict[str, str]]:
-        features = FeatureRunner(
-            self._plugins.backbones.entries,
-            WeightsStore(self._plugins.weights.entries).find,
-            device=self._device,
-            cache=ReferenceCache(
-                cache_folder() / "features",
-                fingerprint=self._fingerprint,
-                contents=sample_digests(self._dataset, self._items),
-                protocol=f"{protocol}:{self._suite.size_px}",
-            ),
-        )
-        context = MetricContext(features=features, device=self._device, seed=self._options.seed)
-        missing = {
-            name: f"unavailable: {reason}"
-            for name, spec in self._specs.items()
-            if (reason := unavailable_reason(self._plugins, spec))
-        }
-        metrics: dict[str, Metric] = {
-            f"{rule} {name}": Viewed(spec.make(context), partial(rerounded, rule))
-            for name, spec in self._specs.items()
-            for rule in ROUNDING_RULES
-            if name not in missing
-        }
-        return features, metrics, missing
-
-    def _evaluate(
-        self,
-        protocol: str,
-        reconstruct: Reconstruct,
-        metrics: Mapping[str, Metric],
-        clock: Clock,
-    ) -> Evaluation:
-        size_px = self._suite.size_px or 0
-        batches = load(
-            self._dataset,
-            self._items,
-            protocol=self._plugins.protocols[protocol],
-            size_px=size_px,
-            batch_size=self._options.batch_size or starting_batch_size(self._device, size_px),
-            num_workers=self._options.num_workers,
-        )
-        with closing(batches):
-            done = evaluate(
-                batches, reconstruct, metrics, clock=clock, gallery=Gallery(None),
-                strict=self._options.strict, on_progress=self._reporter.advance,
-            )  # fmt: skip
-        if done.interrupted:
-            raise KeyboardInterrupt
-        return done
-
-
-def _key(text: str) -> tuple[RoundingRule, str]:
-    rule, _, name = text.partition(" ")
-    return cast("RoundingRule", rule), name

@@ -6,16 +6,17 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, PngImagePlugin
 
-from layton_bench.errors import LaytonBenchError, UserError, output_error
+from layton_bench.errors import output_error
 from layton_bench.images import RoundingRule, to_pil, to_uint8
 from layton_bench.machine import writing_whole
-from layton_bench.models import Generator, check_prompts
-from layton_bench.run.engine.candidates import check_images
+from layton_bench.models import Generator, check_images, check_prompts
+from layton_bench.run.engine.halving import Halving
 from layton_bench.seeds import sample_seed
 from layton_bench.tasks.geneval import IMAGES_PER_PROMPT, sample_path, write_metadata
 from layton_bench.types import Failure, Prompt, image_key
@@ -124,52 +125,44 @@ def draw(
     A picture exists if its file names the same model, prompt and seed.
 
     Raises:
-        UserError: the model refuses a prompt (then nothing is drawn), or the folder cannot be
-            written (then earlier pictures are kept).
+        UserError: the model cannot draw one of the prompts (nothing is drawn then), or failed on
+            each of the first ones; the folder cannot be written (earlier pictures are kept).
     """
     missing = [p for p in pictures if not _is_drawn(p, model_name)]
     check_prompts(generator, [p.prompt for p in missing])
     on_progress(len(pictures) - len(missing))
     failures: list[Failure] = []
+    halving = Halving(lambda: "generate")
     for start in range(0, len(missing), batch_size):
         batch = missing[start : start + batch_size]
-        for picture, image in _attempt(generator, batch, size_px, rounding, failures):
-            save_png(picture, to_pil(image), model_name)
+        call = partial(_call, generator, batch, size_px, rounding)
+        for made in halving([str(picture.path) for picture in batch], call):
+            if isinstance(made, Failure):
+                failures.append(made)
+                continue
+            for picture, image in made:
+                save_png(picture, to_pil(image), model_name)
         on_progress(len(batch))
     failed = {failure.key for failure in failures}
     paths = tuple(p.path for p in pictures if str(p.path) not in failed)
     return Drawn(paths=paths, num_found=len(pictures) - len(missing), failures=tuple(failures))
 
 
-def _attempt(
+def _call(
     generator: Generator,
     batch: Sequence[Picture],
     size_px: int,
     rounding: RoundingRule,
-    failures: list[Failure],
+    part: slice,
 ) -> list[tuple[Picture, Tensor]]:
-    """The batch's images; on failure its halves, down to the pictures at fault."""
+    """Draw a part of a batch; raises ModelOutputError, or whatever the model raises."""
     import torch
 
-    try:
-        with torch.inference_mode():
-            images = generator.generate([p.prompt for p in batch], [p.seed for p in batch])
-        check_images(images, (len(batch), 3, size_px, size_px))
-        return list(zip(batch, to_uint8(images.float(), rounding).cpu(), strict=True))
-    except UserError:
-        raise
-    except Exception as error:  # a plugin may raise anything
-        if len(batch) > 1:
-            half = len(batch) // 2
-            return [
-                done
-                for part in (batch[:half], batch[half:])
-                for done in _attempt(generator, part, size_px, rounding, failures)
-            ]
-        is_ours = isinstance(error, LaytonBenchError)
-        reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
-        failures.append(Failure(key=str(batch[0].path), stage="generate", reason=reason))
-        return []
+    pictures = batch[part]
+    with torch.inference_mode():
+        images = generator.generate([p.prompt for p in pictures], [p.seed for p in pictures])
+    check_images(images, (len(pictures), 3, size_px, size_px))
+    return list(zip(pictures, to_uint8(images.float(), rounding).cpu(), strict=True))
 
 
 def save_png(picture: Picture, image: Image.Image, model_name: str) -> None:

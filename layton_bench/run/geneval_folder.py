@@ -1,4 +1,4 @@
-"""GenEval on pictures that are already there: a folder in its own layout, or a finished run."""
+"""GenEval on pictures that exist already, in a folder of GenEval's layout."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from layton_bench.datasets import files_digest
 from layton_bench.errors import ImageError, UserError
-from layton_bench.machine import Clock, Reporter, Silent, resolve_device
-from layton_bench.models import LoadContext, ModelCard, ModelSpec, Tokenizer
-from layton_bench.records import safe_name
-from layton_bench.registry import metric_specs
-from layton_bench.run.engine.loop import Candidates
+from layton_bench.machine import Reporter, Silent
 from layton_bench.run.execution import Outcome, execute
-from layton_bench.run.plan import Plan, RunOptions, select
+from layton_bench.run.plan import RunOptions
+from layton_bench.run.ready_made import ready_made_plan
 from layton_bench.tasks.geneval import (
     Layout,
     PromptFolder,
@@ -47,7 +44,7 @@ SUITE: Final = "geneval"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutDataset:
-    """The prompts of a folder as samples, and image k of a prompt under ``key#k``.
+    """The prompts of a folder as samples; image k of a prompt is ``key#k``.
 
     Attributes:
         name: as suites name it.
@@ -58,17 +55,17 @@ class LayoutDataset:
     folders: Mapping[str, PromptFolder]
 
     def items(self) -> Sequence[Item]:
-        """The prompts, in order."""
+        """Return the prompts, in order."""
         return [
             Item(key=key, captions=(folder.prompt.prompt,)) for key, folder in self.folders.items()
         ]
 
     def content(self, item: Item) -> bytes:
-        """What the fingerprint is made of: the prompts alone, as of a run that draws them."""
+        """Return what the fingerprint covers: the prompts alone, as in a run that draws."""
         return "\n".join(item.captions).encode()
 
     def read(self, item: Item) -> bytes:
-        """Picture ``key#k``; raises ImageError where there is none."""
+        """Return picture ``key#k``; raises ImageError if there is none."""
         key, number = split_image_key(item.key)
         samples = self.folders[key].samples
         if number >= len(samples):
@@ -77,6 +74,30 @@ class LayoutDataset:
             return samples[number].read_bytes()
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutPictures:
+    """The pictures of a folder, which the data set has read, with their own prompts.
+
+    Attributes:
+        folders: key → prompt and pictures.
+    """
+
+    folders: Mapping[str, PromptFolder]
+
+    def __call__(self, batch: ImageBatch) -> ScoredBatch:
+        """Return the pictures of a batch."""
+        prompts = [self.folders[prompt_key(key)].prompt for key in batch.keys]
+        return ScoredBatch(
+            keys=batch.keys,
+            candidates=batch.images,
+            prompts=tuple(
+                Prompt(key=key, text=prompt.prompt)
+                for key, prompt in zip(batch.keys, prompts, strict=True)
+            ),
+            demands=tuple(json.dumps(prompt.metadata()) for prompt in prompts),
+        )
 
 
 def score_folder(
@@ -91,49 +112,39 @@ def score_folder(
         plugins: where names are looked up.
         root: the folder.
         options: how to run.
-        reporter: told how it goes on.
+        reporter: shows the progress.
 
     Raises:
-        UserError: the folder has nothing to score, or a metric is not known.
+        UserError: the folder has nothing to score; a metric is not known.
     """
     layout = read_layout(root)
     if not layout.folders:
-        raise UserError(str(root), "; ".join(_told(layout.problems[:3])), "Mend the folder.")
+        raise UserError(str(root), "; ".join(_listed(layout.problems[:3])), "Fix the folder.")
     suite, folders, repeated = _identified(plugins.suites[SUITE], layout)
     dataset = LayoutDataset(name=suite.dataset, folders=folders)
-    name = f"folder-{safe_name(root.resolve().name)}"
-    card = ModelCard(
-        name=name, kind="generator", family="folder", summary=f"the pictures in {root.name}",
-        notes="pictures from a folder: no model was run",
-    )  # fmt: skip
-    pictures = [path for folder in folders.values() for path in folder.samples]
-
-    def start(_: Clock) -> Candidates:
-        return lambda batch: _scored(batch, folders)
-
-    plan = Plan(
-        suite=suite, protocol=plugins.protocols[suite.protocol], model_name=name,
-        spec=ModelSpec(card=card, load=_nothing_to_load),
-        model_options={}, dataset=dataset, has_images=True,
-        items=select(dataset.items(), options.limit), options=options,
-        device=resolve_device(options.device),
-        metrics=metric_specs(plugins, suite, options.metrics), start=start,
-        weights={"pictures": files_digest(pictures)},
+    plan = ready_made_plan(
+        plugins,
+        suite,
+        root,
+        dataset,
+        LayoutPictures(folders),
+        options,
+        pictures_digest=files_digest([p for folder in folders.values() for p in folder.samples]),
         left_out=(*layout.problems, *repeated),
-    )  # fmt: skip
+    )
     return execute(plugins, plan, reporter or Silent())
 
 
-def _told(problems: Sequence[Failure]) -> list[str]:
+def _listed(problems: Sequence[Failure]) -> list[str]:
     return [f"{problem.key}: {problem.reason}" for problem in problems]
 
 
 def _identified(
     suite: Suite, layout: Layout
 ) -> tuple[Suite, dict[str, PromptFolder], tuple[Failure, ...]]:
-    """The suite that these prompts are, the folders by number in it, and prompts there twice.
+    """Return the suite of these prompts, the folders by number, and folders of repeated prompts.
 
-    The folders of the official prompts are keyed by their official number, whatever theirs is.
+    Folders of official prompts get the official number, whatever theirs is.
     """
     prompts = [folder.prompt for folder in layout.folders]
     found = variant_of(prompts)
@@ -160,21 +171,3 @@ def _identified(
 def _renamed(suite: Suite, prompts: Sequence[ScenePrompt], changes: Mapping[str, object]) -> Suite:
     reference = f"{changes['name']}-{digest(prompts)[:8]}"
     return suite.model_copy(update={"reference": reference, **changes})
-
-
-def _scored(batch: ImageBatch, folders: Mapping[str, PromptFolder]) -> ScoredBatch:
-    """The pictures that were read, with their own prompts."""
-    demands = [folders[prompt_key(key)].prompt for key in batch.keys]
-    return ScoredBatch(
-        keys=batch.keys,
-        candidates=batch.images,
-        prompts=tuple(
-            Prompt(key=key, text=prompt.prompt)
-            for key, prompt in zip(batch.keys, demands, strict=True)
-        ),
-        demands=tuple(json.dumps(prompt.metadata()) for prompt in demands),
-    )
-
-
-def _nothing_to_load(context: LoadContext) -> Tokenizer:
-    raise AssertionError(f"a folder of pictures is never loaded on {context.device}")

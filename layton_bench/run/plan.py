@@ -1,42 +1,44 @@
-"""What is to be run: every name resolved, every input checked, before any work."""
+"""What a run will do: every name looked up, every input checked, before any work starts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from layton_bench.datasets import Dataset, Protocol
+from layton_bench.datasets import Dataset, Protocol, files_digest
 from layton_bench.errors import UserError
-from layton_bench.machine import Clock
+from layton_bench.machine import resolve_device, torch_dtype
 from layton_bench.metrics import MetricSpec
 from layton_bench.models import ModelSpec, OptionValue
-from layton_bench.run.engine.loop import Candidates
+from layton_bench.registry import Plugins, metric_specs, parse_options, resolve_model
+from layton_bench.run.engine.candidates import ReadyMade
 from layton_bench.suite import Suite
 from layton_bench.types import Failure, Item, image_key
+from layton_bench.weights import WeightsStore
 
 Overwrite = Literal["never", "always", "only-missing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How to run, apart from what.
+    """How to run; the suite and the model say what to run.
 
     Attributes:
         out: results folder.
-        data_root: where the data sets lie.
-        limit: use only so many samples, evenly spaced over the data set.
-        seed: of everything random.
+        data_root: folder of the data sets.
+        limit: number of samples to use, evenly spaced over the data set; None uses all.
+        seed: seed of everything random.
         device: ``auto`` or a device as torch writes it.
-        dtype: of the model.
-        batch_size: None finds one.
+        dtype: dtype of the model.
+        batch_size: images per batch; None chooses.
         num_workers: processes that decode images; None chooses.
         decode_seeds: how often each image is decoded, by a decoder that draws noise.
-        overwrite: what to do about a run that exists already.
-        keep_images: keep the pictures of every sample, not of the worst and best alone.
+        overwrite: if the run exists: reuse it, redo it, or add missing metrics.
+        keep_images: keep the pictures of every sample, not only of the worst and best.
         strict: stop at the first failed sample or unavailable metric.
-        metrics: in place of the suite's.
+        metrics: metrics to compute in place of the suite's.
         command: the command line, for the record.
     """
 
@@ -58,24 +60,24 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A run with every name resolved and every input checked, before any work.
+    """A run with every name looked up and every input checked.
 
     Attributes:
-        suite: what is asked.
-        protocol: its preprocessing.
-        model_name: the model, as the record names it.
-        spec: its card.
+        suite: what the model is asked to do.
+        protocol: how images become pixels.
+        model_name: the model's name, as the record gives it.
+        spec: the model's card and loader.
         model_options: every option of the model.
         dataset: the data.
-        items: the samples selected.
-        has_images: False where the samples are prompts alone.
+        has_images: False if the samples are prompts without images.
+        items: the selected samples.
         options: how to run.
-        device: where, as torch writes it.
-        metrics: the metrics asked for, by name.
-        start: loads the model; returns batches → candidates.
+        device: where to run, as torch writes it.
+        metrics: the metrics to compute, by name.
         weights: registry name of each of the model's weights → SHA-256.
-        left_out: samples known beforehand to be unusable (``score``: files that do not pair; images
-            without a caption that are to be drawn).
+        left_out: samples that are known to be unusable before the run: files that do not pair,
+            images without a caption.
+        ready_made: pictures that exist already; no model is loaded then.
     """
 
     suite: Suite
@@ -89,12 +91,12 @@ class Plan:
     options: RunOptions
     device: str
     metrics: Mapping[str, MetricSpec]
-    start: Callable[[Clock], Candidates]
     weights: Mapping[str, str]
     left_out: tuple[Failure, ...] = ()
+    ready_made: ReadyMade | None = None
 
     def samples(self) -> Sequence[Item]:
-        """The items, each as often as the suite asks: image k of prompt p is keyed ``p#k``."""
+        """Return the items, each as often as the suite asks; image k of prompt p is ``p#k``."""
         count = self.suite.images_per_prompt
         if count == 1:
             return self.items
@@ -102,14 +104,75 @@ class Plan:
         return [replace(item, key=image_key(item.key, k)) for item, k in numbered]
 
     def expected(self) -> int:
-        """Samples of the complete suite."""
+        """Return the number of samples of the complete suite."""
         known = {item.key for item in self.dataset.items()}
         known |= {failure.key for failure in self.left_out}
         return (self.suite.num_samples or len(known)) * self.suite.images_per_prompt
 
 
+def make_plan(
+    plugins: Plugins,
+    suite_name: str,
+    model_name: str,
+    options: RunOptions,
+    *,
+    settings: Sequence[str] = (),
+) -> Plan:
+    """Look up every name and check every input, so that no mistake is found after hours.
+
+    Args:
+        plugins: where names are looked up.
+        suite_name: suite to run.
+        model_name: model to run.
+        options: how to run.
+        settings: ``name=value`` for the model's own options.
+
+    Raises:
+        UserError: an unknown name, a wrong option, missing data or weights.
+    """
+    suite = plugins.suites[suite_name]
+    spec = resolve_model(plugins, model_name, suite)
+    model_options = parse_options(spec, settings)
+    torch_dtype(options.dtype)
+    _check_decode_seeds(options.decode_seeds, spec)
+    metrics = metric_specs(plugins, suite, options.metrics)
+    dataset = plugins.open_dataset(suite.dataset, options.data_root)
+    items = select(select(dataset.items(), suite.num_samples), options.limit)
+    left_out: tuple[Failure, ...] = ()
+    if suite.kind == "generation":
+        items, left_out = with_prompts(items)
+        _check_prompts(dataset, items, left_out)
+    return Plan(
+        suite=suite,
+        protocol=plugins.protocols[suite.protocol],
+        model_name=spec.card.name,
+        spec=spec,
+        model_options=model_options,
+        dataset=dataset,
+        has_images=plugins.datasets[suite.dataset].has_images,
+        items=items,
+        options=options,
+        device=resolve_device(options.device),
+        metrics=metrics,
+        weights=_weights(plugins, spec),
+        left_out=left_out,
+    )
+
+
+def select(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
+    """Return ``limit`` samples evenly spaced over the data set, or all of them.
+
+    They are evenly spaced because many data sets are sorted by class.
+    """
+    if limit is None or limit >= len(items):
+        return items
+    if limit < 1:
+        raise UserError(f"--limit {limit}", "not a positive number", "Give 1 or more.")
+    return [items[i * len(items) // limit] for i in range(limit)]
+
+
 def with_prompts(items: Sequence[Item]) -> tuple[Sequence[Item], tuple[Failure, ...]]:
-    """The samples that a generator can draw, and those that have neither caption nor label."""
+    """Return the samples that a generator can draw, and those without caption and label."""
     without = [item for item in items if not item.captions and item.label is None]
     if not without:
         return items, ()
@@ -118,13 +181,30 @@ def with_prompts(items: Sequence[Item]) -> tuple[Sequence[Item], tuple[Failure, 
     return [item for item in items if item.key not in keys], tuple(failures)
 
 
-def select(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
-    """``limit`` samples evenly spaced over the data set, or all of them.
+def _check_prompts(dataset: Dataset, items: Sequence[Item], left_out: Sequence[Failure]) -> None:
+    """Find a data set without any prompt before a model is loaded."""
+    if left_out and not items:
+        notes = getattr(dataset, "notes", ())
+        raise UserError(
+            f"data set '{dataset.name}'",
+            "; ".join(("none of its images has a caption to draw", *notes)),
+            "Put its captions where docs/data.md says.",
+        )
 
-    Evenly spaced, because many data sets are sorted by class.
-    """
-    if limit is None or limit >= len(items):
-        return items
-    if limit < 1:
-        raise UserError(f"--limit {limit}", "not a positive number", "Give 1 or more.")
-    return [items[i * len(items) // limit] for i in range(limit)]
+
+def _check_decode_seeds(count: int, spec: ModelSpec) -> None:
+    if count > 1 and not spec.card.is_stochastic:
+        raise UserError(
+            f"--decode-seeds {count}",
+            f"the decoder of '{spec.card.name}' draws no noise, so every seed gives the same",
+            "Leave the option out.",
+        )
+
+
+def _weights(plugins: Plugins, spec: ModelSpec) -> dict[str, str]:
+    """Return the digest of each of the model's weights, and of its other files."""
+    store = WeightsStore(plugins.weights.entries)
+    digests = {name: store.digest(name) for name in spec.card.weights}
+    if files := spec.files():
+        digests["files"] = files_digest(files)
+    return digests

@@ -1,173 +1,99 @@
-"""From a finished pass to a run record and its per-sample table."""
+"""From a finished pass to a run record and its table of samples."""
 
 from __future__ import annotations
 
-import logging
-import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from layton_bench.datasets import duplicates
-from layton_bench.errors import UserError
 from layton_bench.machine import Clock, collect
-from layton_bench.metrics import Explains, Metric, MetricSpec, Viewed, influence_column
+from layton_bench.metrics import Explains, Metric, MetricSpec, influence_column
 from layton_bench.records import (
     Completeness,
-    DataInfo,
     MetricResult,
-    ModelInfo,
     RunRecord,
-    SeedSpread,
     Status,
-    StoredRun,
-    Throughput,
     Timing,
     metric_label,
     new_run_id,
-    read_samples,
     signature,
 )
-from layton_bench.registry import seed_name
+from layton_bench.registry import computed
+from layton_bench.run.engine.decode_seeds import seed_spread
 from layton_bench.run.engine.loop import Evaluation
+from layton_bench.run.identity import Identity
 from layton_bench.run.plan import Plan
-from layton_bench.types import Failure, Item, MetricValue
+from layton_bench.run.setup import Setup
+from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_log = logging.getLogger(__name__)
 
-
-def run_inputs(plan: Plan, data: DataInfo, model: ModelInfo) -> dict[str, Any]:
-    """Everything that decides a run's values, as JSON: equal inputs are the same run."""
-    return {
-        "suite": plan.suite.digest(),
-        "data": data.fingerprint,
-        "count": len(plan.items),
-        "model": model.name,
-        "options": model.options,
-        "dtype": model.dtype,
-        "weights": model.weights,
-        "seed": plan.options.seed,
-        "decode_seeds": plan.options.decode_seeds,
-    }
-
-
-def assemble(
+def record_of(
     plan: Plan,
-    done: Evaluation,
+    identity: Identity,
     wanted: Mapping[str, MetricSpec],
-    metrics: Mapping[str, Metric],
-    unavailable: Mapping[str, str],
-    *,
-    model: ModelInfo,
-    data: DataInfo,
-    run_key: str,
-    started: datetime,
-    clock: Clock,
-    begin: float,
-    throughput: Throughput | None,
+    setup: Setup,
+    done: Evaluation,
 ) -> tuple[RunRecord, pd.DataFrame]:
-    """The record of a pass and its table of samples.
-
-    Metrics are computed here, so ``begin`` is when the pass began.
-    """
-    results, influences = _results(plan, wanted, metrics, unavailable, done)
+    """Compute the metrics, and return the record of a pass and its table of samples."""
+    begin = time.perf_counter()
+    results, influences = _results(plan, wanted, setup, done)
+    computing_seconds = time.perf_counter() - begin
     record = RunRecord(
-        run_id=new_run_id(started),
-        run_key=run_key,
+        run_id=new_run_id(setup.started),
+        run_key=identity.key,
         status=_status(plan, done),
-        started=started.isoformat(timespec="seconds"),
+        started=setup.started.isoformat(timespec="seconds"),
         command=plan.options.command,
         suite=plan.suite,
         suite_digest=plan.suite.digest(),
-        model=model,
-        data=data,
+        model=identity.model.model_copy(update={"environment": dict(setup.environment)}),
+        data=identity.data,
         seed=plan.options.seed,
         completeness=_completeness(plan, done),
         metrics=results,
         not_applicable=tuple(name for name in wanted if name not in results),
         bits_per_image=_mean(done.bits.values()),
-        timing=_timing(clock, time.perf_counter() - begin, done.batch_size),
-        throughput=throughput,
+        timing=_timing(setup.clock, done.seconds + computing_seconds, done.batch_size),
+        throughput=setup.throughput,
         provenance=collect(plan.device),
     )
-    return record, samples_frame(plan.samples(), metrics, done, influences)
+    return record, _samples(plan, setup.metrics, done, influences)
 
 
 def _results(
-    plan: Plan,
-    wanted: Mapping[str, MetricSpec],
-    metrics: Mapping[str, Metric],
-    unavailable: Mapping[str, str],
-    done: Evaluation,
+    plan: Plan, wanted: Mapping[str, MetricSpec], setup: Setup, done: Evaluation
 ) -> tuple[dict[str, MetricResult], dict[str, Mapping[str, float]]]:
-    """Each metric's result, and of metrics of sets the influence of each sample."""
+    """Return each metric's result, and each sample's influence on metrics of sets."""
     results: dict[str, MetricResult] = {}
     influences: dict[str, Mapping[str, float]] = {}
     for name, spec in wanted.items():
-        reason = unavailable.get(name) or done.broken.get(name)
+        reason = setup.unavailable.get(name) or done.broken.get(name)
         value = MetricValue(value=None, n=0)
         if reason is None:
             if not _applies(spec, done):
                 continue
-            value, reason = _compute(metrics[name])
+            value, reason = computed(setup.metrics[name])
         results[name] = MetricResult(
             label=metric_label(spec, plan.suite.kind), direction=spec.direction, unit=spec.unit,
             digits=spec.digits, value=value.value, low=value.low, high=value.high, std=value.std,
             n=value.n, note=value.note, unavailable=reason,
             signature=signature(spec, plan.suite, value.n),
-            decode_seeds=_seed_spread(name, value, metrics, plan.options.decode_seeds),
+            decode_seeds=seed_spread(name, value, setup.metrics, plan.options.decode_seeds),
         )  # fmt: skip
         if value.influence:
             influences[name] = value.influence
     return results, influences
 
 
-def _seed_spread(
-    name: str, first: MetricValue, metrics: Mapping[str, Metric], decode_seeds: int
-) -> SeedSpread | None:
-    """The metric's value under each decode seed, and how far single images move."""
-    others = [metrics.get(seed_name(name, number)) for number in range(1, decode_seeds)]
-    if not others or None in others:
-        return None
-    made = [first, *(_compute(metric)[0] for metric in others if metric is not None)]
-    values = [value.value for value in made if value.value is not None]
-    if len(values) < decode_seeds:
-        return None
-    columns = [metrics[name].per_sample().get(name, {})]
-    columns += [m.metric.per_sample().get(name, {}) for m in others if isinstance(m, Viewed)]
-    variances = [
-        float(np.var([column[key] for column in columns], ddof=1))
-        for key in columns[0]
-        if all(math.isfinite(column.get(key, math.nan)) for column in columns)
-    ]
-    return SeedSpread(
-        values=tuple(values),
-        mean=float(np.mean(values)),
-        std=float(np.std(values, ddof=1)),
-        image_variance=float(np.mean(variances)) if variances else None,
-    )
-
-
 def _applies(spec: MetricSpec, done: Evaluation) -> bool:
-    """Whether the model gave what the metric is about (a codec has codes but no codebook)."""
+    """Return whether the model has what the metric measures (a codec has no codebook)."""
     if "codebook" in spec.needs and done.num_tokens is None:
         return False
     return "codes" not in spec.needs or bool(done.bits)
-
-
-def _compute(metric: Metric) -> tuple[MetricValue, str | None]:
-    """The value, or why there is none; one metric's fault must not lose the others."""
-    try:
-        return metric.compute(), None
-    except Exception as error:  # a plugin's metric may raise anything
-        _log.exception("a metric failed to compute")
-        return MetricValue(value=None, n=0), f"failed: {type(error).__name__}: {error}"
 
 
 def _status(plan: Plan, done: Evaluation) -> Status:
@@ -214,15 +140,15 @@ def _mean(values: Iterable[float]) -> float | None:
     return sum(held) / len(held) if held else None
 
 
-def samples_frame(
-    items: Sequence[Item],
+def _samples(
+    plan: Plan,
     metrics: Mapping[str, Metric],
     done: Evaluation,
     influences: Mapping[str, Mapping[str, float]],
 ) -> pd.DataFrame:
-    """One row a sample in data-set order.
+    """Return one row per sample, in data-set order.
 
-    Metric columns, influences on metrics of sets, bits, and the failure where there is one.
+    Columns are the metrics' values, influences on metrics of sets, bits, and the failure.
     """
     import pandas as pd
 
@@ -233,55 +159,10 @@ def samples_frame(
             columns.update(metric.per_sample_texts() if isinstance(metric, Explains) else {})
     columns |= {influence_column(name): values for name, values in influences.items()}
     failed = {failure.key: f"{failure.stage}: {failure.reason}" for failure in done.failures}
-    frame = pd.DataFrame({"key": [item.key for item in items]})
+    frame = pd.DataFrame({"key": [item.key for item in plan.samples()]})
     for name, values in columns.items():
         frame[name] = frame["key"].map(values)
     if done.bits:
         frame["bits"] = frame["key"].map(done.bits)
     frame["failure"] = frame["key"].map(failed)
     return frame
-
-
-def merge_into(
-    existing: StoredRun, record: RunRecord, samples: pd.DataFrame, order: Iterable[str]
-) -> tuple[RunRecord, pd.DataFrame]:
-    """The existing run with the new metrics added.
-
-    Raises:
-        UserError: the two passes have not seen the same samples.
-    """
-    before = existing.record
-    old = read_samples(existing.folder, before)
-    if _keys(record.completeness.failed) != _keys(before.completeness.failed):
-        raise UserError(
-            f"run {before.run_id}",
-            "other samples failed this time, so its values and the new ones do not fit together",
-            "Run with --overwrite always.",
-        )
-    _tell_changes(before, record)
-    metrics = {**before.metrics, **record.metrics}
-    ordered = {name: metrics[name] for name in (*order, *metrics) if name in metrics}
-    not_applicable = dict.fromkeys((*before.not_applicable, *record.not_applicable))
-    fresh = samples.drop(columns=[c for c in samples if c in old and c != "key"])
-    changes = {"metrics": ordered, "not_applicable": tuple(not_applicable)}
-    return record.model_copy(update=changes), old.merge(fresh, on="key", how="left")
-
-
-def _keys(failures: Iterable[Failure]) -> set[str]:
-    return {failure.key for failure in failures}
-
-
-def _tell_changes(before: RunRecord, now: RunRecord) -> None:
-    """Name what may keep the values of two passes from fitting together."""
-    then, today = before.provenance, now.provenance
-    names = {**then.packages, **today.packages}
-    changed = [n for n in names if then.packages.get(n) != today.packages.get(n)]
-    if then.device_name != today.device_name:
-        changed.append(f"the device ({then.device_name})")
-    if changed:
-        _log.warning(
-            "%s: changed since its first metrics were computed: %s; --overwrite always computes"
-            " all of them again",
-            now.model.name,
-            ", ".join(changed),
-        )

@@ -1,30 +1,31 @@
-"""What the metrics see: reconstructions or drawn pictures, checked, as uint8."""
+"""What the metrics see: reconstructions, drawn pictures or ready-made ones, checked, as uint8."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from layton_bench.errors import ModelOutputError
 from layton_bench.images import RoundingRule, to_signed, to_uint8
 from layton_bench.machine import Clock
-from layton_bench.models import Generator, Tokenizer
+from layton_bench.models import Generator, Tokenizer, check_codes, check_images
 from layton_bench.types import Codes, ImageBatch, Item, Prompt, ScoredBatch
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-# A decoder may overshoot [-1, 1] a little and is clamped, as every published script does; values
-# this far out mean another range (0..255) or a diverged model.
-_RANGE_BOUND = 8.0
+Candidates = Callable[[ImageBatch], ScoredBatch]
+"""Returns what the metrics see of a batch; may raise anything."""
 
 
 class SeedOf(Protocol):
     """Where seeds come from."""
 
     def __call__(self, key: str, *, repeat: int = 0) -> int:
-        """Seed of a sample; ``repeat`` is the number of the decode seed."""
+        """Return the seed of a sample; ``repeat`` is the number of the decode seed."""
+
+
+class ReadyMade(Protocol):
+    """Pictures that exist already, so that no model is run."""
+
+    def __call__(self, batch: ImageBatch) -> ScoredBatch:
+        """Return the pictures of a batch; raises ImageError or ModelOutputError."""
 
 
 class Reconstruct:
@@ -36,7 +37,7 @@ class Reconstruct:
         rounding: the suite's rule from float to uint8.
         clock: takes encode and decode times.
         device: where the model runs.
-        decode_seeds: how often each image is decoded; ``redecoded`` gives all but the first.
+        decode_seeds: how often each image is decoded; ``redecoded`` has all but the first.
     """
 
     def __init__(
@@ -65,13 +66,19 @@ class Reconstruct:
             with self._clock.phase("encode", images=len(batch.items)):
                 codes = self.model.encode(images)
             check_codes(codes, len(batch.items))
-            scored, *others = (
-                self._decode(batch, codes, number) for number in range(self._decode_seeds)
+            redecoded = tuple(
+                self._decode(batch, codes, number) for number in range(1, self._decode_seeds)
             )
-            scored.memo["redecoded"] = others
-            return scored
+            return self._decode(batch, codes, 0, redecoded=redecoded)
 
-    def _decode(self, batch: ImageBatch, codes: Codes, number: int) -> ScoredBatch:
+    def _decode(
+        self,
+        batch: ImageBatch,
+        codes: Codes,
+        number: int,
+        *,
+        redecoded: tuple[ScoredBatch, ...] = (),
+    ) -> ScoredBatch:
         seeds = [self._seed_of(key, repeat=number) for key in batch.keys]
         with self._clock.phase("decode", images=len(batch.items)):
             decoded = self.model.decode(codes, seeds)
@@ -81,14 +88,9 @@ class Reconstruct:
             references=batch.images,
             candidates=to_uint8(decoded.float(), self._rounding).cpu(),
             codes=codes,
-            memo={"decoded": decoded},  # for those who compare rounding rules
+            decoded=decoded,
+            redecoded=redecoded,
         )
-
-
-def redecoded(number: int, batch: ScoredBatch) -> ScoredBatch:
-    """The batch as decoded with decode seed ``number``, 1 or more."""
-    others: list[ScoredBatch] = batch.memo["redecoded"]
-    return others[number - 1]
 
 
 class Draw:
@@ -96,7 +98,7 @@ class Draw:
 
     Args:
         generator: the model.
-        size_px: side of the square pictures it must return.
+        size_px: side of the square pictures that it must return.
         seed_of: sample key → seed.
         rounding: the suite's rule from float to uint8.
         clock: takes the time.
@@ -131,45 +133,31 @@ class Draw:
                 references=batch.images if batch.has_images else None,
                 candidates=to_uint8(drawn.float(), self._rounding).cpu(),
                 prompts=prompts,
+                decoded=drawn,
             )
 
 
+class ReadyMadeCandidates:
+    """Looks up pictures that exist already.
+
+    Args:
+        pictures: where they are.
+        clock: counts the reading as decoding.
+    """
+
+    def __init__(self, pictures: ReadyMade, clock: Clock) -> None:
+        self._pictures = pictures
+        self._clock = clock
+
+    def __call__(self, batch: ImageBatch) -> ScoredBatch:
+        """Look up; raises ImageError or ModelOutputError."""
+        with self._clock.phase("decode"):
+            return self._pictures(batch)
+
+
 def prompts_of(items: Sequence[Item]) -> tuple[Prompt, ...]:
-    """A sample's prompt is its first caption, or its label where it has no caption."""
+    """Return each sample's prompt: its first caption, or its label if it has no caption."""
     return tuple(
         Prompt(key=item.key, text=next(iter(item.captions), None), class_id=item.label)
         for item in items
     )
-
-
-def check_images(images: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise ModelOutputError unless images are floating, finite, in range and of that shape."""
-    import torch
-
-    if not isinstance(images, torch.Tensor):
-        raise ModelOutputError(f"returned {type(images).__name__}, expected a torch tensor")
-    if tuple(images.shape) != expected:
-        raise ModelOutputError(f"returned shape {tuple(images.shape)}, expected {expected}")
-    if not images.is_floating_point():
-        raise ModelOutputError(f"returned {images.dtype}, expected floating images in [-1, 1]")
-    bound = torch.stack(images.aminmax()).abs().max().item()  # NaN where any value is NaN
-    if not math.isfinite(bound):
-        raise ModelOutputError("returned NaN or infinite values")
-    if bound > _RANGE_BOUND:
-        raise ModelOutputError(f"returned values up to {bound:.4g}, expected [-1, 1]")
-
-
-def check_codes(codes: Codes, count: int) -> None:
-    """Raise ModelOutputError unless there is one set of codes an image, all in the codebook."""
-    if not isinstance(codes, Codes):
-        raise ModelOutputError(f"encode returned {type(codes).__name__}, expected Codes")
-    if len(codes) != count:
-        raise ModelOutputError(f"returned codes of {len(codes)} images for {count}")
-    if codes.codes is None or codes.codebook_size is None:
-        return
-    values = codes.codes
-    if values.ndim != 2 or values.dtype.is_floating_point or str(values.dtype) == "torch.bool":
-        shape = tuple(values.shape)
-        raise ModelOutputError(f"returned codes {values.dtype} {shape}, expected int64 (B, N)")
-    if bool(((values < 0) | (values >= codes.codebook_size)).any()):
-        raise ModelOutputError(f"returned codes outside [0, {codes.codebook_size})")

@@ -1,4 +1,4 @@
-"""Keeps the worst and best samples of a run for the eye, or all of them on disk."""
+"""Keeps the pictures of the worst and best samples of a run, or of all samples."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from layton_bench.records import IMAGES, SavedImage
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from layton_bench.metrics import Direction, Metric
+    from layton_bench.metrics import Direction, Metric, MetricSpec
     from layton_bench.types import ScoredBatch
 
 _log = logging.getLogger(__name__)
 
-SIZE = 4  # samples kept at each end
+SIZE = 4
+"""Samples kept at each end."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Kept:
-    """A sample; smaller ranks come first, ties by key, so that no order of samples matters."""
+    """A sample. Smaller ranks come first, ties by key, so the order of samples does not matter."""
 
     rank: float
     key: str
@@ -38,9 +39,19 @@ class _Kept:
     reference: Tensor | None = field(compare=False)
 
 
+def ranking_metric(
+    metrics: Mapping[str, Metric], specs: Mapping[str, MetricSpec]
+) -> tuple[str | None, Direction]:
+    """Return the metric that says which samples are worst: the first with values per sample."""
+    for name, metric in metrics.items():
+        if name in metric.per_sample() and specs[name].direction != "none":
+            return name, specs[name].direction
+    return None, "higher"
+
+
 @contextmanager
 def image_spool(out: Path, *, is_wanted: bool) -> Iterator[Path | None]:
-    """A folder below ``out`` for every picture of a run that is not stored yet; None for none."""
+    """Make a folder below ``out`` for every picture of a run; None if they are not wanted."""
     if not is_wanted:
         yield None
         return
@@ -52,11 +63,11 @@ class Gallery:
     """The samples with the highest and lowest score of one metric.
 
     Args:
-        metric: name of the per-sample metric to rank by; None keeps the first samples seen.
+        metric: name of the metric to rank by; None keeps the first samples seen.
         direction: which end is best.
         size: samples kept at each end.
-        all_in: an empty folder to which every sample is written as it comes; None keeps the ends
-            alone. Memory does not grow with the number of samples either way.
+        all_in: an empty folder for the pictures of every sample, written batch by batch; None
+            keeps only the worst and best. Memory does not grow with the number of samples.
     """
 
     def __init__(
@@ -78,7 +89,7 @@ class Gallery:
         self._is_full = False
 
     def offer(self, batch: ScoredBatch, metrics: Mapping[str, Metric]) -> None:
-        """Keep what of the batch belongs to the worst or best so far, or all of it."""
+        """Keep those of the batch that are among the worst or best so far, or all of them."""
         self._write_all(batch)
         if self.metric is None:
             for index in range(len(batch)):
@@ -94,7 +105,7 @@ class Gallery:
                 self._push(self._worst, -rank, batch, index)
 
     def _write_all(self, batch: ScoredBatch) -> None:
-        """Write the batch where every sample is kept; a full disk ends that, not the run."""
+        """Write the batch if every sample is kept; a full disk ends that, not the run."""
         for index, key in enumerate(batch.keys):
             if self._all_in is None or self._is_full:
                 return
@@ -117,7 +128,7 @@ class Gallery:
         del kept[self._size :]
 
     def save(self, run_folder: Path) -> tuple[SavedImage, ...]:
-        """Write PNG files into ``images/``; a sample is kept once, the worst first."""
+        """Write PNG files into ``images/``, the worst first; each sample once."""
         folder = run_folder / IMAGES
         folder.mkdir(exist_ok=True)
         worst = {sample.key for sample in self._worst}
@@ -130,7 +141,7 @@ class Gallery:
         return (*ends, *self._move_others(folder, {saved.key for saved in ends}))
 
     def _move_others(self, folder: Path, saved: Collection[str]) -> list[SavedImage]:
-        """Move what was written as it came into ``folder``, but for the ends."""
+        """Move the pictures of the other samples into ``folder``."""
         others = [image for key, image in self._all.items() if key not in saved]
         for image in others:
             for name in filter(None, (image.candidate, image.reference)):

@@ -1,6 +1,7 @@
-"""The streaming loop: encode → decode → round → score → drop.
+"""The loop over batches: make candidates, score them with every metric, forget the batch.
 
-Nothing of a batch outlives it but each metric's own state, one row a sample and a few kept images.
+Memory does not grow with the number of images: what stays of a batch is the state of the metrics,
+one row per sample and a few kept images.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from layton_bench.errors import ModelOutputError, UserError
-from layton_bench.machine import Clock, deferred_interrupt, is_out_of_memory, recover
+from layton_bench.errors import LaytonBenchError, UserError, guarded
+from layton_bench.machine import Clock, deferred_interrupt
+from layton_bench.run.engine.candidates import Candidates
+from layton_bench.run.engine.halving import Halving
 from layton_bench.types import Failure, FailureStage, ImageBatch, ScoredBatch
 
 if TYPE_CHECKING:
@@ -21,24 +25,21 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A model that has failed on this many samples and succeeded on none is stopped.
-_HOPELESS_AFTER = 8
-
 
 @dataclass(slots=True)
 class Evaluation:
-    """What a pass over the data leaves behind.
+    """The result of a pass over the data.
 
     Attributes:
-        keys: samples in the numbers, in data-set order.
-        failures: samples that fell out.
+        keys: samples that every metric has seen, in data-set order.
+        failures: samples that failed.
         bits: sample key → bits of its codes; empty without codes.
-        num_tokens: codes an image, where the model has codes.
-        upscaled: images that the protocol enlarged.
+        num_tokens: codes per image, if the model has codes.
+        upscaled: number of images that the protocol enlarged.
         interrupted: whether Ctrl-C ended the pass early.
         batch_size: images in the largest batch that fitted.
-        largest_fitting: images a batch after memory ran out; None while it has not.
-        broken: metric name → why it fell out; it has seen only part of the samples.
+        broken: metric → why it failed; it has not seen every sample.
+        seconds: wall time of the pass.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -48,11 +49,8 @@ class Evaluation:
     upscaled: int = 0
     interrupted: bool = False
     batch_size: int = 0
-    largest_fitting: int | None = None
     broken: dict[str, str] = field(default_factory=dict)
-
-
-Candidates = Callable[[ImageBatch], ScoredBatch]
+    seconds: float = field(default=0.0, compare=False)
 
 
 def evaluate(
@@ -65,26 +63,30 @@ def evaluate(
     strict: bool = False,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Score every batch with every metric; memory does not grow with the number of samples.
+    """Score every batch with every metric.
 
     Args:
-        batches: preprocessed images, failures riding along.
-        candidates: batch → what the metrics see (``Reconstruct``, ``Draw``).
+        batches: preprocessed images, with the failures among them.
+        candidates: returns what the metrics see of a batch.
         metrics: accumulators by name; they hold the values afterwards.
         clock: takes the time of each phase.
         gallery: keeps the worst and best samples.
         strict: raise at the first sample that fails.
-        on_progress: told the number of samples dealt with after each batch.
+        on_progress: called after each batch with its number of samples.
 
     Raises:
-        UserError: in strict mode, or when the model fails on the first samples one and all.
+        UserError: a sample failed in strict mode; the model failed on each of the first samples.
         KeyboardInterrupt: at the second Ctrl-C; the first one ends the pass after this batch.
     """
-    done = Evaluation()
+    done, begin = Evaluation(), time.perf_counter()
+    halving = Halving(partial(_stage, clock))
     with deferred_interrupt() as interrupted:
         for batch in _timed(batches, clock):
             _note_failures(done, batch.failures, strict=strict)
-            for scored in _split_on_failure(candidates, batch, done, clock, strict=strict):
+            for scored in halving(batch.keys, lambda part: candidates(_part(batch, part))):  # noqa: B023
+                if isinstance(scored, Failure):
+                    _note_failures(done, (scored,), strict=strict)
+                    continue
                 with clock.phase("metrics"):
                     _update(metrics, scored, done, strict=strict)
                     gallery.offer(scored, metrics)
@@ -94,11 +96,13 @@ def evaluate(
             if interrupted():
                 done.interrupted = True
                 break
+    done.batch_size = halving.largest_done
+    done.seconds = time.perf_counter() - begin
     return done
 
 
 def _timed(batches: Iterable[ImageBatch], clock: Clock) -> Iterator[ImageBatch]:
-    """The batches, with the waiting for each counted as loading."""
+    """Yield the batches, and count the waiting for each as loading."""
     stream = iter(batches)
     while True:
         start = time.perf_counter()
@@ -109,75 +113,34 @@ def _timed(batches: Iterable[ImageBatch], clock: Clock) -> Iterator[ImageBatch]:
         yield batch
 
 
-def _split_on_failure(
-    candidates: Candidates, batch: ImageBatch, done: Evaluation, clock: Clock, *, strict: bool
-) -> Iterator[ScoredBatch]:
-    """Candidates of the batch; on failure its halves apart, down to the samples at fault."""
-    pending = _parts(batch, done.largest_fitting) if batch.items else []
-    while pending:
-        part = pending.pop()
-        try:
-            scored = candidates(part)
-        except UserError:
-            raise
-        except Exception as error:  # a plugin may raise anything; name the sample and go on
-            if len(part.items) > 1:
-                half = len(part.items) // 2
-                if is_out_of_memory(error):
-                    recover(error)
-                    done.largest_fitting = half
-                pending += _parts(part, half)
-                continue
-            failure = Failure(key=part.keys[0], stage=_stage(clock), reason=_describe(error))
-            _note_failures(done, (failure,), strict=strict)
-            _stop_if_hopeless(done)
-        else:
-            done.batch_size = max(done.batch_size, len(part.items))
-            yield scored
+def _part(batch: ImageBatch, part: slice) -> ImageBatch:
+    return replace(batch, items=batch.items[part], images=batch.images[part], failures=())
+
+
+def _stage(clock: Clock) -> FailureStage:
+    """Return where in the model a batch failed: in its latest phase, or before its first one."""
+    return clock.latest if clock.latest in ("encode", "decode", "generate") else "encode"
 
 
 def _update(
     metrics: Mapping[str, Metric], scored: ScoredBatch, done: Evaluation, *, strict: bool
 ) -> None:
-    """Every metric takes the batch; one that raises falls out and the rest go on."""
+    """Update every metric; one that fails is left out, and the others continue."""
     for name, metric in metrics.items():
         if name in done.broken:
             continue
         try:
-            metric.update(scored)
-        except Exception as error:  # a plugin's metric may raise anything
+            with guarded():
+                metric.update(scored)
+        except LaytonBenchError as error:
             if strict:
                 raise UserError(
                     f"metric '{name}'",
-                    f"it failed on the batch from '{scored.keys[0]}' ({_describe(error)})",
-                    "Mend it, or leave it out with --metric.",
+                    f"it failed on the batch from '{scored.keys[0]}' ({error})",
+                    "Fix it, or choose other metrics with --metric.",
                 ) from error
-            done.broken[name] = f"failed at '{scored.keys[0]}': {_describe(error)}"
+            done.broken[name] = f"failed at '{scored.keys[0]}': {error}"
             _log.warning("metric '%s' %s", name, done.broken[name])
-
-
-def _parts(batch: ImageBatch, size: int | None) -> list[ImageBatch]:
-    """Parts of at most ``size`` samples (None: all in one), last one first, for a stack."""
-    size = size or len(batch.items)
-    starts = range(0, len(batch.items), size)
-    return [_slice(batch, start, start + size) for start in reversed(starts)]
-
-
-def _slice(batch: ImageBatch, start: int, stop: int) -> ImageBatch:
-    return replace(
-        batch, items=batch.items[start:stop], images=batch.images[start:stop], failures=()
-    )
-
-
-def _stage(clock: Clock) -> FailureStage:
-    """Where in the model: a batch that failed before its first phase failed on its way there."""
-    return clock.latest if clock.latest in ("encode", "decode", "generate") else "encode"
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, ModelOutputError):
-        return error.reason
-    return f"{type(error).__name__}: {error}"
 
 
 def _note_failures(done: Evaluation, failures: Sequence[Failure], *, strict: bool) -> None:
@@ -187,18 +150,7 @@ def _note_failures(done: Evaluation, failures: Sequence[Failure], *, strict: boo
         raise UserError(
             f"sample '{first.key}'",
             f"{first.reason} (stage: {first.stage})",
-            "Mend it, or run without --strict to leave it out.",
-        )
-
-
-def _stop_if_hopeless(done: Evaluation) -> None:
-    at_fault = [f for f in done.failures if f.stage != "read"]
-    if not done.keys and len(at_fault) >= _HOPELESS_AFTER:
-        raise UserError(
-            "the model",
-            f"it failed on each of the first {len(at_fault)} samples"
-            f" ('{at_fault[0].key}': {at_fault[0].reason})",
-            "Check its device, dtype and image size.",
+            "Fix it, or run without --strict to leave it out.",
         )
 
 

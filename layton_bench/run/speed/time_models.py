@@ -14,8 +14,7 @@ from layton_bench.errors import UserError
 from layton_bench.images import decode_rgb, to_signed, to_tensor
 from layton_bench.machine import is_out_of_memory, recover, reset_peak, resolve_device, torch_dtype
 from layton_bench.models import ModelSpec, Tokenizer
-from layton_bench.registry import find_model, parse_options
-from layton_bench.run.execution import load_model
+from layton_bench.registry import find_model, load_model, parse_options
 from layton_bench.run.speed.timing import (
     Effort,
     Ratio,
@@ -79,11 +78,8 @@ def load(
 ) -> TimedModel:
     """Load a model to be timed; raises UserError for an unknown one or an unfit size."""
     spec = find_model(plugins, name)
-    sizes = spec.card.sizes_px
-    chosen = size_px or (sizes[0] if sizes else DEFAULT_SIZE_PX)
-    if sizes and chosen not in sizes:
-        listed = ", ".join(map(str, sizes))
-        raise UserError(f"--resolution {chosen}", f"{name} is for {listed} px", "Use one of them.")
+    asked = size_px if size_px or spec.card.sizes_px else DEFAULT_SIZE_PX
+    chosen = spec.card.side_px(asked)
     where = resolve_device(device)
     torch_dtype(dtype)
     model = load_model(plugins, spec, where, dtype, parse_options(spec, settings))
@@ -269,7 +265,7 @@ def _best(timed: TimedModel) -> int:
 
 
 def _prompt(spec: ModelSpec, number: int) -> Prompt:
-    """A prompt that any generator understands: its class, or a short text."""
-    if "c2i" in spec.card.name:
+    """Return a prompt that the generator can draw, by its card: a class or a short text."""
+    if spec.card.prompted_by == "class":
         return Prompt(key=str(number), class_id=number % 1000)
     return Prompt(key=str(number), text=f"a photograph of a red apple, number {number}")

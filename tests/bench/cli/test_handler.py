@@ -18,7 +18,7 @@ def fault(monkeypatch: pytest.MonkeyPatch) -> None:
     def stumble(*_: object, **__: object) -> None:
         raise AssertionError("this cannot be")
 
-    monkeypatch.setattr("layton_bench.run.execution.fingerprint", stumble)
+    monkeypatch.setattr("layton_bench.run.identity.fingerprint", stumble)
 
 
 def test_a_fault_of_ours_is_exit_code_1_with_a_log_file(lab: Lab, fault: None) -> None:
@@ -63,7 +63,7 @@ def test_an_interrupt_outside_a_pass_is_exit_code_130(
     def press(*_: object, **__: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("layton_bench.run.execution.fingerprint", press)
+    monkeypatch.setattr("layton_bench.run.identity.fingerprint", press)
     outcome = lab.run("lab-half")
     assert (outcome.code, outcome.out, outcome.records) == (130, "", [])
 

@@ -14,8 +14,9 @@ from layton_bench.errors import UserError
 from layton_bench.images import to_uint8
 from layton_bench.metrics.pairs.published import ssim_range2
 from layton_bench.registry.plugins import Plugins
-from layton_bench.run.gap import explain_gap, paper_metric, rerounded
+from layton_bench.run.gap import explain_gap, rerounded
 from layton_bench.run.plan import RunOptions
+from layton_bench.run.published import paper_metric
 from layton_bench.types import ScoredBatch
 
 HEAD = "model,suite,metric,value,source,protocol,note\n"
@@ -43,9 +44,7 @@ def test_ssim_range2_is_what_the_script_computes() -> None:
 
 def test_another_rounding_sees_the_same_floats() -> None:
     decoded = torch.linspace(-1, 1, 3 * 16).reshape(1, 3, 4, 4)
-    batch = ScoredBatch(
-        keys=("a",), candidates=to_uint8(decoded, "round"), memo={"decoded": decoded}
-    )
+    batch = ScoredBatch(keys=("a",), candidates=to_uint8(decoded, "round"), decoded=decoded)
     other = rerounded("truncate", batch)
     assert torch.equal(other.candidates, to_uint8(decoded, "truncate"))
     assert not torch.equal(other.candidates, batch.candidates)

@@ -1,4 +1,4 @@
-"""One model over the values of an option; the spread over decode seeds."""
+"""One model over the values of an option."""
 
 import io
 
@@ -9,7 +9,6 @@ from lab import Lab
 from PIL import Image
 
 from layton_bench.errors import UserError
-from layton_bench.records.results import stored_runs
 from layton_bench.run.sweeps import combinations
 
 
@@ -33,29 +32,6 @@ def test_a_sweep_has_a_record_a_row_and_a_point_for_each_value(lab: Lab) -> None
         pixels = np.asarray(picture.convert("RGB"))
     assert pixels.shape[1] > pixels.shape[0] > 300
     assert pixels.std() > 5
-
-
-def test_decode_seeds_report_the_spread(lab: Lab) -> None:
-    assert lab.run("lab-noisy", more="--decode-seeds 3 --metric level").code == 0
-    (stored,) = stored_runs(lab.bench.results)
-    spread = stored.record.metrics["level"].decode_seeds
-    assert spread is not None
-    assert len(spread.values) == 3
-    assert spread.values[0] == stored.record.metrics["level"].value
-    assert len(set(spread.values)) == 3
-    assert spread.mean == pytest.approx(np.mean(spread.values))
-    assert spread.std == pytest.approx(np.std(spread.values, ddof=1))
-    assert spread.image_variance is not None
-    assert spread.image_variance > 0
-    # a second run draws the same
-    again = lab.run("lab-noisy", more="--decode-seeds 3 --metric level --overwrite always")
-    assert again.records[-1].metrics["level"].decode_seeds == spread
-
-
-def test_decode_seeds_are_for_decoders_that_draw(lab: Lab) -> None:
-    outcome = lab.run("lab-half", more="--decode-seeds 2")
-    assert outcome.code == 2
-    assert "draws no noise" in outcome.err
 
 
 def _plugin(lab: Lab) -> list[str]:

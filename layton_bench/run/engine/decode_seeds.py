@@ -1,0 +1,75 @@
+"""Several decodes of each image, by a decoder that draws noise: how far do the values move?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from layton_bench.metrics import Metric, MetricContext, MetricSpec, Viewed
+from layton_bench.records import SeedSpread
+from layton_bench.registry import computed
+from layton_bench.types import MetricValue, ScoredBatch
+
+
+def under_decode_seeds(
+    specs: Mapping[str, MetricSpec],
+    metrics: Mapping[str, Metric],
+    context: MetricContext,
+    decode_seeds: int,
+) -> dict[str, Metric]:
+    """Return one more accumulator of each metric for every decode seed after the first.
+
+    Metrics of the codes alone have none: they do not change. Names are those of ``seed_name``.
+    """
+    return {
+        seed_name(name, number): Viewed(specs[name].make(context), partial(redecoded, number))
+        for number in range(1, decode_seeds)
+        for name in metrics
+        if not specs[name].needs & {"codes", "codebook"}
+    }
+
+
+def seed_name(metric: str, number: int) -> str:
+    """Return the name of a metric's accumulator for a decode seed; the first has the metric's."""
+    return f"{metric} seed {number}" if number else metric
+
+
+def redecoded(number: int, batch: ScoredBatch) -> ScoredBatch:
+    """Return the batch as decoded with decode seed ``number``, 1 or more."""
+    return batch.redecoded[number - 1]
+
+
+def seed_spread(
+    name: str, first: MetricValue, metrics: Mapping[str, Metric], decode_seeds: int
+) -> SeedSpread | None:
+    """Return the metric's value for each decode seed, and how far single images move.
+
+    Args:
+        name: the metric.
+        first: its value for the first decode seed.
+        metrics: all accumulators after the pass.
+        decode_seeds: number of decode seeds.
+    """
+    others = [metrics.get(seed_name(name, number)) for number in range(1, decode_seeds)]
+    if not others or None in others:
+        return None
+    made = [first, *(computed(metric)[0] for metric in others if metric is not None)]
+    values = [value.value for value in made if value.value is not None]
+    if len(values) < decode_seeds:
+        return None
+    columns = [metrics[name].per_sample().get(name, {})]
+    columns += [m.metric.per_sample().get(name, {}) for m in others if isinstance(m, Viewed)]
+    variances = [
+        float(np.var([column[key] for column in columns], ddof=1))
+        for key in columns[0]
+        if all(math.isfinite(column.get(key, math.nan)) for column in columns)
+    ]
+    return SeedSpread(
+        values=tuple(values),
+        mean=float(np.mean(values)),
+        std=float(np.std(values, ddof=1)),
+        image_variance=float(np.mean(variances)) if variances else None,
+    )

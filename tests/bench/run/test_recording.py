@@ -1,0 +1,69 @@
+"""What a record says of its run."""
+
+from lab import Lab, file_bytes, picture
+from lab_runs import table
+
+
+def test_bits_are_those_of_the_codes(lab: Lab) -> None:
+    (record,) = lab.run("lab-grey").records
+    assert record.bits_per_image == 64 * 8
+    assert list(table(lab)["bits"]) == [512.0] * 5
+    assert record.metrics["codebook-usage"].value is not None
+    assert record.not_applicable == ()
+
+
+def test_a_metric_that_does_not_apply_is_named_and_not_missed(lab: Lab) -> None:
+    (record,) = lab.run("lab-half").records
+    assert record.not_applicable == ("codebook-usage",)
+    assert "codebook-usage" not in record.metrics
+    again = lab.run("lab-half")
+    assert "lacks" not in again.err
+
+
+def test_the_record_says_what_was_run(lab: Lab) -> None:
+    outcome = lab.run("lab-gain", more="--set gain=0.25 --seed 3 --batch-size 2")
+    (record,) = outcome.records
+    assert record.command[:2] == ("layton-bench", "--plugin")
+    assert record.command[-2:] == ("--batch-size", "2")
+    assert (record.model.name, record.model.options) == ("lab-gain", {"gain": 0.25})
+    assert record.model.changed_options == ("gain",)
+    assert (record.seed, record.timing.batch_size) == (3, 2)
+    assert record.suite.name == "lab-64"
+    assert record.suite_digest == record.suite.digest()
+    assert record.provenance.device == "cpu"
+    times = record.timing
+    parts = (
+        times.load_seconds, times.encode_seconds, times.decode_seconds, times.metrics_seconds,
+    )  # fmt: skip
+    assert all(part > 0 for part in parts)
+    assert sum(parts) <= times.total_seconds
+
+
+def test_images_with_the_same_content_are_listed(lab: Lab) -> None:
+    (lab.pictures / "copy.png").write_bytes((lab.pictures / "001.png").read_bytes())
+    (record,) = lab.run("lab-half").records
+    assert record.completeness.duplicates == (("001", "copy"),)
+    shown = lab.bench("show", "lab-half", "--out", lab.bench.results).out
+    assert "Same content: 001, copy" in shown
+
+
+def test_images_smaller_than_the_suite_are_counted(lab: Lab) -> None:
+    (lab.pictures / "small.png").write_bytes(file_bytes(picture(7, (40, 90))))
+    (record,) = lab.run("lab-half").records
+    assert record.completeness.upscaled == 1
+
+
+def test_files_that_differ_in_their_extension_alone_are_two_samples(lab: Lab) -> None:
+    (lab.pictures / "000.jpg").write_bytes(file_bytes(picture(8, (96, 80)), "JPEG"))
+    (record,) = lab.run("lab-half").records
+    assert record.completeness.effective == 6
+    assert {"000.jpg", "000.png"} <= set(table(lab).index)
+
+
+def test_what_a_data_set_says_of_itself_is_in_the_record(lab: Lab) -> None:
+    (lab.pictures / "000.jpg").write_bytes(file_bytes(picture(9, (96, 80)), "JPEG"))
+    outcome = lab.run("lab-half")
+    (record,) = outcome.records
+    assert record.data.notes == ("several files are named 000: each keeps its extension",)
+    assert "several files are named 000" in outcome.err
+    assert record.completeness.effective == 6
