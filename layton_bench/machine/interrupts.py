@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from layton_bench.errors import CtrlC
+
 _log = logging.getLogger(__name__)
 
 
@@ -24,7 +26,7 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     def handle(signum: int, frame: FrameType | None) -> None:
         del signum, frame
         if pressed.is_set():
-            raise KeyboardInterrupt
+            raise CtrlC
         pressed.set()
         _log.warning("Stopping after this batch; press Ctrl-C again to stop at once.")
 

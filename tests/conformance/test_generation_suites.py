@@ -210,7 +210,7 @@ def test_without_any_network_nothing_is_drawn(bench, coco, tmp_path, monkeypatch
 def test_a_generator_of_another_size_is_told_how(bench, installed, coco) -> None:
     done = copy(bench, "coco-gen-256", "copyist-512")
     assert done.code == 2
-    assert "made for 512 px, the suite has 256 px" in done.err
+    assert "made for 512 px, not for 256 px" in done.err
     assert "copyist-512@512" in done.err
     record = the_record(copy(bench, "coco-gen-256", "copyist-512@512", "--metric", "fid"))
     # halving a picture of 512 px is not quite the picture of 256 px

@@ -16,6 +16,7 @@ from layton_bench.compare.paired_means import mean_difference
 from layton_bench.compare.pairing import paired_values
 from layton_bench.records.folder import RECORD, SAMPLES
 from layton_bench.records.results import stored_runs
+from layton_bench.records.versions import SCHEMA_VERSION
 
 
 def test_holms_adjustment_by_hand() -> None:
@@ -223,10 +224,12 @@ def test_what_was_damaged_edited_or_written_by_another_version_is_refused(lab: L
     path.write_text(text.replace('"value": ', '"value": 1', 1), "utf-8")
     edited = lab.bench(*words)
     assert (edited.code, "it does not match its digest" in edited.err) == (2, True)
-    path.write_text(text.replace('"schema_version": 3', '"schema_version": 4', 1), "utf-8")
+    path.write_text(
+        text.replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 99', 1), "utf-8"
+    )
     newer = lab.bench(*words)
     assert newer.code == 2
-    assert "schema version 4; this layton-bench reads versions 1 to 3" in newer.err
+    assert f"schema version 99; this layton-bench reads versions 1 to {SCHEMA_VERSION}" in newer.err
 
 
 # metrics that are no plain mean over samples
