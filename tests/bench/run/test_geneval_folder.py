@@ -275,7 +275,7 @@ def test_bad_lines_of_a_prompt_file_are_named_and_pictures_are_kept(bench, tmp_p
 def test_generate_refuses_bare_prompts_in_the_layout(bench):
     done = bench("generate", "--model", "scenes-oracle", "--layout", "geneval", "a circle")
     assert done.code == 2
-    assert "what prompts demand" in done.err
+    assert "prompts that say what to judge" in done.err
 
 
 def verdicts(bench, model):

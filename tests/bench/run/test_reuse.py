@@ -24,7 +24,7 @@ def test_only_missing_adds_metrics_as_a_fresh_run_would_have_them(lab: Lab) -> N
     lab.run("lab-noisy", more="--metric psnr")
     never = lab.run("lab-noisy")
     assert "lacks level" in never.err
-    assert "--overwrite only-missing computes them" in never.err
+    assert "Add them with --overwrite only-missing" in never.err
     assert list(never.records[0].metrics) == ["psnr"]
     (merged,) = lab.run("lab-noisy", more="--overwrite only-missing").records
     frame, images = table(lab), merged.images
