@@ -10,6 +10,7 @@ from .base import (
     Tokenizer as Tokenizer,
     check_prompts as check_prompts,
 )
+from .checked import check_codes as check_codes, check_images as check_images
 from .external.declaration import (
     card_of as card_of,
     command_of as command_of,
@@ -22,7 +23,6 @@ from .external.proxies import (
     ExternalTokenizer as ExternalTokenizer,
 )
 from .external.session import Session as Session
-from .checked import check_codes as check_codes, check_images as check_images
 from .grid import GridTokenizer as GridTokenizer
 from .prompted import ClassGenerator as ClassGenerator, TextGenerator as TextGenerator
 from .resized import ResizeAdapter as ResizeAdapter, adapt as adapt

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from layton_bench.errors import guarded_for_user
+from layton_bench.errors import UserError, guarded_for_user
 from layton_bench.types import Codes, Prompt, Stage
 
 if TYPE_CHECKING:
