@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from layton_bench.datasets import fingerprint, prompted_fingerprint
+from layton_bench.datasets import fingerprint, prompted_fingerprint, sample_digests
 from layton_bench.errors import UserError
 from layton_bench.machine import Reporter
 from layton_bench.records import DataInfo, ModelInfo, run_key
@@ -21,13 +22,16 @@ class Identity:
         key: hash of all inputs: the same key means the same run.
         model: the model, as the record describes it.
         data: the data, as the record describes it.
-        images: fingerprint of the images alone; features of references are kept under it.
+        images: fingerprint of the images alone.
+        contents: key of each sample → digest of its bytes. Features of references are kept by
+            them.
     """
 
     key: str
     model: ModelInfo
     data: DataInfo
     images: str
+    contents: Mapping[str, str]
 
 
 def identify(plan: Plan, reporter: Reporter) -> Identity:
@@ -54,7 +58,13 @@ def identify(plan: Plan, reporter: Reporter) -> Identity:
         dtype=plan.options.dtype,
         weights=dict(plan.weights),
     )
-    return Identity(key=run_key(_inputs(plan, data, model)), model=model, data=data, images=images)
+    return Identity(
+        key=run_key(_inputs(plan, data, model)),
+        model=model,
+        data=data,
+        images=images,
+        contents=sample_digests(plan.dataset, plan.items),
+    )
 
 
 def _inputs(plan: Plan, data: DataInfo, model: ModelInfo) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def feature_runner(plugins: Plugins, plan: Plan, identity: Identity) -> FeatureR
         cache=ReferenceCache(
             cache_folder() / "features",
             fingerprint=identity.images,
+            contents=identity.contents,
             protocol=f"{plan.protocol.id}:{plan.suite.size_px}",
         ),
     )

@@ -195,21 +195,23 @@ def test_it_reads_back_from_a_record_and_in_words() -> None:
     made = record(throughput=SPEED)
     assert RunRecord.model_validate_json(made.model_dump_json()).throughput == SPEED
     lines = describe(made).splitlines()
-    start = lines.index("A picture alone: 1.5 s (p90 1.75, p99 2, 20 calls)")
+    start = lines.index("Batch 1: 1.5 s per image (p90 1.75, p99 2, 20 calls)")
     assert lines[start + 1 : start + 5] == [
-        "  of which text 0.25 s, tokens 1 s, decode 0.25 s",
-        "In batches: 1.25 images/s at batch 4 (tried 1, 2, 4)",
+        "  including text 0.25 s, tokens 1 s, decode 0.25 s",
+        "Fastest: 1.25 images/s at batch 4 (tried 1, 2, 4)",
         "Peak memory: 1,234 MiB host, 568 MiB device",
         "NFE: 3",
     ]
     failed = record(throughput=Throughput(unavailable="no idea"))
     assert "Speed: not measured: no idea" in describe(failed).splitlines()
-    assert "A picture alone" not in describe(record())
+    assert "Batch 1" not in describe(record())
 
 
 def test_pages_show_the_median_alone_and_the_rest() -> None:
     made = record(throughput=SPEED)
     assert seconds_per_image(made) == 1.5
     facts = dict(view_origin(1, made).facts)
-    assert facts["speed"].startswith("A picture alone: 1.5 s (p90 1.75, p99 2, 20 calls); of which")
+    assert facts["speed"].startswith(
+        "Batch 1: 1.5 s per image (p90 1.75, p99 2, 20 calls); including"
+    )
     assert "speed" not in dict(view_origin(1, record()).facts)
