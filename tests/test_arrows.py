@@ -18,7 +18,7 @@ ROOMS = {
         "errors", "types", "seeds", "machine", "images", "intervals", "suite",
         "weights", "models", "datasets", "metrics", "records", "tasks",
         "hookspecs",  # the words of a plugin are types of the rooms above
-        "registry", "leaderboard", "compare", "report", "run", "gates", "cli",
+        "registry", "compare", "leaderboard", "report", "run", "gates", "cli",
     ),
     "layton": (
         "errors", "images", "files", "weights", "tokenizer", "flops", "generator", "training",

@@ -46,6 +46,6 @@ def leaderboard(
         models=tuple(model or ()), metrics=tuple(metric or ()), max_bits=max_bits,
         only_complete=complete,
     )  # fmt: skip
-    made = boards(select([run.record for run in runs], chosen), sort_by=sort)
+    made = boards(select([run.record for run in runs], chosen), sort_by=sort, stored=runs)
     published = read_reported(results, suite) if form == "md" else []
     out.out(render(made, form, published=published), end="", highlight=False)

@@ -54,9 +54,14 @@ def paired_table(baseline: StoredRun, now: StoredRun) -> pd.DataFrame:
         UserError: a table is missing, damaged or edited.
     """
     first, second = (read_samples(run.folder, run.record) for run in (baseline, now))
+    return pair_samples(first, second, baseline.record)
+
+
+def pair_samples(first: pd.DataFrame, second: pd.DataFrame, record: RunRecord) -> pd.DataFrame:
+    """Return ``paired_table`` of two sample tables; ``record`` is of either run."""
     table = first.merge(second, on="key", suffixes=("_a", "_b"))
     table[UNIT] = table["key"]
-    if baseline.record.suite.images_per_prompt > 1:
+    if record.suite.images_per_prompt > 1:
         table[UNIT] = table["key"].map(prompt_key)
     return table
 
@@ -128,7 +133,9 @@ def _is_mean(values: Array, value: float) -> bool:
 
 def _by_unit(values: Array, units: NDArray[Any]) -> Array:
     """Return one row per unit, (G, 2). Weights make means over units equal means over samples."""
-    named, unit = np.unique(units, return_inverse=True)
+    import pandas as pd
+
+    unit, named = pd.factorize(units)
     if len(named) == len(values):
         return values
     mean = values.mean(axis=0)

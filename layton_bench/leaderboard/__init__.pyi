@@ -12,7 +12,7 @@ from .board import (
     signatures as signatures,
 )
 from .formats import Format as Format, render as render, write_leaderboard as write_leaderboard
-from .ranks import rank_column as rank_column, rank_note as rank_note
+from .ranks import ranking as ranking
 from .rates import (
     FRONT_NOTE as FRONT_NOTE,
     on_front as on_front,

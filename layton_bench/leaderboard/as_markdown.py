@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from layton_bench.leaderboard.board import cells, headings, notes, signatures
-from layton_bench.leaderboard.ranks import rank_column, rank_note
+from layton_bench.leaderboard.ranks import ranking
 from layton_bench.records import code, escape, table
 
 if TYPE_CHECKING:
@@ -19,16 +19,17 @@ def to_markdown(made: Sequence[Board]) -> str:
 
 
 def _markdown(board: Board) -> str:
+    ranked = ranking(board)
     texts = cells(board, lambda text: f"**{text}**")
     rows = [
         [rank, escape(name), *values]
-        for rank, (name, *values) in zip(rank_column(board), texts, strict=True)
+        for rank, (name, *values) in zip(ranked.texts, texts, strict=True)
     ]
     titles = ["Rank", *map(escape, headings(board))]
     parts = [
         f"### {escape(board.title)}",
         table(titles, rows, texts=2),
-        escape(rank_note(board)),
+        escape(ranked.note),
         "\n".join(
             [
                 *(f"- {code(signature)}" for signature in signatures(board)),

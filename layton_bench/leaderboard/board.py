@@ -7,12 +7,20 @@ from the rest of its column is marked † and not ranked.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from layton_bench.errors import UserError
 from layton_bench.metrics import Direction, badness
-from layton_bench.records import RunRecord, basis, display_name, format_value, heading, marks
+from layton_bench.records import (
+    RunRecord,
+    StoredRun,
+    basis,
+    display_name,
+    format_value,
+    heading,
+    marks,
+)
 
 OTHER_SIGNATURE = "†"
 BITS = "bits/image"
@@ -38,16 +46,26 @@ class Board:
         records: the runs, best first.
         columns: the metrics, in the suite's order.
         ranked_by: column that the runs are sorted by; None if no column can be ranked.
+        stored: by run id, where a run's samples are. Ranks compare them in pairs.
     """
 
     title: str
     records: tuple[RunRecord, ...]
     columns: tuple[Column, ...]
     ranked_by: Column | None = None
+    stored: Mapping[str, StoredRun] = field(default_factory=dict)
 
 
-def boards(records: Iterable[RunRecord], *, sort_by: str | None = None) -> list[Board]:
+def boards(
+    records: Iterable[RunRecord], *, sort_by: str | None = None, stored: Iterable[StoredRun] = ()
+) -> list[Board]:
     """Divide records into boards. The board with the most samples comes first.
+
+    Args:
+        records: the runs.
+        sort_by: metric to sort and rank by; the first that can be ranked by default.
+        stored: the same runs, or some of them, as they were read. Without its samples, a run is
+            ranked by its interval.
 
     Raises:
         UserError: ``sort_by`` names a metric that no record has.
@@ -57,7 +75,8 @@ def boards(records: Iterable[RunRecord], *, sort_by: str | None = None) -> list[
         groups.setdefault(basis(record), []).append(record)
     if sort_by is not None:
         _check_sort(sort_by, groups.values())
-    made = [_board(group, sort_by) for group in groups.values()]
+    by_id = {run.record.run_id: run for run in stored}
+    made = [_board(group, sort_by, by_id) for group in groups.values()]
     return sorted(
         made,
         key=lambda b: (
@@ -75,7 +94,9 @@ def _check_sort(name: str, groups: Iterable[Sequence[RunRecord]]) -> None:
         )
 
 
-def _board(records: Sequence[RunRecord], sort_by: str | None) -> Board:
+def _board(
+    records: Sequence[RunRecord], sort_by: str | None, stored: Mapping[str, StoredRun]
+) -> Board:
     ordered = sorted(records, key=lambda r: (r.model.name, r.run_id))
     columns = _columns(ordered)
     by = next((c for c in columns if c.name == sort_by), None) or next(
@@ -84,7 +105,10 @@ def _board(records: Sequence[RunRecord], sort_by: str | None) -> Board:
     if by is not None:
         # missing and incomparable values come last; equal values stay sorted by name
         ordered.sort(key=lambda r: _rank_key(r, by))
-    return Board(title=_title(ordered[0]), records=tuple(ordered), columns=columns, ranked_by=by)
+    return Board(
+        title=_title(ordered[0]), records=tuple(ordered), columns=columns, ranked_by=by,
+        stored=stored,
+    )  # fmt: skip
 
 
 def _rank_key(record: RunRecord, column: Column) -> tuple[bool, float]:

@@ -60,7 +60,7 @@ def write_leaderboard(results: Path, suite: str) -> Path:
         UserError: the file cannot be written.
     """
     runs = latest(stored_runs(results, suite))
-    made = boards(run.record for run in runs)
+    made = boards((run.record for run in runs), stored=runs)
     path = results / safe_name(suite) / "leaderboard.md"
     try:
         write_whole(path, render(made, "md", published=read_reported(results, suite)))

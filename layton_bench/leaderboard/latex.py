@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from layton_bench.leaderboard.board import cells, headings, notes, signatures
-from layton_bench.leaderboard.ranks import rank_column, rank_note
+from layton_bench.leaderboard.ranks import ranking
 
 if TYPE_CHECKING:
     from layton_bench.leaderboard.board import Board
@@ -32,16 +32,16 @@ def to_latex(made: Sequence[Board]) -> str:
 
 
 def _table(board: Board) -> str:
-    titles = ["Rank", *headings(board)]
+    titles, ranked = ["Rank", *headings(board)], ranking(board)
     rows = [
         " & ".join([rank, *map(_cell, row)]) + r" \\"
-        for rank, row in zip(rank_column(board), cells(board, _mark_best), strict=True)
+        for rank, row in zip(ranked.texts, cells(board, _mark_best), strict=True)
     ]
     lines = [
         r"% \usepackage{booktabs}",
         r"\begin{table}",
         r"  \centering",
-        f"  \\caption{{{escape(board.title)}. {escape(rank_note(board))}}}",
+        f"  \\caption{{{escape(board.title)}. {escape(ranked.note)}}}",
         f"  \\begin{{tabular}}{{rl{'r' * (len(titles) - 2)}}}",
         r"    \toprule",
         "    " + " & ".join(map(escape, titles)) + r" \\",

@@ -13,9 +13,8 @@ from layton_bench.leaderboard import (
     is_best,
     notes,
     quality_columns,
-    rank_column,
-    rank_note,
     ranked_value,
+    ranking,
     rate_table,
     signatures,
 )
@@ -95,7 +94,7 @@ def view_board(number: int, board: Board, run_number: Callable[[RunRecord], int]
     """Return the section of one board. ``run_number`` returns a run's number in the report."""
     suite = board.records[0].suite
     rate_headings, rate_rows = rate_table(board)
-    quality = quality_columns(board)
+    quality, ranked = quality_columns(board), ranking(board)
     speeds = [(c, _seconds_plot(board, c)) for c in quality]
     return BoardView(
         number=number,
@@ -111,9 +110,9 @@ def view_board(number: int, board: Board, run_number: Callable[[RunRecord], int]
                 rank=rank,
                 cells=(*_costs(record), *(_cell(board, c, record) for c in board.columns)),
             )
-            for record, rank in zip(board.records, rank_column(board), strict=True)
+            for record, rank in zip(board.records, ranked.texts, strict=True)
         ),
-        rank_note=rank_note(board),
+        rank_note=ranked.note,
         notes=tuple(notes(board)),
         signatures=tuple(signatures(board)),
         intervals=_figures([(c, _bars(board, c)) for c in board.columns], board),

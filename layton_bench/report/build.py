@@ -61,7 +61,7 @@ def _check_replaceable(site: Path) -> None:
 
 def _write_pages(stored: list[StoredRun], results: Path, site: Path) -> None:
     runs = {run.record.run_id: run for run in stored}
-    made = boards(run.record for run in stored)
+    made = boards((run.record for run in stored), stored=stored)
     ordered = [record for board in made for record in board.records]
     numbers = {record.run_id: number for number, record in enumerate(ordered, start=1)}
     store = PictureStore(site / "images")
