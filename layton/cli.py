@@ -21,25 +21,28 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Images to 256 codes and back, by a latent consistency tokenizer.",
+    help="Encode images to codes and decode them, with a latent consistency tokenizer.",
     no_args_is_help=True,
     add_completion=False,
 )
 
 Images = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")]
-Output = Annotated[Path, typer.Option("-o", "--output", help="Where the result goes.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="File or folder for the result.")]
 Model = Annotated[
     str, typer.Option(help="A shipped model, a file, a folder, or a hub id; see docs/layton.md.")
 ]
 Name = Annotated[
-    str | None, typer.Option(help="Which published model a file is: layton-h, layton-t-star …")
+    str | None,
+    typer.Option(help="The published model that a file holds: layton-h, layton-t-star …"),
 ]
-Sdxl = Annotated[Path | None, typer.Option(help="A diffusers SDXL folder, for missing parts.")]
+Sdxl = Annotated[
+    Path | None, typer.Option(help="A diffusers SDXL folder, for parts that the file lacks.")
+]
 Lora = Annotated[Path | None, typer.Option(help="An acceleration LoRA to merge.")]
-Device = Annotated[str, typer.Option(help="As torch writes it: cpu, cuda:0, mps.")]
-Dtype = Annotated[str, typer.Option(help="Of the decoder: float32, bfloat16 or float16.")]
-Batch = Annotated[int, typer.Option(min=1, help="Images at a time.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="Model calls; the model's own if absent.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda:0, mps …")]
+Dtype = Annotated[str, typer.Option(help="Precision of the decoder: float32, bfloat16 or float16.")]
+Batch = Annotated[int, typer.Option(min=1, help="Images per batch.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Decoder steps; default: the model's own.")]
 Seed = Annotated[int, typer.Option(help="Image i is decoded with seed + i.")]
 
 
@@ -66,7 +69,9 @@ def encode(
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     write_codes(output, content)
-    typer.echo(f"{len(paths)} images, {codes.shape[1]} codes each → {output}")
+    typer.echo(
+        f"Wrote {codes.shape[1]} codes per image of {_count(len(paths), 'image')} to {output}."
+    )
 
 
 @app.command()
@@ -97,7 +102,7 @@ def decode(
         )
     tokenizer.quantized(content.codes.to(device))  # every code is checked before work starts
     _decode(tokenizer, content.codes, content.names, output, batch_size, steps, seed)
-    typer.echo(f"{len(content.names)} images → {output}")
+    typer.echo(f"Wrote {_count(len(content.names), 'image')} to {output}/.")
 
 
 @app.command()
@@ -122,7 +127,9 @@ def roundtrip(
     codes = _encoded(tokenizer, paths, batch_size, device)
     _decode(tokenizer, codes, unique_names(paths), output, batch_size, steps, seed)
     bits = codes.shape[1] * (tokenizer.config.encoder.codebook_size - 1).bit_length()
-    typer.echo(f"{len(paths)} images through {bits // 8} bytes each → {output}")
+    typer.echo(
+        f"Wrote {_count(len(paths), 'reconstruction')} to {output}/ ({bits // 8} bytes per image)."
+    )
 
 
 app.command()(train)
@@ -130,12 +137,16 @@ app.command()(extract)
 
 
 def main() -> None:
-    """Run the command line; a mistake of the caller's ends it with its message and status 2."""
+    """Run the command line; a LaytonError ends it with its message and exit code 2."""
     try:
         app()
     except LaytonError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _load(

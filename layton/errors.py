@@ -1,9 +1,9 @@
-"""What can go wrong, each under its own name.
+"""One class per kind of error.
 
-LaytonError                something the caller can put right (also a ValueError)
+LaytonError                a problem that the caller can fix (also a ValueError)
 ├── ConfigError            a configuration that contradicts itself, or an unknown model name
 ├── CheckpointError        a file that cannot be read, or whose keys or shapes do not fit the model
-├── MissingPartError       a part the model needs (U-Net, VAE, codebook ...) that no file supplied
+├── MissingPartError       no file has a part that the model needs (U-Net, VAE, codebook …)
 ├── ImageError             images of the wrong shape, size, dtype or range
 ├── CodesError             codes out of range, of the wrong count or of the wrong dtype
 └── PromptError            an empty or over-long prompt, or a class that does not exist
@@ -21,10 +21,10 @@ __all__ = [
 
 
 class LaytonError(ValueError):
-    """A mistake the caller can correct.
+    """A problem that the caller can fix.
 
     Attributes:
-        thing: what it is about (a file, an argument, a model name).
+        thing: a file, an argument, a model name …
         reason: why it cannot be used.
         remedy: what to do now.
     """

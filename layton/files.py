@@ -33,11 +33,11 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CodesFile:
-    """What a codes file holds.
+    """The contents of a codes file.
 
     Attributes:
         codes: (n, N) int64.
-        names: one an image, unique, usable as a file name.
+        names: one per image, unique, usable as a file name.
         codebook_size: of the tokenizer that made them.
     """
 
@@ -47,10 +47,10 @@ class CodesFile:
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are given, and the images of every folder, sorted.
+    """Return the given files, and the images of every given folder, sorted.
 
     Raises:
-        ImageError: a path does not exist, or there is no image at all.
+        ImageError: a path does not exist, or no image is found.
     """
     found: list[Path] = []
     for path in paths:
@@ -89,7 +89,7 @@ def write_image(image: Tensor, path: Path) -> None:
 
 
 def unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """The files' stems, made safe as file names, with a number where several are equal."""
+    """Return the files' stems, safe as file names; equal ones get a number."""
     return _unique([_safe(path.stem) for path in paths])
 
 
@@ -124,7 +124,7 @@ def read_codes(path: Path) -> CodesFile:
             codes, names, size = file["codes"], file["names"], file["codebook_size"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise CodesError(
-            str(path), f"is no codes file ({error})", "Make one with `layton encode`."
+            str(path), f"is not a codes file ({error})", "Make one with `layton encode`."
         ) from None
     if codes.ndim != 2 or codes.dtype.kind not in "iu" or names.shape != codes.shape[:1]:
         raise CodesError(

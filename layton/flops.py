@@ -20,11 +20,11 @@ __all__ = ["Flops", "count_flops"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Flops:
-    """Operations an image; a multiply-add counts two, as in torch's counter.
+    """Operations per image; a multiply-add counts two, as in torch's counter.
 
     Attributes:
         encode: encoder.
-        condition: embedding of the code vectors, once an image.
+        condition: embedding of the code vectors, once per image.
         step: one call of U-Net and ControlNet copy.
         vae: decoding the latents.
         decode: condition + steps · step + vae.
@@ -39,7 +39,7 @@ class Flops:
 
 @torch.no_grad()
 def count_flops(config: TokenizerConfig, *, steps: int | None = None, folded: bool = True) -> Flops:
-    """Count what encoding and decoding one image takes; needs no weights and little time.
+    """Count the operations of encoding and decoding one image; needs no weights.
 
     Args:
         config: the tokenizer.

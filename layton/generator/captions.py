@@ -1,8 +1,8 @@
 """Caption cleaning as the text-conditional LlamaGen and LaytonGen models were trained with.
 
-The rules go back to DeepFloyd IF and PixArt; they are tables here, applied in order. They were made
-for web captions and damage some prompts ("C++" becomes "c"); a model must still see what it saw
-in training.
+The rules come from DeepFloyd IF and PixArt. Here they are tables, applied in order. They were made
+for web captions and damage some prompts ("C++" becomes "c"). A model must still see captions as in
+its training.
 """
 
 import html

@@ -1,8 +1,8 @@
-"""Drawing image codes: one prefill, then a token a step for all images, over a static cache.
+"""Drawing image codes: one prefill, then one token per step for all images, over a static cache.
 
-The conditions are classes or texts; each image names its condition and its seed. A condition that
-several images share is run once, and so is the unconditional prefix of each prefix length. The
-noise of a draw depends on the image's seed, the step and the token alone (`sampling.gumbel_noise`).
+The conditions are classes or texts; each image has a condition and a seed. A condition that several
+images share is run once. So is the unconditional prefix of each prefix length. The noise of a draw
+depends only on the image's seed, the step and the token (`sampling.gumbel_noise`).
 
 Axes: P conditions, B images, R cache rows (B conditional, then B unconditional), N image tokens,
 V codes.
@@ -40,8 +40,8 @@ class CodeGenerator:
 
     Args:
         model: in evaluation mode. On a CPU, `packed.pack_linears` makes it several times faster.
-        compiled: compile the decode step (with CUDA graphs on a GPU): minutes at the first call.
-            A batch is then padded to the next size that was run before, instead of compiled again.
+        compiled: compile the decode step (with CUDA graphs on a GPU). The first call takes minutes.
+            A batch is then padded to the next size that was run before, to avoid compiling again.
     """
 
     def __init__(self, model: GPT, *, compiled: bool = False) -> None:
@@ -63,11 +63,11 @@ class CodeGenerator:
         guidance: Guidance | None = None,
         sampling: Sampling | None = None,
     ) -> Tensor:
-        """Draw the codes of one image a seed.
+        """Draw the codes of one image per seed.
 
         Args:
-            conditions: P classes or texts.
-            seeds: one an image.
+            conditions: P classes, or P texts.
+            seeds: one per image.
             condition_of: the condition of each image; None means that image i has condition i.
             guidance: None is off.
             sampling: None samples from the distribution as it is.
@@ -151,7 +151,7 @@ class CodeGenerator:
             if i + 1 == num_tokens:
                 return
             if i >= last_guided and not self.is_compiled:
-                cache = cache.rows(batch)  # nobody asks for the unconditional half again
+                cache = cache.rows(batch)  # the unconditional half is not needed again
             tokens = tokens.repeat(cache.num_rows // batch)
             logits = self._step(tokens, positions[i : i + 1], cache, self._num_seen(i))
 
@@ -164,7 +164,7 @@ class CodeGenerator:
         return self._cache
 
     def _num_seen(self, position: int) -> int:
-        """Image tokens that the step at this position looks at."""
+        """Image tokens that the step at this position attends to."""
         needed = position + 1
         if not self.is_compiled:
             return needed
@@ -178,7 +178,7 @@ def _last_guided(weights: Sequence[float]) -> int:
 
 
 def check_conditions(conditions: Conditions, config: GPTConfig) -> None:
-    """Refuse conditions the model cannot take.
+    """Refuse conditions that do not fit the model.
 
     Raises:
         PromptError: the wrong kind, a class out of range, or features of the wrong size.
@@ -222,7 +222,7 @@ def _check_features(features: Tensor, index: int, config: GPTConfig) -> None:
 
 
 def check_seeds(num_images: int, seeds: Sequence[int]) -> None:
-    """Refuse anything but one seed an image.
+    """Require one seed per image.
 
     Raises:
         PromptError: no image at all, or another number of seeds.
@@ -230,12 +230,12 @@ def check_seeds(num_images: int, seeds: Sequence[int]) -> None:
     if not num_images:
         raise PromptError("prompts", "none given", "Pass at least one.")
     if num_images != len(seeds):
-        raise PromptError("seeds", f"{len(seeds)} for {num_images} images", "Pass one an image.")
+        raise PromptError("seeds", f"{len(seeds)} for {num_images} images", "Pass one per image.")
 
 
 def _check_owners(owners: Sequence[int], num_conditions: int) -> None:
     wrong = [owner for owner in owners if not 0 <= owner < num_conditions]
     if wrong:
         raise PromptError(
-            "condition_of", f"{wrong[0]} is no condition", f"There are {num_conditions}."
+            "condition_of", f"there is no condition {wrong[0]}", f"Use 0 … {num_conditions - 1}."
         )

@@ -19,20 +19,20 @@ __all__ = ["GENERATORS", "GPTConfig", "GeneratorConfig", "Guidance", "Sampling",
 
 @validated(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
 class GPTConfig:
-    """One Llama-style transformer over a square grid of image tokens behind a prefix.
+    """A Llama-style transformer over a prefix and a square grid of image tokens.
 
     Attributes:
         dim, num_layers, num_heads: width, depth, attention heads.
         num_kv_heads: heads of keys and values; None means num_heads.
         condition: what the prefix holds: one class token, or projected text features.
         codebook_size: image codes to choose from.
-        num_tokens: image tokens an image, a square number.
-        num_prefix_tokens: positions before the image: 1 for a class, at most so many for a text.
-        prefix_weight: as so many equal positions each of the prefix counts when an image token
-            attends; 1 in the published models, whose prefixes are 20 times as long as a short text
-            of a small vocabulary.
-        prefix_keys: whether each prefix position has a key of its own, so that an image token can
-            look for one of the words; the published models' keys are zero.
+        num_tokens: image tokens per image, a square number.
+        num_prefix_tokens: positions before the image: 1 for a class, the maximum for a text.
+        prefix_weight: each prefix position counts as this many equal ones when an image token
+            attends. The published models have 1; their prefixes are 20 times as long as a short
+            text of a small vocabulary.
+        prefix_keys: whether each prefix position has its own key. An image token can then look for
+            a word. The published models' keys are zero.
         num_classes: classes of a class-conditional model (its null class is the one after them).
         text_dim: width of the text features of a text-conditional model.
         hidden_multiple: the feed-forward width is rounded up to a multiple of this.
@@ -116,7 +116,7 @@ class Guidance:
     power: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no schedule can mean."""
+        """Refuse impossible schedules."""
         if not math.isfinite(self.scale) or self.scale < 0:
             raise ConfigError("guidance scale", f"{self.scale} is not a scale", "Pass w ≥ 0.")
         if self.start < 0 or (self.stop is not None and self.stop < self.start):

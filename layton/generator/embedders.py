@@ -13,7 +13,7 @@ __all__ = ["CaptionEmbedder", "ClassEmbedder"]
 
 
 class ClassEmbedder(nn.Module):
-    """One prefix token a class; the null class is the last."""
+    """One prefix token per class; the null class is the last."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""A generator of our own as a folder, read without its weights.
+"""The folder of a generator that `layton train` wrote, read without its weights.
 
     generator.json                            its tokenizer, and how it is sampled
     config.json, model.safetensors            the transformer (`save_gpt`)
     text/config.json, text/model.safetensors  its text encoder (`save_words`)
 
-The tokenizer is another folder, found by its name (`shipped.find_folder`).
+The tokenizer is another folder. `shipped.find_folder` finds it by name.
 """
 
 from pathlib import Path
@@ -26,23 +26,23 @@ __all__ = [
 ]
 
 GENERATOR_FILE = "generator.json"
-"""What marks a folder as a generator's."""
+"""A folder with this file holds a generator."""
 TEXT_FOLDER = "text"
-"""Where its text encoder lies."""
+"""Sub-folder of its text encoder."""
 
 T = TypeVar("T")
 
 
 @validated(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
 class GeneratorSettings:
-    """What a transformer's weights do not say of a generator.
+    """Settings of a generator beside the transformer's weights.
 
     Attributes:
         tokenizer: name of the tokenizer whose codes the transformer was trained on.
         cfg_scale: guidance w, 1 is off; see `Guidance`.
         temperature, top_k, top_p: see `Sampling`.
-        codebook: digest of the tokenizer's code vectors (`fingerprints.codebook_digest`); training
-            fills it in.
+        codebook: digest of the tokenizer's code vectors (`fingerprints.codebook_digest`).
+            Training sets it.
     """
 
     tokenizer: str
@@ -78,10 +78,10 @@ def write_generator(settings: GeneratorSettings, folder: Path) -> None:
 
 
 def read_generator(folder: Path) -> GeneratorConfig:
-    """What a generator's folder says of it.
+    """Read the settings and sizes in a generator's folder.
 
     Raises:
-        ConfigError: a file is missing or broken, or says what cannot be.
+        ConfigError: a file is missing or broken, or holds an invalid value.
     """
     settings = _read(folder / GENERATOR_FILE, _SETTINGS)
     return GeneratorConfig(

@@ -1,18 +1,18 @@
 """The layers of the autoregressive transformer: attention over a prefix without positions.
 
-Module names are those of the published checkpoints, so that their state dicts load as they are.
+Module names are those of the published checkpoints. Their state dicts load without changes.
 
 The published models give the prefix an all-zero rotary table. Its queries and keys are therefore
-zero vectors, and every score with one of them is 0, which has two exact consequences used here:
+zero vectors, and every score with one of them is 0. Two facts follow, and both are exact:
 
-- a prefix position attends evenly to what it sees: its attention output is the running mean of the
-  values so far, with no scores to compute;
-- to an image token the n prefix positions are n keys of score 0: one key of score log n whose
-  value is their mean. So each layer keeps one vector of the whole prefix, whatever its length.
-  (It stands in two slots, so that log n loses nothing in bfloat16: see `prefix_bias`.)
+- A prefix position attends evenly to the positions before it. Its attention output is the running
+  mean of their values. No scores are computed.
+- For an image token, the n prefix positions are n keys of score 0. One key of score log n, whose
+  value is their mean, has the same effect. Each layer keeps this one vector for a prefix of any
+  length. (It takes two slots, because bfloat16 would round log n: see `prefix_bias`.)
 
-With `GPTConfig.prefix_keys` the second no longer holds: each position has a slot, and in it a key
-made by a layer of its own, which takes no part in the rotation.
+With `GPTConfig.prefix_keys`, the second fact does not hold. Each position then has a slot with its
+own key. A separate layer makes these keys, and they are not rotated.
 
 Axes: B sequences, T prefix positions, N image tokens, R rows of a decode step, D width, H heads,
 K key-value heads, G = H/K queries a key-value head, E head width, S cache slots.
@@ -43,15 +43,15 @@ PREFIX_SLOTS = 2  # zero keys that stand for the whole prefix
 
 
 def prefix_slots(config: GPTConfig) -> int:
-    """Slots that a cache has for the prefix."""
+    """Return how many slots a cache has for the prefix."""
     return config.num_prefix_tokens if config.prefix_keys else PREFIX_SLOTS
 
 
 def prefix_bias(weights: Tensor) -> Tensor:
     """Scores of the two prefix keys, whose weights add up to those of all prefix positions.
 
-    bfloat16 would round log n by up to 1.6 % of the weight. So the first score is a little below
-    log n and exact in bfloat16; the second makes up the small rest, of which 1.6 % is nothing.
+    bfloat16 would round log n by up to 1.6 % of the weight. The first score is therefore a little
+    below log n and exact in bfloat16. The second adds the small rest, where 1.6 % does not matter.
 
     Args:
         weights: float32 (B,), n for n positions, each at least 1.
@@ -193,13 +193,13 @@ class Attention(nn.Module):
     def step(
         self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor, angles: Tensor, slot: Tensor
     ) -> Tensor:
-        """Attend with one new token a row.
+        """Attend with one new token per row.
 
         Args:
             x: (R, D).
             keys: the layer's cache, (R, K, S, E); the token is written to `slot`.
             values: likewise.
-            bias: float32 (R, 1, 1, S'): slots from S' on are not looked at.
+            bias: float32 (R, 1, 1, S'): slots from S' on are ignored.
             angles: cosine and sine of the token's position, float32 (1, E/2, 2).
             slot: int64 (1,).
         """
@@ -208,7 +208,7 @@ class Attention(nn.Module):
         keys.index_copy_(2, slot, k[:, :, None])
         values.index_copy_(2, slot, v[:, :, None])
         seen = bias.shape[-1]
-        # the G queries that share a key-value head stand where a sequence of queries would
+        # the G queries of a key-value head take the place of a sequence of queries
         out = F.scaled_dot_product_attention(
             q.unflatten(1, (self.config.kv_heads, -1)),
             keys[:, :, :seen],

@@ -1,4 +1,4 @@
-"""Transformers on disk: the published checkpoints, and folders of our own."""
+"""Transformers on disk: the published checkpoints, and the folders of `save_gpt`."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def load_gpt(
 
     Args:
         source: a published `.pt` file, a `.safetensors` file, or a folder of `save_gpt`.
-        config: the sizes; a folder brings its own.
+        config: the sizes; a folder has its own.
         dtype: of the weights.
         device: where to.
 
@@ -46,7 +46,7 @@ def load_gpt(
         model = GPT(config)
     state = read_state(path, wrappers=_WRAPPERS)
     cast = {key: tensor.to(dtype) for key, tensor in state.items()}
-    # some files carry the rotary table, which follows from the sizes
+    # some files hold the rotary table, which follows from the sizes
     load_strict(model, cast, source=str(source), optional=("freqs_cis",))
     return model.to(device).eval()
 
@@ -56,7 +56,7 @@ def save_gpt(model: GPT, folder: Path | str, *, dtype: torch.dtype | None = None
 
     Args:
         model: not packed.
-        folder: created if need be; existing files are replaced, each in one move.
+        folder: created if it does not exist; existing files are replaced, each in one move.
         dtype: of the stored weights; None keeps theirs.
     """
     config = _JSON.dump_json(model.config, indent=2).decode() + "\n"

@@ -27,7 +27,7 @@ def guide(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
 
 
 def filter_logits(logits: Tensor, *, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """Put what top-k, then top-p, remove to −∞.
+    """Set the entries that top-k, then top-p, remove to −∞.
 
     Entries equal to the k-th largest all stay. Top-p counts over what top-k left and keeps the
     entry that crosses the threshold, so one entry always stays (arXiv 1904.09751).
@@ -50,7 +50,7 @@ def filter_logits(logits: Tensor, *, top_k: int = 0, top_p: float = 1.0) -> Tens
 
 
 def choose(logits: Tensor, sampling: Sampling, noise: Tensor | None = None) -> Tensor:
-    """Draw one token a row.
+    """Draw one token per row.
 
     argmax(logits + Gumbel noise) is a draw from softmax(logits).
 
@@ -115,7 +115,7 @@ def gumbel_noise(keys: Tensor, step: int, size: int) -> Tensor:
     zero = torch.zeros_like(blocks[:1])
     words = philox((blocks, zero + step, zero, zero), keys.T[:, :, None].unbind(0))
     bits = torch.stack(words, -1).flatten(1)[:, :size]
-    # fine steps near 0, where the winners come from; below 1, so that no noise is −∞
+    # fine steps near 0, where the winners are; below 1, because the noise of 1 is −∞
     uniform = (bits.float() + 0.5).mul_(2.0**-32).clamp_(max=1 - 2.0**-24)
     return _exponential(uniform).log_().neg_()
 

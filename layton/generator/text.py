@@ -29,7 +29,7 @@ class TextEncoder(Protocol):
 
 
 def left_pad(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Stack texts of different lengths so that all end at the last position.
+    """Stack texts of different lengths; all end at the last position.
 
     Args:
         features: P tensors (n, text_dim).
@@ -50,12 +50,12 @@ def left_pad(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 class T5TextEncoder:
     """The encoder of a T5 model (the published generators use flan-T5-XL) over cleaned captions.
 
-    Each text is run by itself, without padding: its features are then the same bits in any batch.
+    Each text is run alone, without padding. Its features then have the same bits in any batch.
 
     Args:
         model: a transformers T5EncoderModel in evaluation mode.
         tokenizer: its tokenizer.
-        max_tokens: a longer text, end token included, is refused.
+        max_tokens: a longer text (with its end token) is refused.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, max_tokens: int = 120) -> None:
@@ -75,7 +75,7 @@ class T5TextEncoder:
         """Load encoder and tokenizer from a folder, or from a hub by its id.
 
         Raises:
-            CheckpointError: nothing usable is there.
+            CheckpointError: no T5 encoder can be loaded from it.
         """
         from transformers import AutoTokenizer, T5EncoderModel
 
@@ -97,7 +97,7 @@ class T5TextEncoder:
         """Features of each text, (n, text_dim) in the model's dtype.
 
         Raises:
-            PromptError: a text of which cleaning leaves nothing, or one that is too long.
+            PromptError: a text is empty after cleaning, or too long.
         """
         tokens = [self._tokens(text) for text in texts]
         return [self._features(ids) for ids in tokens]
@@ -125,7 +125,7 @@ class T5TextEncoder:
 
 
 def check_text(text: str) -> None:
-    """Refuse what is no text, or endless; raises PromptError."""
+    """Raise PromptError for a text that is too long or not valid Unicode."""
     # the cleaning rules take quadratic time on some texts
     if len(text) > _MAX_CHARACTERS:
         raise PromptError(f"prompt {shortened(text)!r}", f"{len(text)} characters", "Shorten it.")
@@ -138,5 +138,5 @@ def check_text(text: str) -> None:
 
 
 def shortened(text: str) -> str:
-    """A text as messages show it, 60 characters at most."""
+    """Return a text as messages show it, 60 characters at most."""
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,6 +1,6 @@
-"""Words or classes → image codes → images: LaytonGen, and LlamaGen by the same parts.
+"""Texts or classes → image codes → images: LaytonGen and LlamaGen share these parts.
 
-Axes: B images, N codes an image.
+Axes: B images, N codes per image.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,14 +30,14 @@ class CodeDecoder(Protocol):
 
     Attributes:
         codebook_size: number of codes it knows.
-        num_tokens: codes an image.
+        num_tokens: codes per image.
     """
 
     codebook_size: int
     num_tokens: int
 
     def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
-        """int64 (B, N), one seed an image → float32 images (B, 3, H, W) in [-1, 1]."""
+        """int64 (B, N), one seed per image → float32 images (B, 3, H, W) in [-1, 1]."""
 
 
 class LaytonDecoder:
@@ -61,7 +61,7 @@ class LaytonDecoder:
 
     def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:
         """See `CodeDecoder.decode`; the seeds draw the decoder's noise."""
-        # convolutions may round otherwise in another batch, and a CPU gains nothing from one
+        # convolutions may round differently in another batch, and batches are not faster on a CPU
         count = 1 if codes.device.type == "cpu" else len(codes)
         parts = zip(codes.split(count), range(0, len(codes), count), strict=True)
         images = [
@@ -93,13 +93,13 @@ class VQImageDecoder:
     def decode(self, codes: Tensor, seeds: Sequence[int]) -> Tensor:  # noqa: ARG002 no noise
         """See `CodeDecoder.decode`."""
         grid = codes.view(len(codes), self.grid_side, self.grid_side)
-        # one by one: convolutions may round otherwise in another batch
+        # one by one: convolutions may round differently in another batch
         images = [self.model.decode(image[None]) for image in grid]
         return torch.cat(images).float().clamp(-1, 1)
 
 
 class _ToImage:
-    """What texts and classes have in common: codes drawn under settings, then decoded."""
+    """The parts that texts and classes share: draw codes, then decode them."""
 
     _condition: ClassVar[str]
 
@@ -151,15 +151,15 @@ class ClassToImage(_ToImage):
 
     Args:
         gpt: a class-conditional transformer in evaluation mode. On a CPU its linear layers are
-            packed in place, after which it can only be run.
+            packed in place, and it can then only be run.
         decoder: codes → images.
-        guidance: unless a call says otherwise; None is off.
-        sampling: unless a call says otherwise; None samples from the distribution as it is.
+        guidance: default of every call; None is off.
+        sampling: default of every call; None samples from the plain distribution.
         compiled: compile the decode step; see `CodeGenerator`.
-        watch: given each stage's name before it runs, returns the context that it runs in.
+        watch: gets a stage's name, returns the context in which the stage runs.
 
     Raises:
-        ConfigError: transformer and decoder do not belong together.
+        ConfigError: transformer and decoder do not fit.
     """
 
     _condition = "class"
@@ -176,11 +176,11 @@ class ClassToImage(_ToImage):
         guidance: Guidance | None = None,
         sampling: Sampling | None = None,
     ) -> Tensor:
-        """Draw one image a class; each depends on its class and seed alone.
+        """Draw one image per class; it depends only on its class and seed.
 
         Args:
             classes: B class indices.
-            seeds: one an image.
+            seeds: one per image.
             guidance: None is this generator's own.
             sampling: likewise.
 
@@ -188,7 +188,7 @@ class ClassToImage(_ToImage):
             float32 images (B, 3, H, W) in [-1, 1].
 
         Raises:
-            PromptError: a class that does not exist, or not one seed an image.
+            PromptError: a class that does not exist, or not one seed per image.
         """
         indices = torch.tensor(classes, dtype=torch.int64)
         return self._draw(indices, range(len(classes)), seeds, guidance, sampling)
@@ -232,13 +232,13 @@ class TextToImage(_ToImage):
         guidance: Guidance | None = None,
         sampling: Sampling | None = None,
     ) -> Tensor:
-        """Draw one image a prompt; each depends on its prompt and seed alone.
+        """Draw one image per prompt; it depends only on its prompt and seed.
 
-        Several images of one prompt: repeat it with other seeds; it is read once.
+        For several images of one prompt, repeat it with other seeds. It is encoded once.
 
         Args:
             prompts: B texts.
-            seeds: one an image.
+            seeds: one per image.
             guidance: None is this generator's own.
             sampling: likewise.
 
@@ -246,7 +246,7 @@ class TextToImage(_ToImage):
             float32 images (B, 3, H, W) in [-1, 1].
 
         Raises:
-            PromptError: a prompt that is empty or too long, or not one seed an image.
+            PromptError: a prompt that is empty or too long, or not one seed per image.
         """
         check_seeds(len(prompts), seeds)
         distinct = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}

@@ -89,9 +89,9 @@ class KVCache:
         )
 
     def fill(self, prefix: Prefix) -> None:
-        """Forget everything and put the prefixes in place, one a row."""
+        """Forget everything and store the prefixes, one per row."""
         end = self.num_prefix
-        # a text's last word has one slot, whatever the longest of the batch
+        # a text's last word always has the same slot, even beside longer texts
         start = end - prefix.bias.shape[1]
         self.keys[:, :, :, start:end] = prefix.keys
         self.values[:, :, :, start:end] = prefix.values
@@ -103,7 +103,7 @@ class GPT(nn.Module):
     """Next-token prediction over the image codes of one image, row by row.
 
     Args:
-        config: the sizes. Weights start as the published models' did: normal, the output layer 0.
+        config: the sizes. Weights start as in the published models: normal, the output layer 0.
 
     Raises:
         ConfigError: sizes that contradict each other.
@@ -146,7 +146,7 @@ class GPT(nn.Module):
             condition: classes int64 (B,), or left-padded text features (B, T, text_dim).
             codes: int64 (B, M) with M < N: the tokens before the last one to predict.
             mask: bool (B, T), True where the features hold text; None means everywhere.
-            dropped: bool (B,), True where the condition is replaced by the null condition.
+            dropped: bool (B,), True where the null condition replaces the condition.
 
         Returns:
             float32 (B, M + 1, V): logits of the tokens 0 … M.
@@ -206,13 +206,13 @@ class GPT(nn.Module):
         )
 
     def step(self, tokens: Tensor, position: Tensor, cache: KVCache, num_seen: int) -> Tensor:
-        """Feed one token a row; logits of the next ones.
+        """Feed one token per row; return the logits of the next ones.
 
         Args:
             tokens: int64 (R,), the image tokens at `position`.
             position: int64 (1,).
             cache: of R rows; the tokens' keys and values are written to it.
-            num_seen: image tokens to look at, more than `position`; later ones are masked.
+            num_seen: image tokens to attend to, more than `position`; later ones are masked.
 
         Returns:
             float32 (R, V).

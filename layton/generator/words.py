@@ -1,6 +1,6 @@
 """A small text encoder over a closed vocabulary, trained together with its transformer.
 
-It is to a generator of a few million parameters what T5 is to the published ones: words → features.
+A generator of a few million parameters uses it in place of T5: words → features.
 Axes: P texts, n words of one text, D width.
 """
 
@@ -34,7 +34,7 @@ class WordsConfig:
         words: the vocabulary, in the order of its embeddings.
         width: of the features; the transformer's text_dim.
         depth, num_heads: of the encoder's blocks.
-        max_words: a longer text is refused.
+        max_words: longer texts are refused.
     """
 
     words: tuple[str, ...]
@@ -47,12 +47,12 @@ class WordsConfig:
 class WordEncoder(nn.Module):
     """Texts of known words → one feature vector a word.
 
-    Each word takes in the word before it, alone and multiplied with its own. An image token sees
-    words one by one, and without prefix keys no more than the mean over them: "red circle" and
-    "blue square" are "blue circle" and "red square" there unless the words themselves tell.
+    Each word's vector also gets the vector of the word before it, and the product of the two. An
+    image token sees the words one by one, or only their mean if there are no prefix keys. Without
+    this addition, "red circle" and "blue square" would look like "blue circle" and "red square".
 
-    Case and punctuation do not matter. In evaluation mode each text is run by itself, so that its
-    features are the same bits in any batch.
+    Case and punctuation do not matter. In evaluation mode each text is run alone. Its features
+    then have the same bits in any batch.
     """
 
     def __init__(self, config: WordsConfig) -> None:
@@ -60,7 +60,7 @@ class WordEncoder(nn.Module):
         self.config = config
         self._numbers = {word: i for i, word in enumerate(config.words)}
         self.embedding = nn.Embedding(len(config.words), config.width)
-        # at the variance of what the blocks add: smaller ones drown in it, and all texts look alike
+        # at the variance that the blocks add: with smaller ones, all texts would look alike
         self.positions = nn.Parameter(torch.randn(config.max_words, config.width) * 0.5)
         self.blocks = nn.ModuleList(_block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
@@ -87,7 +87,7 @@ class WordEncoder(nn.Module):
         if unknown:
             raise PromptError(
                 shown,
-                f"has words that the model never saw: {shortened(', '.join(unknown))}",
+                f"has words that the model does not know: {shortened(', '.join(unknown))}",
                 f"It knows: {self._known()}.",
             )
         return torch.tensor([self._numbers[w] for w in words])

@@ -34,7 +34,7 @@ class VQConfig:
     """The convolution-and-attention VQ tokenizer (VQGAN geometry, as LlamaGen published it).
 
     Level i has channels · ch_mult[i] channels; each level but the last halves the side, so the
-    downsample factor is 2^(levels − 1). Attention stands at the lowest resolution only.
+    downsample factor is 2^(levels − 1). Only the lowest resolution has attention.
     """
 
     kind: Literal["vq"] = "vq"
@@ -189,10 +189,10 @@ class NoiseConfig:
     Attributes:
         num_train_timesteps: timesteps of the schedule.
         beta_start, beta_end: first and last β.
-        prediction: what the decoder puts out, as diffusers' prediction_type: the noise (SDXL), or
+        prediction: the decoder's output, as in diffusers' prediction_type: the noise (SDXL), or
             v = √ᾱ · eps − √(1 − ᾱ) · x0 (Salimans and Ho, arXiv 2202.00512). At the last timestep
-            √ᾱ is 0.068: x0 from the noise magnifies the decoder's error 15 times, x0 from v does
-            not, which is why a small decoder needs v.
+            √ᾱ is 0.068. Computing x0 from the noise then magnifies the decoder's error 15 times;
+            computing it from v does not. A small decoder therefore needs v.
     """
 
     num_train_timesteps: int = 1000
@@ -208,7 +208,7 @@ class SamplerConfig:
     Attributes:
         kind: "consistency" predicts x0, noises it to the next timestep and repeats; "ddim" is
             deterministic DDIM (Song et al., arXiv 2010.02502).
-        steps: model calls unless decode is told otherwise.
+        steps: model calls, if `decode` is not given another number.
         cond_scale: factor on the residuals of the ControlNet copy.
     """
 
@@ -224,7 +224,7 @@ class TokenizerConfig:
     Attributes:
         image_px: side of the images that go in and come out, in pixels.
         encode_px: side to which an image is resized before the encoder.
-        encode_px_choices: the sides that may stand in its place (other token counts).
+        encode_px_choices: sides that may be used instead (they give other token counts).
         condition_channels: widths of the convolutions that embed the code vectors.
     """
 
@@ -284,7 +284,7 @@ def config_from_json(text: str, *, source: str) -> TokenizerConfig:
     """Read what `config_to_json` wrote.
 
     Raises:
-        ConfigError: broken JSON, an unknown or missing field, a value that makes no sense.
+        ConfigError: broken JSON, an unknown or missing field, or an invalid value.
     """
     try:
         return _CONFIG.validate_json(text)

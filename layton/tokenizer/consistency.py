@@ -44,7 +44,7 @@ class NoiseSchedule:
 
     Attributes:
         alphas_cumprod: (num_train_timesteps,) float32 on the CPU.
-        prediction: what the decoder's output stands for, "epsilon" or "v_prediction".
+        prediction: the decoder's output, "epsilon" or "v_prediction".
     """
 
     def __init__(self, config: NoiseConfig) -> None:
@@ -97,7 +97,7 @@ def boundary_scalings(
 ) -> tuple[Tensor, Tensor]:
     """c_skip(t) and c_out(t) of a consistency function f = c_skip · x + c_out · x0.
 
-    c_skip = σ²/((s·t)² + σ²), c_out = s·t/√((s·t)² + σ²), so that f(x, 0) = x (Luo et al., arXiv
+    c_skip = σ²/((s·t)² + σ²), c_out = s·t/√((s·t)² + σ²), hence f(x, 0) = x (Luo et al., arXiv
     2310.04378). Shapes as `timesteps`, float32.
     """
     scaled = timesteps.float() * timestep_scaling

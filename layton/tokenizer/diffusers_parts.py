@@ -1,4 +1,4 @@
-"""U-Net and VAE out of a diffusers folder, and their configurations as ours."""
+"""The U-Net and VAE of a diffusers folder, and their configurations as ours."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ def sizes_fit(part: str, found: Mapping[str, Any], config: TokenizerConfig) -> b
 
 
 def read_part(source: str | Path, part: str, *, for_sizes: bool = False) -> Any:
-    """Read the `unet` or `vae` of a diffusers folder or hub id, in its own precision's files.
+    """Read the `unet` or `vae` of a diffusers folder or hub id.
 
     Args:
         source: the folder or hub id.
         part: which of the two.
-        for_sizes: leave its weights unread: built from its configuration, on the default device.
+        for_sizes: build it from its configuration on the default device; read no weights.
 
     Raises:
         MissingPartError: there is none, or it cannot be read.

@@ -1,16 +1,18 @@
 """Exact constant folding of a diffusion U-Net for inference with zero text states.
 
-What never changes is worked out once and taken out of the loop:
-- A cross-attention layer that sees all-zero text states has zero keys and values (its key and value
-  projections have no bias), hence returns its output projection's bias whatever the query is. The
-  bias joins that of the self-attention before it; the layer goes.
-- The time embedding of a fixed timestep is one vector a residual block, added right after its first
-  convolution: it joins that convolution's bias.
-- Nearest-neighbour doubling followed by a 3×3 convolution is a transposed 4×4 convolution of stride
-  2 whose kernel sums the taps that read the same pixel: 16 multiplications a pixel instead of 36.
+Constants are computed once and taken out of the loop:
+- A cross-attention layer that sees all-zero text states has zero keys and values, because its key
+  and value projections have no bias. For every query it returns its output projection's bias. The
+  bias is added to that of the self-attention before it, and the layer is removed.
+- The time embedding of a fixed timestep is one vector per residual block, added right after its
+  first convolution. It is added to that convolution's bias.
+- Nearest-neighbour doubling and then a 3×3 convolution are one transposed 4×4 convolution of
+  stride 2. Its kernel sums the taps that read the same pixel: 16 multiplications, not 36.
 - Query, key and value projections are one matrix product.
 
-All of it holds to rounding in any dtype. Axes: B batch, C channels, H W, N = H·W, D width.
+In every dtype, the outputs change only by rounding.
+
+Axes: B batch, C channels, H W, N = H·W, D width.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ __all__ = [
 
 
 class FoldedResnet(nn.Module):
-    """A residual block whose first convolution's bias holds the time embedding, if there is one.
+    """A residual block; the first convolution's bias holds the time embedding, if there is one.
 
     `forward` takes the biases of all blocks of its half in place of diffusers' `temb`.
     """

@@ -41,7 +41,7 @@ TimeInput = Tensor | list[Tensor]
 class ConditionEmbedding(nn.Module):
     """Code vectors on the latent grid (B, c, h, w) → an addend to the copy's first features.
 
-    ControlNet's embedding without strides: the condition already lies on the latent grid.
+    ControlNet's embedding without strides: the condition already has the latent grid's size.
     """
 
     def __init__(self, condition_dim: int, channels: Sequence[int], out_channels: int) -> None:
@@ -99,7 +99,7 @@ class LADD(nn.Module):
         self.controlnet.enable_gradient_checkpointing()
 
     def embed(self, quantized: Tensor, latent_size: tuple[int, int]) -> Tensor:
-        """Code vectors → their embedding, once an image however many steps follow.
+        """Code vectors → their embedding, computed once per image for any number of steps.
 
         Args:
             quantized: (B, codebook_dim, h', w') l2-normalised code vectors.
@@ -129,7 +129,7 @@ class LADD(nn.Module):
             timesteps: one int for all, or (B,) integers.
             embedding: what `embed` returned for these latents.
             size_px: (height, width) in pixels, for the micro-conditioning.
-            cond_scale: factor on the residuals of the ControlNet copy; 0 leaves it out.
+            cond_scale: factor on the residuals of the ControlNet copy; 0 skips it.
 
         Raises:
             ImageError: latent sides are not multiples of the downsample factor.
@@ -161,17 +161,17 @@ class LADD(nn.Module):
         return _run_decoder(self.unet, x, skips, for_unet, text)
 
     def fold(self) -> None:
-        """Take everything constant out of the U-Net and its copy; see layton.tokenizer.folding."""
+        """Fold the constants of the U-Net and its copy; see layton.tokenizer.folding."""
         if self._resnets is None:
             self._resnets = fold_unet(self.unet), fold_unet(self.controlnet)
 
     def compile_steps(self) -> None:
-        """Hand the part that every step runs to torch.compile; time inputs stay outside."""
+        """Compile the part that every step runs; time inputs stay outside."""
         self._predict = torch.compile(self._predict)  # type: ignore[method-assign]
 
     @torch.no_grad()
     def plan(self, timestep: int, size_px: tuple[int, int]) -> tuple[list[Tensor], list[Tensor]]:
-        """Biases of every residual block of U-Net and copy at that timestep, kept for next time.
+        """Return the biases of all residual blocks at that timestep, and keep them.
 
         Raises:
             ConfigError: not folded.
@@ -220,7 +220,7 @@ class LADD(nn.Module):
         return emb + _mlp(half.add_embedding, torch.cat([pooled_text, micro])[None])
 
     def _text_states(self, latents: Tensor) -> Tensor | None:
-        # one zero token: a softmax over equal keys averages equal values, however many they are
+        # one zero token is enough: a softmax over equal keys averages equal values
         if self.is_folded:
             return None
         return latents.new_zeros(len(latents), 1, self.config.cross_attention_dim)

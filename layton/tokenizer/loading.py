@@ -43,8 +43,8 @@ def read_tokenizer(
     Args:
         source: a file (the official layout or ours), a folder written by `save_pretrained`, the
             name of a model that ships with the package, or a hub id.
-        name: which named model the file is (layton-h, layton-t-star …): its configuration and its
-            LoRA's alpha. A file alone needs this or `config`.
+        name: the model that the file holds (layton-h, layton-t-star …). It gives the configuration
+            and the LoRA's alpha. A file alone needs this or `config`.
         config: the configuration of a file, instead of `name`.
         sdxl: a diffusers SDXL folder or hub id, for the U-Net or VAE where the file has none.
         lora: an acceleration LoRA to merge into the U-Net (a file, or a PEFT folder).
@@ -55,7 +55,7 @@ def read_tokenizer(
     Raises:
         CheckpointError: a file cannot be read or does not fit.
         ConfigError: the configuration is missing, broken, or given twice.
-        MissingPartError: no file supplies the U-Net, the VAE, or the weights at all.
+        MissingPartError: no file has the U-Net, the VAE, or the weights at all.
     """
     weights, found = _locate(source)
     label = str(source)
@@ -220,10 +220,10 @@ def _fresh_copy(
 
 
 class _Cast:
-    """Brings each tensor into its part's dtype, adding an acceleration LoRA on the way.
+    """Cast each tensor to its part's dtype, and add an acceleration LoRA if there is one.
 
-    One tensor at a time: the sum is in float32 and rounded once, and no second copy of the model
-    ever exists.
+    It works on one tensor at a time. The sum is in float32 and rounded once. A second copy of the
+    model never exists.
     """
 
     def __init__(self, config: TokenizerConfig, dtype: torch.dtype) -> None:

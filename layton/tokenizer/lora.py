@@ -113,7 +113,7 @@ def read_lora(path: Path | str) -> LoRA:
     """Read a LoRA file, or a PEFT folder (adapter_model.safetensors + adapter_config.json).
 
     Raises:
-        CheckpointError: cannot be read, or holds something that is no plain LoRA.
+        CheckpointError: cannot be read, or holds more than a plain LoRA.
     """
     path = Path(path)
     if not path.is_dir():
@@ -128,11 +128,11 @@ def parse_lora(state: Mapping[str, Tensor], *, source: str, alpha: float | None 
 
     Args:
         state: key → tensor in any of the namings above.
-        source: what to call the file in a message.
+        source: name of the file in messages.
         alpha: of every layer that states none itself.
 
     Raises:
-        CheckpointError: a key that is no plain LoRA's, or a layer with one half only.
+        CheckpointError: a key that does not belong to a plain LoRA, or a layer with only one half.
     """
     layers: dict[str, dict[str, Tensor]] = {}
     for key, tensor in state.items():
@@ -140,7 +140,7 @@ def parse_lora(state: Mapping[str, Tensor], *, source: str, alpha: float | None 
             continue
         suffix, side = next(((s, side) for s, side in _SIDES if key.endswith(s)), ("", ""))
         if not side:
-            raise CheckpointError(source, f"{key} is no part of a plain LoRA", "Convert the file.")
+            raise CheckpointError(source, f"{key} is not part of a plain LoRA", "Convert the file.")
         layers.setdefault(_layer_name(key.removesuffix(suffix)), {})[side] = tensor
     if half := [name for name, parts in layers.items() if not {"down", "up"} <= parts.keys()]:
         raise CheckpointError(source, f"{half[0]} has only one half of its LoRA")
@@ -269,7 +269,7 @@ def _peft_alpha(folder: Path) -> float:
     try:
         config = json.loads(path.read_text())
         if config.get("use_dora") or config.get("use_rslora") or config.get("alpha_pattern"):
-            raise CheckpointError(str(path), "is no plain LoRA (DoRA, rsLoRA or alpha patterns)")
+            raise CheckpointError(str(path), "is not a plain LoRA (DoRA, rsLoRA or alpha patterns)")
         return float(config["lora_alpha"])
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise CheckpointError(str(path), f"cannot be read ({error})") from None

@@ -1,6 +1,6 @@
 """The tokenizer: images → 256 codes → images.
 
-Axes: B batch, N codes an image, S image side. Images are float RGB in [-1, 1].
+Axes: B batch, N codes per image, S image side. Images are float RGB in [-1, 1].
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Tokenizer(Network):
             unet: weights to store in place of the U-Net's own, when a LoRA is merged into them.
 
         Raises:
-            ConfigError: optimize_for_inference has run, so the weights are no longer whole.
+            ConfigError: optimize_for_inference has changed the weights.
         """
         if self.decoder.is_folded:
             raise ConfigError("save_pretrained", "the weights are folded", "Save before folding.")
@@ -127,17 +127,17 @@ class Tokenizer(Network):
 
         Args:
             codes: (B, N) integers; N as of one of config.encode_px_choices.
-            generator: a seed or generator for each image, in a list; one int seeds every image
-                alike; one generator draws for the whole batch at once, as the official code does,
-                so that an image then depends on its batch mates. Noise is drawn on the CPU.
+            generator: a list with one seed or generator per image; or one int for all images; or
+                one generator for the whole batch, as in the official code. With the last, an image
+                depends on the rest of its batch. Noise is drawn on the CPU.
             steps: model calls; None: config.sampler.steps.
             cond_scale: factor on the ControlNet residuals; None: config.sampler.cond_scale.
             size_px: side S of the images; None: config.image_px. Larger ones are decoded by the
                 VAE in overlapping tiles.
 
         Raises:
-            CodesError: out of range, of the wrong count, or no integers.
-            ConfigError: steps, size_px or the number of generators makes no sense.
+            CodesError: out of range, of the wrong count, or not integers.
+            ConfigError: steps, size_px or the number of generators is invalid.
         """
         side = self._latent_side(size_px)
         shape = (self.config.unet.latent_channels, side, side)
@@ -187,10 +187,7 @@ class Tokenizer(Network):
         cond_scale: float | None = None,
         size_px: int | None = None,
     ) -> Tensor:
-        """Code vectors (B, codebook_dim, h', w') of any grid → latents as `decode_latents`.
-
-        The rest is as there.
-        """
+        """Code vectors (B, codebook_dim, h', w') of any grid → latents; see `decode_latents`."""
         sampler = self.config.sampler
         pixels = size_px or self.config.image_px
         side = self._latent_side(size_px)
@@ -224,7 +221,7 @@ class Tokenizer(Network):
         """Codes (B, N) → code vectors (B, codebook_dim, h, w) float32.
 
         Raises:
-            CodesError: out of range, of the wrong count, or no integers.
+            CodesError: out of range, of the wrong count, or not integers.
         """
         choices = {self.config.tokens_at(px): px for px in self.config.encode_px_choices}
         if codes.ndim != 2 or codes.shape[1] not in choices:
@@ -243,13 +240,13 @@ class Tokenizer(Network):
         return choose(count, self.config.noise.num_train_timesteps)
 
     def optimize_for_inference(self, *, compile: bool = False) -> Self:  # noqa: A002 torch's word
-        """Fold constants, drop what decoding never reads, lay weights out for convolution.
+        """Fold constants, remove what decoding never reads, lay weights out for convolution.
 
-        Outputs stay the same to rounding (folding.py says why). In place and for good: the
-        model can no longer be trained or saved, and a second call changes nothing.
+        Outputs change only by rounding (folding.py says why). It cannot be undone: the model can
+        then be neither trained nor saved. A second call changes nothing.
 
         Args:
-            compile: also hand the decoder and the VAE to torch.compile.
+            compile: also compile the decoder and the VAE (torch.compile).
         """
         if self.decoder.is_folded:
             return self

@@ -23,7 +23,7 @@ class NamedModel:
         lora_alpha: PEFT's lora_alpha of that LoRA; its scale is lora_alpha / lora_rank.
         acceleration: (hub repository, file or folder) of the LoRA to merge on top; None where
             the released file already has it inside.
-        note: what sets the model apart.
+        note: how the model differs from the others.
     """
 
     label: str

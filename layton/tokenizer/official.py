@@ -1,9 +1,9 @@
 """The released tokenizer file's layout → ours.
 
-The official code wraps the U-Net by PEFT, so that a changed layer X is stored as
-`decoder.unet.base_model.model.X.base_layer.weight` beside `X.lora_A.default.weight` and
-`X.lora_B.default.weight`; and it keeps the VQ tokenizer's `post_quant_conv`, which nothing reads.
-Everything else has our names.
+The official code wraps the U-Net with PEFT. A changed layer X is therefore stored as
+`decoder.unet.base_model.model.X.base_layer.weight`, with `X.lora_A.default.weight` and
+`X.lora_B.default.weight`. The file also keeps the VQ tokenizer's `post_quant_conv`, which is never
+read. Everything else has our names.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ def from_official(
         state: the official file's state dict.
         wanted: our model's state dict (meta tensors will do).
         alpha: PEFT's lora_alpha, which the file does not hold; 8 for the released models.
-        source: what to call the file in a message.
-        cast: applied to every (key, tensor) as it is made, so that the merged weights never all
+        source: name of the file in messages.
+        cast: applied to every (key, tensor) when it is made. The merged weights then never all
             exist in the file's own precision.
 
     Raises:
-        CheckpointError: a key is missing, left over or of another shape.
+        CheckpointError: a key is missing, unknown or of another shape.
     """
     ranks = {tensor.shape[0] for key, tensor in state.items() if ".lora_A." in key}
     if len(ranks) != 1:
@@ -83,7 +83,7 @@ def from_official(
     report = compare(state, official_layout(wanted, rank=ranks.pop()), optional=["codebook_used"])
     if not report.fits:
         raise CheckpointError(
-            source, f"is no official tokenizer of this configuration\n{report}", "Check its name."
+            source, f"does not fit the official tokenizer of that name\n{report}", "Check its name."
         )
     return {
         key: cast(key, _merged(state, _base_key(key), alpha))
@@ -93,7 +93,7 @@ def from_official(
 
 
 def without_unused(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state without the entries of the official layout that nothing reads."""
+    """Return the state without the entries of the official layout that are never read."""
     return {key: tensor for key, tensor in state.items() if key not in _UNUSED}
 
 

@@ -24,7 +24,7 @@ _EPS = 1e-12  # of the l2 norm, as torch's normalize and the released checkpoint
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quantized:
-    """What training needs of one quantisation.
+    """One quantisation, with the gradients that training needs.
 
     Attributes:
         quantized: (B, C, h, w) code vectors; their gradient goes straight through to z.
@@ -44,8 +44,8 @@ def nearest_codes(
 ) -> Tensor:
     """Index of the nearest codebook row by Euclidean distance, (M,) int64.
 
-    argmin |z − e|² = argmax (z·e − |e|²/2), and for rows of one norm = argmax z·e: one matrix
-    product a chunk, in float32, and no more than `max_bytes` of scores at a time.
+    argmin |z − e|² = argmax (z·e − |e|²/2), and for rows of equal norm = argmax z·e. This is one
+    matrix product per chunk, in float32, with at most `max_bytes` of scores at a time.
 
     Args:
         z: (M, C) vectors.
@@ -71,12 +71,12 @@ def nearest_codes(
 class Quantizer(nn.Module):
     """A codebook of `codebook_size` vectors of width `codebook_dim`.
 
-    With `l2_normalize` both sides are scaled to unit norm at every look-up, so that nearest means
-    smallest angle (Yu et al., arXiv 2110.04627); the stored rows need not have unit norm.
+    With `l2_normalize`, both sides are scaled to unit norm at every look-up. Nearest then means
+    smallest angle (Yu et al., arXiv 2110.04627). The stored rows may have any norm.
 
-    The buffer `codebook_used` is the window of the codes most recently seen in training mode
-    (−1: empty), from which usage and dead codes are read. Checkpoints of LlamaGen carry it under
-    this name and in float32; with `window=0` there is none, as in those of VQGAN and TiTok.
+    The buffer `codebook_used` is a window of the most recent codes in training mode (−1: empty).
+    Usage and dead codes are computed from it. LlamaGen's checkpoints hold it under this name and in
+    float32. With `window=0` there is none, as in the checkpoints of VQGAN and TiTok.
     """
 
     codebook_used: Tensor | None
@@ -100,7 +100,7 @@ class Quantizer(nn.Module):
             with torch.no_grad():
                 self.embedding.weight.copy_(F.normalize(self.embedding.weight, dim=1, eps=_EPS))
         self.register_buffer("codebook_used", torch.full((window,), -1.0) if window else None)
-        # one window for all: training on several processes has their codes together here
+        # training on several processes puts all their codes into one window
         self.gather_codes: Callable[[Tensor], Tensor] = _unchanged
 
     def codebook(self) -> Tensor:
@@ -127,13 +127,13 @@ class Quantizer(nn.Module):
         """Codes (B, h, w) → code vectors (B, C, h, w) float32, l2-normalised if the quantiser is.
 
         Raises:
-            CodesError: a code is negative or not below codebook_size, or no integer.
+            CodesError: a code is out of range, or codes are not integers.
         """
         self.check(codes)
         return self._vectors(codes)
 
     def check(self, codes: Tensor) -> None:
-        """Raise CodesError unless every code is an integer of 0 … codebook_size − 1."""
+        """Raise CodesError unless every code is an integer in 0 … codebook_size − 1."""
         if codes.dtype.is_floating_point or codes.dtype == torch.bool:
             raise CodesError("codes", f"dtype is {codes.dtype}", "Pass int64 codes.")
         if codes.numel() == 0 or codes.is_meta:
@@ -172,7 +172,7 @@ class Quantizer(nn.Module):
             generator: draws which outputs, on the CPU.
 
         Returns:
-            How many codes were moved (a batch with fewer vectors moves that many).
+            How many codes were moved (no more than the batch has vectors).
         """
         dead = self.dead_codes().nonzero().squeeze(1)
         pool = self.compared(z).movedim(1, -1).reshape(-1, self.codebook_dim)

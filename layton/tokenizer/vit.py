@@ -1,7 +1,7 @@
 """Transformer over image patches, in place of the convolutional encoder, and back to pixels.
 
-Fixed two-dimensional sine-cosine positions (He et al., arXiv 2111.06377): no table to learn, so
-any grid will do. Axes: B batch, N = h·w patches, D width.
+Positions are fixed two-dimensional sines and cosines (He et al., arXiv 2111.06377). They are not
+learned, so any grid works. Axes: B batch, N = h·w patches, D width.
 """
 
 import torch
@@ -45,7 +45,7 @@ class ViTEncoder(nn.Module):
         super().__init__()
         self.downsample_factor = config.patch_size
         self.patches = nn.Conv2d(3, config.width, config.patch_size, stride=config.patch_size)
-        # as strong as the positions: torch's own scale lets them drown the picture
+        # as strong as the positions: with torch's own scale the positions would hide the picture
         nn.init.normal_(self.patches.weight, std=0.08)
         self.blocks = nn.Sequential(
             *(_block(config) for _ in range(config.depth)), nn.LayerNorm(config.width)
@@ -66,8 +66,8 @@ class ViTEncoder(nn.Module):
 class ViTDecoder(nn.Module):
     """Features (B, z_channels, h, w) → images (B, 3, h·p, w·p), not clamped.
 
-    The mirror of the encoder: each token becomes its patch. It gives a codebook its training
-    signal where the encoder is a transformer; a finished Layton decodes through diffusion.
+    The mirror of the encoder: each token becomes its patch. It trains a codebook whose encoder is a
+    transformer. A finished Layton does not use it.
     """
 
     def __init__(self, config: ViTConfig) -> None:

@@ -1,7 +1,7 @@
 """The encoder and decoder of a VQ tokenizer, in convolution and attention.
 
-Module names are those of the published LlamaGen VQ-8 and VQ-16 checkpoints, so that their state
-dicts load without a key map.
+Module names are those of the published LlamaGen VQ-8 and VQ-16 checkpoints. Their state dicts load
+without a key map.
 
 Axes: B batch, C channels, H W pixels, h w the token grid. Images are RGB in [-1, 1].
 """
@@ -71,7 +71,7 @@ class AttnBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halve the sides; the zero padding stands right and below only, as in VQGAN."""
+    """Halve the sides; zero padding at the right and below only, as in VQGAN."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """A whole VQ tokenizer: encoder, codebook, and a decoder straight to pixels.
 
-Module names are those of the published LlamaGen checkpoints, so that their state dicts load
-without a key map.
+Module names are those of the published LlamaGen checkpoints. Their state dicts load without a key
+map.
 
 Axes: B batch, H W pixels, h w the token grid. Images are RGB in [-1, 1].
 """

@@ -2,10 +2,10 @@
 
     recipe (TOML) ──► data ──► batches ──► phase: losses ──► engine: step, checkpoint, report
 
-A run is a pure function of its recipe. Which images a step sees, how they are cropped and which
-noise is added follow from the seed and the position in the stream of samples alone, so that a run
-that was killed goes on with the losses it would have had, and any number of processes share the
-same work. docs/training.md is the guide.
+A run is a pure function of its recipe. The seed and the position in the stream of samples decide
+which images a step sees, how they are cropped, and which noise is added. A run that was killed
+therefore continues with the same losses, and any number of processes can share the work.
+docs/training.md is the guide.
 """
 
 import lazy_loader

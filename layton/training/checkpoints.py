@@ -2,7 +2,7 @@
 
     OUTPUT/checkpoints/step-00000500/   what accelerate saves: weights, optimiser, EMA, scaler
 
-Only weights that change, and buffers, are kept: frozen parts come from their own files again.
+Only trained weights and buffers are kept. Frozen parts are read from their own files again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoints"]
 
 _STEP = re.compile(r"step-(\d{8})")
-# accelerate shards these itself, and needs to see whole models
+# accelerate shards these itself, and needs the whole models
 _SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
@@ -36,9 +36,9 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Attributes:
-        folder: where they lie.
-        accelerator: which saves and loads what was prepared with it.
-        keep: newest checkpoints that stay.
+        folder: of all checkpoints.
+        accelerator: saves and loads what was prepared with it.
+        keep: how many of the newest checkpoints stay.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class Checkpoints:
     keep: int
 
     def __post_init__(self) -> None:
-        """Leave frozen weights out."""
+        """Save trained weights only."""
         if self.accelerator.distributed_type not in _SHARDED:
             self.accelerator.register_save_state_pre_hook(self._save_trained)
             self.accelerator.register_load_state_pre_hook(self._load_trained)
@@ -79,10 +79,10 @@ class Checkpoints:
         self.accelerator.wait_for_everyone()
 
     def load(self, path: Path) -> None:
-        """Read a state into what was prepared.
+        """Restore a state.
 
         Raises:
-            CheckpointError: it was written by another recipe, or is damaged.
+            CheckpointError: another recipe wrote it, or it is damaged.
         """
         try:
             self.accelerator.load_state(str(path))

@@ -24,11 +24,11 @@ def train(
         bool, typer.Option("--dry-run", help="Count parameters and memory; train nothing.")
     ] = False,
 ) -> None:
-    """Train a phase of Layton or LaytonGen, going on where an earlier run stopped.
+    """Train a phase of Layton or LaytonGen. An earlier run is continued.
 
     Phases: vq and vae (autoencoders from images), diffusion (a base from scratch), alignment (phase
     1), distillation (an acceleration LoRA), consistency (phase 2), gpt (the transformer of
-    LaytonGen). On several processes: accelerate launch -m layton.cli train RECIPE.
+    LaytonGen). With several processes: accelerate launch -m layton.cli train RECIPE.
     """
     from layton.training.phases import recipe_kind
     from layton.training.recipe import read_toml, validate, with_overrides
@@ -57,9 +57,9 @@ def extract(
     recipe: Annotated[Path, typer.Argument(help="An extraction recipe, TOML.")],
     overrides: Overrides = [],  # noqa: B006 likewise
 ) -> None:
-    """Work out codes, latents and text features once, for phases that train on them.
+    """Compute codes, latents and text features once, for phases that train on them.
 
-    What an earlier run of the same recipe finished is kept; remove the folder to work it out anew.
+    Finished parts of an earlier run are kept. Remove the folder to compute them again.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -21,7 +21,7 @@ class EMACodebook(nn.Module):
     """Running counts and sums of the vectors assigned to each code.
 
     Args:
-        quantizer: whose codebook is replaced by the averages; its weight takes no gradient.
+        quantizer: the averages replace its codebook; its weight has no gradient.
         decay: γ.
     """
 
@@ -38,7 +38,7 @@ class EMACodebook(nn.Module):
 
     @torch.no_grad()
     def update(self, quantized: Quantized) -> None:
-        """Take in the assignments of one batch, of all processes together.
+        """Add the assignments of one batch, over all processes.
 
         A code that has never been assigned a vector stays where it is.
         """
@@ -58,10 +58,10 @@ class EMACodebook(nn.Module):
 
     @torch.no_grad()
     def restart(self, moved: Tensor) -> None:
-        """Begin the averages of codes anew at their vectors.
+        """Restart the averages of codes at their vectors.
 
         Args:
-            moved: bool (K,), True for codes that were just put elsewhere.
+            moved: bool (K,), True for codes that were just moved.
         """
         (quantizer,) = self._quantizer
         share = 1.0 - self.decay  # as if one vector had been assigned

@@ -15,7 +15,7 @@ __all__ = ["PatchDiscriminator"]
 
 
 class PatchDiscriminator(nn.Module):
-    """Images (B, 3, H, W) in [-1, 1] → one logit a patch.
+    """Images (B, 3, H, W) in [-1, 1] → one logit per patch.
 
     Group instead of batch normalisation: a sample's logits then depend on no batch mates, and
     processes need not share statistics.

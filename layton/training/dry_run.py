@@ -1,8 +1,8 @@
-"""What a recipe would train, without weights or memory: everything is built on the meta device.
+"""The size of a training run, without weights or memory: everything is on the meta device.
 
-Activations are counted, not guessed: one forward pass runs on tensors without storage, and every
-tensor that autograd keeps for the backward pass is added up (of a tokenizer alone, not of the
-discriminator beside it).
+Activations are counted, not guessed. One forward pass runs on tensors without storage, and the
+tensors that autograd keeps for the backward pass are added up. A discriminator's activations are
+not counted.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Estimate:
 
     Attributes:
         parameters: of each part of the phase, by name.
-        trained: of those, the ones the optimiser moves.
+        trained: those that the optimiser changes.
         weight_bytes: all weights, gradients, moments and averages.
-        activation_bytes: what autograd keeps, of the most expensive stage.
+        activation_bytes: tensors that autograd keeps in the most expensive stage.
         stage: number of that stage, from 1.
     """
 
@@ -72,7 +72,7 @@ def estimate(recipe: PhaseRecipe) -> Estimate:
 
 
 def describe(recipe: PhaseRecipe) -> str:
-    """The estimate as a text for people."""
+    """Return the estimate as text."""
     found = estimate(recipe)
     lines = [f"{'part':<24}{'parameters':>16}{'trained':>16}"]
     for part, count in found.parameters.items():
@@ -85,8 +85,8 @@ def describe(recipe: PhaseRecipe) -> str:
         f"weights, gradients, optimiser, average   {found.weight_bytes / _GIB:8.2f} GiB",
         f"{f'activations, stage {found.stage}, batch of {micro}':<41}"
         f"{found.activation_bytes / _GIB:8.2f} GiB",
-        "one process, no sharding; kernels' workspaces, the data, and with gradient_checkpointing"
-        " what one block recomputes come on top",
+        "For one process without sharding. Not counted: kernels' workspaces, the data, and the"
+        " activations that one block recomputes with gradient_checkpointing.",
     ]
     return "\n".join(lines)
 
@@ -98,7 +98,7 @@ def _all_parameters(phase: Phase) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def _part(name: str) -> str:
-    """The first one or two names of a parameter's path that a reader knows."""
+    """Return the part of the model that a parameter belongs to."""
     names = name.split(".")
     wrapper = names.pop(0) if names[0] in ("tokenizer", "model") else ""
     depth = 2 if (wrapper, names[0]) == ("tokenizer", "decoder") else 1
@@ -106,7 +106,7 @@ def _part(name: str) -> str:
 
 
 class _Attention(torch.autograd.Function):
-    """Attention as far as memory goes: q, k, v, the result and a number a row are kept."""
+    """Attention for counting memory: q, k, v, the result and one number per row are kept."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class _Attention(torch.autograd.Function):
 
 
 class _Fused(TorchFunctionMode):
-    """Meta tensors have no fused attention, and would count the whole matrix of weights."""
+    """Count fused attention; on meta tensors the whole matrix of weights would count."""
 
     def __torch_function__(
         self,
@@ -148,5 +148,5 @@ def _activation_bytes(phase: Phase, recipe: PhaseRecipe, stage: Stage) -> int:
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with torch.device("meta"), hooks, _Fused():
         phase.eval()(batch, _LATE)
-    # autocast knows no meta tensors; it halves most of what is kept
+    # autocast ignores meta tensors; on a device it halves most of them
     return sum(kept.values()) // (1 if recipe.mixed_precision == "no" else 2)

@@ -1,8 +1,8 @@
 """The training loop of every phase, on Hugging Face accelerate.
 
-    for each stage: for each batch: forward, backward, clip, step; now and then log, draw, save
+    for each stage: for each batch: forward, backward, clip, step; at intervals log, draw, save
 
-Processes, precision, FSDP and DeepSpeed are accelerate's (`accelerate launch`); this file reads
+Accelerate handles processes, precision, FSDP and DeepSpeed (`accelerate launch`). This file reads
 top to bottom.
 """
 
@@ -40,7 +40,7 @@ __all__ = ["Trainer", "train"]
 
 
 def train(recipe: PhaseRecipe) -> Path:
-    """Run a recipe to its end, from its newest checkpoint if it has one; returns the export.
+    """Run a recipe to its end, from its newest checkpoint if it has one; return the model's folder.
 
     Raises:
         LaytonError: a part or the data is missing or does not fit.
@@ -55,7 +55,7 @@ class Trainer:
     def __init__(self, recipe: PhaseRecipe) -> None:
         self.recipe = recipe
         self.accelerator = Accelerator(
-            # without it, processes that torchrun starts on CPUs would not know of each other
+            # without it, processes that torchrun starts on CPUs would not find each other
             cpu=not torch.accelerator.is_available(),
             mixed_precision=recipe.mixed_precision,
             gradient_accumulation_steps=recipe.accumulate,
@@ -84,7 +84,7 @@ class Trainer:
         self._fixed: Batch | None = None
 
     def run(self) -> Path:
-        """Train from where the run stands to its end and export."""
+        """Train from the newest checkpoint to the end, and export."""
         step = self._restore()
         with self.reporter.running(step):
             for batch, done in self._steps(step):
@@ -92,7 +92,7 @@ class Trainer:
         return self.export()
 
     def export(self) -> Path:
-        """Write the model as it is (averaged, if there is an average) and return where."""
+        """Write the model (its average, if there is one) and return its folder."""
         folder = self.recipe.output / "model"
         if self.accelerator.is_main_process:
             with self._averaged():
@@ -126,7 +126,7 @@ class Trainer:
         recipe = self.recipe
         if recipe.channels_last and "images" in batch:
             batch["images"] = batch["images"].contiguous(memory_format=torch.channels_last)
-        # dropout is the one thing that draws from torch's own generator
+        # only dropout draws from torch's own generator
         torch.manual_seed(derive(recipe.seed, "dropout", step, self.accelerator.process_index))
         players = [self.module] if self.adversary is None else [self.module, self.adversary]
         with self.accelerator.accumulate(*players):
@@ -160,7 +160,7 @@ class Trainer:
         return norm.detach()
 
     def _after(self, batch: Batch, step: int) -> None:
-        """What happens now and then after a step."""
+        """Report, draw, save and evaluate after a step, where it is due."""
         recipe, last = self.recipe, step == self.recipe.num_steps
         self.phase.after_step(batch, step)
         self.reporter.stepped(step, num_samples=recipe.stage_at(step - 1).batch_size)
@@ -185,7 +185,7 @@ class Trainer:
         self.reporter.draw(step, rows)
 
     def _fixed_samples(self) -> Batch:
-        """The first samples of the stream, cut and mirrored without chance."""
+        """Return the first samples of the stream, without random cuts or mirroring."""
         recipe = self.recipe
         plain = recipe.data.model_copy(
             update={"min_area": 1.0, "flip": False, "color_jitter": 0.0, "resize_px": None}
@@ -223,7 +223,7 @@ class Trainer:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Within, the trained weights are their moving average."""
+        """Replace the trained weights by their moving average while the context is open."""
         if self.ema is None:
             yield
             return
@@ -241,7 +241,7 @@ class Trainer:
             if stage.batch_size % (passes * processes):
                 raise ConfigError(
                     f"stages.{number - 1}.batch_size",
-                    f"{stage.batch_size} has no even shares for {processes} processes"
+                    f"{stage.batch_size} cannot be divided evenly by {processes} processes"
                     f" and {passes} passes",
                     f"Use a multiple of {passes * processes}.",
                 )
@@ -259,5 +259,5 @@ class Trainer:
         raise NonFiniteLossError(
             f"step {step}",
             f"the loss is {loss.item():g}; its batch is in {path}",
-            "Lower optimizer.lr or clip_norm, or go on in float32; the newest checkpoint stays.",
+            "Lower optimizer.lr or clip_norm, or use float32. The newest checkpoint is kept.",
         )

@@ -1,4 +1,4 @@
-"""What can go wrong in training beside the errors of `layton.errors`."""
+"""Errors of training, in addition to those of `layton.errors`."""
 
 from layton.errors import LaytonError
 
@@ -10,4 +10,4 @@ class DataError(LaytonError):
 
 
 class NonFiniteLossError(LaytonError):
-    """A loss became NaN or infinite; the batch that did it has been saved."""
+    """A loss is NaN or infinite; its batch has been saved."""

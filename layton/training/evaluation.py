@@ -1,6 +1,6 @@
 """Benchmark runs while training: the harness's own command on the exported model.
 
-layton knows nothing of the harness; it starts it as a user would, and reads its JSON.
+layton does not import the harness. It runs the command as a user would, and reads the JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 def evaluate(plan: EvaluationRecipe, folder: Path) -> dict[str, float]:
     """Run a suite on an exported model; metric → value.
 
-    A run that fails is reported and costs the evaluation, not the training.
+    A failed run is reported. Training continues without its values.
 
     Args:
         plan: the suite and its data.

@@ -1,9 +1,9 @@
-"""Hard negative captions: what is false of a picture, made of its caption by exchanging words.
+"""Hard negatives: false captions of a picture, made by exchanging words of its caption.
 
-A caption with two colours says little more of a picture than the two colours; which is whose is one
-bit of the fifty that the picture costs, and plain cross-entropy hardly feels it. A caption that
-differs in that bit alone does, if the picture is to be likelier under its own. (Swapped words as
-hard negatives: NegCLIP, Yuksekgonul et al., arXiv 2210.01936, there of a contrastive model.)
+A caption with two colours also says which thing has which colour. That is one bit of the fifty that
+a picture costs, so plain cross-entropy hardly sees it. A false caption differs in this bit alone.
+The picture must be more likely under its own caption than under the false one. (Swapped words as
+hard negatives: NegCLIP, Yuksekgonul et al., arXiv 2210.01936, for a contrastive model.)
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _ARTICLES = {"a", "an"}
 
 
 class HardNegativesRecipe(StrictModel):
-    """Which words make a caption false, and how much that counts."""
+    """Which words make a caption false, and the weight of the loss."""
 
     weight: PositiveFloat
-    """Of `contrastive_loss` beside the cross-entropy."""
+    """Factor on `contrastive_loss`, which is added to the cross-entropy."""
     swapped: tuple[str, ...] = ()
-    """Where a caption has two different ones of these words, they change places."""
+    """If a caption has two different ones of these words, they are exchanged."""
     replaced: dict[str, str] = Field(default_factory=dict)
-    """Words, each with what stands in its place."""
+    """Words, each with its replacement."""
 
     @field_validator("swapped", "replaced")
     @classmethod
@@ -47,7 +47,7 @@ class HardNegativesRecipe(StrictModel):
         said = [*value, *value.values()] if isinstance(value, dict) else value
         for text in said:
             if split_words(text) != [text]:
-                raise ValueError(f"{text!r} is no single word in lower case")
+                raise ValueError(f"{text!r} is not a single word in lower case")
         return value
 
 
@@ -57,16 +57,16 @@ def neighbours(captions: Iterable[str]) -> Neighbours:
 
 
 def hard_negatives(caption: str, recipe: HardNegativesRecipe, known: Neighbours) -> list[str]:
-    """The captions that differ from one in one exchange or one replacement, in lower case.
+    """Return the captions with one exchange or one replacement, in lower case.
 
-    None where it has no such words, or more than two different `swapped` ones. The articles a and
-    an follow the word behind them.
+    There are none if it has no such words, or more than two different `swapped` ones. The articles
+    a and an are adapted to the next word.
 
     Args:
         caption: what is true of a picture.
         recipe: which words are exchanged.
-        known: the captions' neighbours. A negative with others is left out: it would be told by
-            them alone, and captions held out from training would be named in it.
+        known: the captions' neighbours. A negative with other neighbours is skipped: its wording
+            alone would betray it, and it could name pairs that are held out from training.
     """
     words = split_words(caption)
     found = []
@@ -90,15 +90,15 @@ def _with_articles(words: list[str]) -> list[str]:
 
 
 def contrastive_loss(own: Tensor, negative: Tensor) -> Tensor:
-    """−log of the chance that a picture was drawn from its own caption, not the negative.
+    """Return −log of the probability that a picture belongs to its own caption, not the negative.
 
-    By Bayes' rule with both as likely beforehand: log(1 + exp(own − negative)).
+    By Bayes' rule, if both are equally likely at first: log(1 + exp(own − negative)).
 
     Args:
-        own: −log p(image | its caption) in nats an image, (B,).
+        own: −log p(image | its caption) in nats per image, (B,).
         negative: −log p(image | the negative), (B,).
 
     Returns:
-        Nats an image, (B,).
+        Nats per image, (B,).
     """
     return F.softplus(own - negative)

@@ -1,4 +1,4 @@
-"""A LoRA on the decoder's U-Net while it trains: put on, switched off for the teacher, merged.
+"""A LoRA on the decoder's U-Net in training: add it, switch it off for the teacher, merge it.
 
 PEFT does the work (arXiv 2106.09685); this is what the phases need of it.
 """
@@ -32,11 +32,11 @@ class LoRARecipe(StrictModel):
     alpha: PositiveInt = 64
     """The product is added times alpha / rank."""
     targets: tuple[str, ...] = TARGETS
-    """Ends of the names of the layers that get one."""
+    """Layers that get one, by the end of their name."""
 
 
 def add_lora(unet: Any, recipe: LoRARecipe) -> None:
-    """Freeze the U-Net and put a trainable LoRA on it, which starts as zero.
+    """Freeze the U-Net and add a trainable LoRA to it, which starts at zero.
 
     Raises:
         MissingPartError: PEFT is not installed.
@@ -56,7 +56,7 @@ def add_lora(unet: Any, recipe: LoRARecipe) -> None:
 
 @contextmanager
 def without_lora(unet: Any) -> Iterator[None]:
-    """Within, the U-Net is what it was before `add_lora`."""
+    """Switch the LoRA off while the context is open."""
     unet.disable_adapters()
     try:
         yield
@@ -65,7 +65,7 @@ def without_lora(unet: Any) -> Iterator[None]:
 
 
 def lora_state(unet: Any) -> dict[str, Tensor]:
-    """The LoRA alone, by the names that diffusers and `layton.tokenizer.lora` read."""
+    """Return the LoRA alone, with names that diffusers and `layton.tokenizer.lora` read."""
     from peft.utils import get_peft_model_state_dict
 
     state: dict[str, Tensor] = get_peft_model_state_dict(unet, adapter_name=_NAME)
@@ -73,7 +73,7 @@ def lora_state(unet: Any) -> dict[str, Tensor]:
 
 
 def merged_state(unet: Any) -> dict[str, Tensor]:
-    """The state dict of the U-Net with the LoRA added to its weights; the U-Net stays as it is."""
+    """Return the U-Net's state dict with the LoRA merged; the U-Net itself is not changed."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     state: dict[str, Tensor] = {}

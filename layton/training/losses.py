@@ -1,7 +1,7 @@
 """Losses as pure functions; images are float (B, 3, H, W) in [-1, 1], results are scalars.
 
-Every loss is a mean over the samples of a batch, so that equal shares of a batch average to the
-loss of the whole.
+Every loss is a mean over the samples of a batch. The mean over equal parts of a batch is therefore
+the loss of the whole batch.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def chroma_loss(images: Tensor, target: Tensor) -> Tensor:
 def codebook_losses(quantized: Quantized) -> tuple[Tensor, Tensor]:
     """(‖sg[z] − e‖², ‖z − sg[e]‖²): codebook and commitment loss (van den Oord, arXiv 1711.00937).
 
-    Both are means over every element; the caller weighs the commitment by β.
+    Both are means over every element; the caller multiplies the commitment loss by β.
     """
     codebook = F.mse_loss(quantized.vectors, quantized.z.detach())
     commitment = F.mse_loss(quantized.z, quantized.vectors.detach())
@@ -159,7 +159,7 @@ def load_lpips(net: Literal["alex", "vgg", "squeeze"], backbone: Path | None) ->
     except (OSError, RuntimeError, KeyError, UnpicklingError) as error:
         raise MissingPartError(
             f"LPIPS with {net}" if backbone is None else str(backbone),
-            f"is no torchvision {net} state dict that can be read ({error})",
+            f"cannot be read as torchvision's {net} state dict ({error})",
             "Pass torchvision's file as lpips_weights.",
         ) from None
     frozen: nn.Module = model.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What a recipe file says: validated fields, TOML, and overrides from the command line.
+"""A recipe file: validated fields, TOML, and overrides from the command line.
 
     phase = "vq"
     output = "runs/vq"
@@ -9,8 +9,8 @@
     [[data.sources]]
     path = "images"
 
-Relative paths are relative to the working directory. Every field below is a line that a recipe may
-hold; what a phase adds stands in its own module under layton/training/phases.
+Relative paths are relative to the working directory. Every field below is a possible line of a
+recipe. Further fields of a phase are in its module under layton/training/phases.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class SourceRecipe(StrictModel):
     """A folder of images, of WebDataset shards (*.tar), a Hugging Face data set (a folder or hub
     id), or a folder of codes and latents that `layton extract` wrote."""
     kind: Literal["images", "shards", "dataset", "extracted"] = "images"
-    """What lies at the path."""
+    """Kind of source at the path."""
     repeat: PositiveInt = 1
     """How often an epoch shows each of its samples."""
     image_column: str = "image"
@@ -79,7 +79,7 @@ class DataRecipe(StrictModel):
     """Sources, mixed by size × repeat."""
     resize_px: PositiveInt | None = None
     """Side to which an image's shorter side is resized before a crop of the stage's size is taken;
-    None resizes to the stage's size, so that the crop is the whole square."""
+    None resizes to the stage's size; the crop is then the whole square."""
     min_area: float = Field(default=1.0, gt=0.0, le=1.0)
     """Least share of the image's square that is cut out at random and enlarged (1: the centre)."""
     flip: bool = True
@@ -130,7 +130,7 @@ class EvaluationRecipe(StrictModel):
     suite: str
     """A suite of layton-bench, of the exported model's image size."""
     data_root: Path | None = None
-    """Where the suite's data lies, if it needs any."""
+    """Folder of the suite's data, if it needs any."""
     limit: PositiveInt | None = None
     """Only so many samples."""
 
@@ -178,7 +178,7 @@ class RunRecipe(StrictModel):
         for number, stage in enumerate(self.stages, 1):
             if stage.batch_size % self.accumulate:
                 raise ValueError(
-                    f"stage {number}: batch_size {stage.batch_size} is no multiple of"
+                    f"stage {number}: batch_size {stage.batch_size} is not a multiple of"
                     f" accumulate {self.accumulate}"
                 )
         return self
@@ -219,7 +219,7 @@ def with_overrides(tables: dict[str, Any], overrides: Sequence[str]) -> dict[str
     A number in the path is a place in a list: `stages.0.steps=100`.
 
     Raises:
-        ConfigError: an override without "=", or through something that is no table.
+        ConfigError: an override without "=", or a path through something that is not a table.
     """
     import copy
 

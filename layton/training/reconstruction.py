@@ -1,4 +1,4 @@
-"""Losses between an image and what a decoder made of it, weighed by a recipe."""
+"""Weighted losses between images and their reconstructions."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["PixelTerms", "ReconstructionRecipe"]
 
 
 class ReconstructionRecipe(StrictModel):
-    """Weights of the losses in pixels; a weight of 0 leaves a loss out."""
+    """Weights of the pixel losses; 0 turns a loss off."""
 
     l1: NonNegativeFloat = 1.0
     """Factor on the mean absolute difference."""
     l2: NonNegativeFloat = 0.0
     """Factor on the mean squared difference."""
     chroma: NonNegativeFloat = 0.0
-    """Factor on the mean squared difference of the colour axes alone, beside l1 or l2: brightness
-    varies most, so colours are learned late without it."""
+    """Factor on the mean squared difference of the colour axes alone, in addition to l1 or l2.
+    Brightness varies most, so without it colours are learned late."""
     ms_ssim: NonNegativeFloat = 0.0
     """Factor on 1 − MS-SSIM, which needs no weights."""
     lpips: NonNegativeFloat = 0.0
@@ -35,12 +35,12 @@ class ReconstructionRecipe(StrictModel):
 
 
 class PixelTerms(nn.Module):
-    """The weighed sum of a recipe's pixel losses, and its terms."""
+    """The weighted sum of a recipe's pixel losses, and its terms."""
 
     def __init__(self, recipe: ReconstructionRecipe, *, with_perceptual: bool = True) -> None:
         super().__init__()
         self._recipe = recipe
-        # in a tuple: frozen weights of its own, no part of what is trained or saved
+        # in a tuple: its frozen weights are neither trained nor saved
         self._lpips: tuple[nn.Module, ...] = ()
         if recipe.lpips and with_perceptual:
             self._lpips = (load_lpips(recipe.lpips_net, recipe.lpips_weights),)

@@ -1,4 +1,4 @@
-"""What a run tells: a progress bar, losses.jsonl, TensorBoard or W&B, image grids."""
+"""What a run reports: a progress bar, losses.jsonl, TensorBoard or W&B, image grids."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _LOSSES = "losses.jsonl"
 class Reporter:
     """Numbers and pictures of one run; only the main process writes.
 
-    losses.jsonl has a line every `log_every` steps: the step, means over the samples since the last
-    line (of all passes and processes), samples a second.
+    losses.jsonl gets a line every `log_every` steps: the step, the means over all samples since the
+    last line (of all passes and processes), samples per second.
     """
 
     def __init__(self, recipe: PhaseRecipe, accelerator: Accelerator) -> None:
@@ -46,7 +46,7 @@ class Reporter:
 
     @contextmanager
     def running(self, step: int) -> Iterator[None]:
-        """Show progress from `step` on; forgets lines that a killed run logged after it."""
+        """Show progress from `step` on; remove lines that a killed run logged after it."""
         if self._accelerator.is_main_process:
             self._recipe.output.mkdir(parents=True, exist_ok=True)
             self._forget_after(step)
@@ -71,14 +71,14 @@ class Reporter:
             self._accelerator.end_training()
 
     def note(self, outcome: Outcome) -> None:
-        """Take in one forward pass."""
+        """Add the numbers of one forward pass."""
         for name, value in {"loss": outcome.loss, **outcome.parts}.items():
             value = value.detach().float().reshape(())
             total, count = self._sums.get(name, (torch.zeros_like(value), 0))
             self._sums[name] = total + value, count + 1
 
     def stepped(self, step: int, *, num_samples: int) -> None:
-        """After an optimiser step: show it, now and then write the means."""
+        """Show an optimiser step; every `log_every` steps write the means."""
         self._samples += num_samples
         if step % self._recipe.log_every == 0 or step == self._recipe.num_steps:
             self._log(step)

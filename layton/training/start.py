@@ -1,22 +1,22 @@
-"""Where training starts, where chance would be a slow place to start from.
+"""Initial weights that make training faster than random ones.
 
 **An autoencoder's bottleneck** starts at the picture's own principal components. A fresh encoder
-puts out nearly one vector whatever it sees, and gradient descent then finds the directions of the
-bottleneck one after the other, brightness first, colours hundreds of steps later. One least-squares
-fit on the first batch spares that: the bottleneck starts as the best linear guess, from the
-encoder's random features, of the leading principal components of the patch under each position, all
-at equal variance. The decoder then learns from all of them at once.
+gives nearly the same vector for every input. Gradient descent then finds the directions of the
+bottleneck one by one: brightness first, colours hundreds of steps later. One least-squares fit on
+the first batch avoids this. The bottleneck starts as the best linear estimate, from the encoder's
+random features, of the leading principal components of the patch at each position. All have equal
+variance, and the decoder learns from all of them at once.
 
-Random features of a deep stack of activations say little about a patch. With its residual branches
-closed, a convolutional autoencoder starts as a linear map of nearly constant scale, whose features
-say much more, and which hands gradients to every layer (the closed branches are those of Goyal et
-al., arXiv 1706.02677, and of most diffusion models).
+Random features of many layers with activations say little about a patch. With its residual branches
+closed, a convolutional autoencoder starts as a linear map of nearly constant scale. Its features
+say much more, and every layer gets gradients. (Closed branches: Goyal et al., arXiv 1706.02677, and
+most diffusion models.)
 
-**A transformer over a tokenizer's codes** starts by knowing which of them are alike: its embeddings
-and its output are two random projections of the code vectors. From chance it must see each code
-often before it learns the same. Where a text encoder learns along, the projection of its features
-starts at their scale: from small weights the first steps, which learn what all texts have in
-common, leave nothing of what tells them apart.
+**A transformer over a tokenizer's codes** starts by knowing which codes are similar: its embeddings
+and its output are two random projections of the code vectors. Otherwise it must see each code often
+to learn the same. If a text encoder is trained with it, the projection of the text features starts
+at their scale. From small weights, the first steps learn only what all texts share, and the
+differences between texts are lost.
 
 Axes: B batch, M = B·h·w positions, D features, K components, p patch side, V codes.
 """
@@ -44,13 +44,13 @@ __all__ = [
 
 _RIDGE = 1e-3  # of the features' mean variance
 _LEAST_VARIANCE = 1e-8
-_EMBEDDING_STD = 0.3  # far above what a few steps of Adam add
+_EMBEDDING_STD = 0.3  # much more than a few steps of Adam add
 
 
 def close_branches(autoencoder: nn.Module) -> None:
     """Start a diffusers autoencoder as a linear map.
 
-    Residual branches put out 0; convolutions keep the variance of what they get, and are drawn from
+    Residual branches give 0. Convolutions keep the variance of their input; they are drawn from
     torch's generator.
     """
     for module in autoencoder.modules():
@@ -117,14 +117,14 @@ def project_codes(gpt: GPT, vectors: Tensor) -> None:
 
 
 def with_prefix_keys(gpt: GPT) -> GPT:
-    """A transformer with the same weights and prefix keys of zero, which computes the same."""
+    """Return a transformer with the same weights and output, and with prefix keys of zero."""
     grown = GPT(replace(gpt.config, prefix_keys=True))
     grown.load_state_dict(grown.state_dict() | gpt.state_dict())
     return grown
 
 
 def keep_variance(module: nn.Module) -> None:
-    """Start its linear layers with weights that keep the variance of what they get."""
+    """Start a module's linear layers with weights that keep the variance of their input."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")

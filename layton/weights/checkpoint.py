@@ -1,4 +1,4 @@
-"""Weights on disk → a module: read safely, account for every key, say what did not fit."""
+"""Weights on disk → a module: read safely, check every key, report what does not fit."""
 
 import io
 import zipfile
@@ -21,7 +21,7 @@ M = TypeVar("M", bound=nn.Module)
 
 _WRAPPERS = ("ema", "model", "module", "state_dict")
 _SHOWN = 8  # differing keys named in a message
-# what training checkpoints mention beside the weights: command lines, callbacks, numpy scalars
+# modules that training checkpoints name beside the weights: command lines, callbacks, numpy
 _MENTIONED = frozenset({"_codecs", "argparse", "numpy", "omegaconf", "pathlib", "typing"})
 _MENTIONED |= {"lightning", "pytorch_lightning"}
 _PICKLES = (".ckpt", ".pt", ".pth")  # in a plain zip archive
@@ -53,7 +53,7 @@ class KeyReport:
 
     @property
     def fits(self) -> bool:
-        """Every key is accounted for."""
+        """Whether no key is missing, left over or of another shape."""
         return not (self.missing or self.unexpected or self.mismatched)
 
     def __str__(self) -> str:
@@ -78,12 +78,11 @@ def _named(title: str, keys: Collection[str]) -> str:
 def read_state(path: Path | str, *, wrappers: Iterable[str] = _WRAPPERS) -> dict[str, Tensor]:
     """Read a state dict without running anything the file contains.
 
-    Safetensors files, told by their content, are mapped; anything else goes through
+    A safetensors file is recognised by its content and mapped. All others are read by
     `torch.load(weights_only=True)`, with inert stand-ins for the classes of training frameworks.
-    A folder, as from Hugging Face, is read through its file of weights, a plain zip archive
-    through the one checkpoint in it.
-    Dictionaries around the state dict are opened by the first name of `wrappers` they hold, and a
-    prefix `module.` or `_orig_mod.` that all keys share is taken off.
+    In a folder, as from Hugging Face, the file of weights is read. In a plain zip archive, the one
+    checkpoint is read. Dictionaries around the state dict are opened by the first name of
+    `wrappers` that they hold. A prefix `module.` or `_orig_mod.` of all keys is removed.
 
     Raises:
         CheckpointError: no such file, a broken or unsafe file, or no tensors in it.
@@ -103,7 +102,7 @@ def read_state(path: Path | str, *, wrappers: Iterable[str] = _WRAPPERS) -> dict
 
 
 def strip_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The entries whose key starts with `prefix`, without it."""
+    """Return the entries whose key starts with `prefix`, without that prefix."""
     return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
 
 
@@ -144,17 +143,17 @@ def load_strict(
 ) -> KeyReport:
     """Load `state` into `model`, which must want exactly these keys and shapes.
 
-    A model built on the meta device takes the file's tensors over without a copy, in the file's
-    dtype; otherwise values are copied into the parameters as they are.
+    A model on the meta device uses the file's tensors without a copy, in the file's dtype.
+    Otherwise the values are copied into the parameters.
 
     Args:
         model: the module to fill.
         state: key → tensor.
-        source: what to call the file in a message.
-        optional: last parts of keys that may be missing or left over.
+        source: name of the file in messages.
+        optional: last parts of keys that may be missing or unknown.
 
     Raises:
-        CheckpointError: a key is missing, left over or of another shape; nothing is loaded then.
+        CheckpointError: a key is missing, unknown or of another shape; nothing is loaded then.
     """
     wanted = model.state_dict()
     report = compare(state, wanted, optional=optional)
@@ -169,14 +168,14 @@ def load_strict(
 
 
 def load_model(build: Callable[[], M], path: Path | str, *, ignore: tuple[str, ...] = ()) -> M:
-    """Build a module and fill it from a file, in eval mode and the file's dtype.
+    """Build a module and fill it from a file, in evaluation mode and the file's dtype.
 
-    It is built on the meta device, so that no time or memory goes into initial values.
+    It is built on the meta device: initial values cost no time or memory.
 
     Args:
         build: returns the module.
-        path: a file or folder, as `read_state` takes it.
-        ignore: beginnings of keys that are no part of the model (`loss.` of Lightning files).
+        path: a file or folder; see `read_state`.
+        ignore: prefixes of keys that are not part of the model (`loss.` of Lightning files).
 
     Raises:
         CheckpointError: the file cannot be read, or does not fit.
@@ -197,7 +196,7 @@ def _misfit(source: str, report: KeyReport, owners: Collection[str]) -> Checkpoi
 
 
 def _fill_optional(model: nn.Module, keys: Collection[str]) -> None:
-    # statistics that the file lacks start as at construction: −1 everywhere
+    # statistics that are not in the file start at −1, as in a new model
     for key in keys:
         owner, _, name = key.rpartition(".")
         module = model.get_submodule(owner)
@@ -218,7 +217,7 @@ def _weights_file(path: Path) -> Path:
 
 
 class _Inert:
-    """Stands in for a class a checkpoint mentions: takes whatever it is given, does nothing."""
+    """Replaces a class that a checkpoint names: accepts any arguments, does nothing."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         del args, kwargs
@@ -272,7 +271,7 @@ def _load(path: Path) -> object:
             str(path), f"cannot be read ({error})", "Download it again."
         ) from None
     except Exception as error:
-        # pickle.UnpicklingError and whatever a malformed pickle provokes
+        # pickle.UnpicklingError and any other exception that a malformed pickle raises
         raise CheckpointError(
             str(path), f"refused: {error}", "Only plain tensors are loaded; convert the file."
         ) from None

@@ -1,10 +1,10 @@
-"""Whose file is this? Published checkpoints by a digest of their keys and shapes.
+"""Which model does a file belong to? Published checkpoints by a digest of their keys and shapes.
 
-`fingerprints.json` holds one digest a state-dict layout, and the names of the models that have it
-(LlamaGen's class- and text-conditional tokenizers, say, share theirs). It answers one question
-only: what a file that does not fit the model asked for would have fitted.
+`fingerprints.json` holds one digest per state-dict layout, and the names of the models with that
+layout. (LlamaGen's class- and text-conditional tokenizers share one.) It answers one question: if a
+file does not fit the requested model, which model does it fit?
 
-`codebook_digest` answers another: whether the codes of two models mean the same.
+`codebook_digest` answers another: do the codes of two models mean the same?
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["codebook_digest", "fingerprint", "recognise"]
 
-_NOT_COUNTED = ("codebook_used",)  # last parts of keys: statistics that a file may lack
-_LOSSES = "loss."  # Lightning checkpoints carry the discriminator under this prefix
+_NOT_COUNTED = ("codebook_used",)  # last parts of keys: statistics that may be missing
+_LOSSES = "loss."  # prefix of the discriminator in Lightning checkpoints
 
 
 def fingerprint(shapes: Mapping[str, Sequence[int]]) -> str:
-    """16 hex digits: SHA-256 over the sorted lines "key d0,d1,…", whatever the order given."""
+    """16 hex digits: SHA-256 over the sorted lines "key d0,d1,…"."""
     lines = sorted(
         f"{key} {','.join(map(str, shape))}"
         for key, shape in shapes.items()

@@ -1,9 +1,9 @@
 """Linear layers with weights laid out once for the CPU, for few rows at a time.
 
-A matrix product with a handful of rows spends its time fetching weights. Row-major weights are
-re-ordered by the library at every call; here oneDNN does it once (the operators that torch.compile
-uses for frozen weights). Such products also give a row the same bits whatever the number of rows
-beside it, from two rows on, which keeps an image independent of its batch.
+A matrix product with few rows spends its time on reading weights. The library re-orders row-major
+weights at every call; here oneDNN does it once, by the operators that torch.compile uses for frozen
+weights. From two rows on, such a product gives a row the same bits for any number of rows. An image
+therefore does not depend on its batch.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ def can_pack(weight: Tensor) -> bool:
 
 
 class PackedLinear(nn.Module):
-    """A linear layer that can only be applied: no gradient, no state dict.
+    """A linear layer for inference: no gradient, no state dict.
 
     Args:
         linear: the layer to pack; its weight must pass `can_pack`.
@@ -43,7 +43,7 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(…, in_features) → (…, out_features)."""
         rows = x.reshape(-1, self.in_features)
-        # a single row would take another kernel, with other rounding
+        # a single row would use another kernel, with other rounding
         pair = rows.expand(2, -1) if len(rows) == 1 else rows
         out: Tensor = torch.ops.mkldnn._linear_pointwise(
             pair, self._weight, self.bias, "none", [], ""
@@ -52,9 +52,9 @@ class PackedLinear(nn.Module):
 
 
 def pack_linears(model: nn.Module) -> int:
-    """Replace, in place, every linear layer that can be packed; the number replaced.
+    """Replace, in place, every linear layer that can be packed; return how many.
 
-    Each weight is let go as its packed form is made. Afterwards the model can only be run.
+    Each original weight is freed at once. Afterwards the model can only be run.
     """
     packed = 0
     for module in model.modules():

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @hookimpl
 def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Register all of them."""
+    """Register all autoencoders."""
     for name, config in VARIANTS.items():
         register(ModelSpec(card=_card(name, config), load=partial(_load, name)))
 
 
 @hookimpl
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
-    """Register a checkpoint a model, under its name."""
+    """Register one checkpoint per model, under its name."""
     for name, config in VARIANTS.items():
         register(
             WeightsEntry(
@@ -39,9 +39,9 @@ def _card(name: str, config: AutoencoderConfig) -> ModelCard:
     kind = "distilled" if config.is_tiny else "KL-regularised"
     notes = [f"raw float latents, {config.latent_channels} channels at 1/8 of the side"]
     if not config.is_tiny:
-        notes.append("the posterior's mode, not a sample")
+        notes.append("latents are the posterior's mode, not a sample")
     if config.overflows_float16:
-        notes.append("runs in float32 where float16 is asked for, which it overflows")
+        notes.append("uses float32 instead of float16, which would overflow")
     return ModelCard(
         name=name,
         kind="tokenizer",
@@ -59,7 +59,7 @@ def _card(name: str, config: AutoencoderConfig) -> ModelCard:
 
 
 def _load(name: str, context: LoadContext) -> AutoencoderTokenizer:
-    """The model from its checkpoint; raises UserError where the file is another model's."""
+    """Load the model from its checkpoint; raise UserError if the file holds another model."""
     import torch
 
     from layton.errors import LaytonError

@@ -24,15 +24,15 @@ __all__ = ["build", "load"]
 _kl: Any = AutoencoderKL  # diffusers' constructors are untyped
 _tiny: Any = AutoencoderTiny
 
-# attention layers had these names until diffusers 0.18; both spellings are published
+# names of attention layers until diffusers 0.18; both spellings are published
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _POOLED_BLOCKS = 3
 
 
 class PooledBlock(nn.Module):
-    """A block of AutoencoderTiny whose input gains a group-normalised 1×1 branch.
+    """A block of AutoencoderTiny with an extra group-normalised 1×1 branch at its input.
 
-    The group norm's statistics span the whole image, which is how TAEF2 sees beyond its small
+    The group norm's statistics cover the whole image. TAEF2 thereby sees more than its small
     receptive field.
     """
 
@@ -55,7 +55,7 @@ class PooledBlock(nn.Module):
 
 
 def build(config: AutoencoderConfig) -> Any:
-    """The module of that configuration, in diffusers' names."""
+    """Build the module of that configuration, with diffusers' names."""
     if not config.is_tiny:
         levels = len(config.channels)
         return _kl(
@@ -80,10 +80,10 @@ def build(config: AutoencoderConfig) -> Any:
 
 
 def load(config: AutoencoderConfig, path: Path) -> Any:
-    """The module filled from a published file or folder, in eval mode and the file's dtype.
+    """Load the module from a published file or folder, in evaluation mode and the file's dtype.
 
-    Read are diffusers' files (either spelling of attention) and, of the TAESD family, the
-    original pair `…_encoder.pth`, `…_decoder.pth` in one folder.
+    It reads diffusers' files (both spellings of attention), and the TAESD family's original pair
+    `…_encoder.pth`, `…_decoder.pth` in one folder.
 
     Raises:
         CheckpointError: the file cannot be read, or does not fit the model.
@@ -111,7 +111,7 @@ def _tiny_state(path: Path) -> dict[str, Tensor]:
     lacking = [part for part, file in parts.items() if file is None]
     if lacking:
         raise CheckpointError(
-            str(path), f"holds no file *_{lacking[0]}.pth", "Put both parts in one folder."
+            str(path), f"has no file *_{lacking[0]}.pth", "Put both parts in one folder."
         )
     state: dict[str, Tensor] = {}
     for part, file in parts.items():

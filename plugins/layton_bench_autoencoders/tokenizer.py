@@ -1,4 +1,7 @@
-"""A continuous autoencoder as the harness calls it: the upper bound of what decodes through it."""
+"""A continuous autoencoder behind the harness's protocol.
+
+It is the upper bound of every model that decodes through it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ __all__ = ["AutoencoderTokenizer"]
 
 
 class AutoencoderTokenizer:
-    """Raw latents (not scaled for a diffusion model); of AutoencoderKL the mode of the posterior.
+    """Raw latents (not scaled for a diffusion model); for AutoencoderKL, the posterior's mode.
 
     Args:
         model: AutoencoderKL or AutoencoderTiny, in eval mode, on its device.

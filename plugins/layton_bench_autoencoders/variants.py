@@ -1,7 +1,7 @@
-"""The continuous autoencoders as data, no torch: where each lies, what it is, and its sizes.
+"""The continuous autoencoders as data, no torch: address, description, sizes.
 
-Sizes are those of the published config.json files; scaling and shift factors are left out, since
-encode and decode here speak in raw latents, where they cancel.
+Sizes are those of the published config.json files. Scaling and shift factors are not needed: encode
+and decode use raw latents.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class AutoencoderConfig:
         latent_channels: channels of a latent.
         is_tiny: of the TAESD family (diffusers' AutoencoderTiny) instead of AutoencoderKL.
         has_quant_convs: 1×1 convolutions on both sides of the latents (AutoencoderKL).
-        is_pooled: blocks at the latents' resolution see a normalised whole image (TAEF2).
-        overflows_float16: activations exceed float16's range, so float32 is used in its place.
+        is_pooled: blocks at the latents' resolution see statistics of the whole image (TAEF2).
+        overflows_float16: activations exceed float16's range, so float32 is used instead.
         channels, num_res_blocks: of AutoencoderKL's levels.
     """
 

@@ -1,7 +1,7 @@
-"""Baselines that need no weights: image codecs, the identity, and a resize on its own.
+"""Baselines without weights: image codecs, the identity, and a resize alone.
 
     identity            the 8-bit pixels themselves
-    resize-N            down to N × N px and up again: what a resize adapter alone costs
+    resize-N            down to N × N px and up again: the loss of a resize adapter alone
     FORMAT-qQ           jpeg-q10, webp-q30: a codec at a quality
     FORMAT@BYTESB       avif@448B: the best file of at most that many bytes
 
@@ -26,14 +26,14 @@ _SOURCE = "https://pillow.readthedocs.io/en/stable/handbook/image-file-formats.h
 
 @hookimpl
 def layton_bench_register_models(register: Callable[[ModelSpec | ModelPattern], None]) -> None:
-    """The identity and three families of names."""
+    """Register the identity and three families of names."""
     register(
         ModelSpec(
             card=ModelCard(
                 name="identity",
                 kind="tokenizer",
                 family="identity",
-                summary="the 8-bit pixels themselves, 24 bits a pixel: the ceiling of every metric",
+                summary="the 8-bit pixels themselves, 24 bits per pixel: every metric at its best",
             ),
             load=_load_identity,
         )
@@ -42,7 +42,7 @@ def layton_bench_register_models(register: Callable[[ModelSpec | ModelPattern], 
         ModelPattern(
             pattern=re.compile(r"resize-(?P<side>\d+)"),
             examples=("resize-256", "resize-512"),
-            summary="down to N × N px and up again: what a resize adapter alone costs",
+            summary="down to N × N px and up again: the loss of a resize adapter alone",
             make_spec=_resize_spec,
         )
     )
@@ -58,7 +58,7 @@ def layton_bench_register_models(register: Callable[[ModelSpec | ModelPattern], 
         ModelPattern(
             pattern=re.compile(_FORMAT + r"@(?P<budget>\d+)B"),
             examples=("webp@448B", "avif@448B", "jpeg2000@448B", "jpeg@1024B"),
-            summary="an image codec at a byte budget: quality, then scale, as high as fits",
+            summary="an image codec at a byte budget: the best quality and scale that fit",
             make_spec=_budget_spec,
         )
     )
@@ -73,7 +73,7 @@ def _load_identity(context: LoadContext) -> Tokenizer:  # noqa: ARG001 - the loa
 def _resize_spec(match: re.Match[str]) -> ModelSpec:
     side = int(match["side"])
     if side == 0:
-        raise UserError(f"model '{match[0]}'", "a side is at least 1 px", "Try resize-256.")
+        raise UserError(f"model '{match[0]}'", "the side must be at least 1 px", "Try resize-256.")
 
     def load(context: LoadContext) -> Tokenizer:  # noqa: ARG001 - the load contract
         from layton_bench import ResizeAdapter
@@ -122,7 +122,7 @@ def _budget_spec(match: re.Match[str]) -> ModelSpec:
 
         return Codec(form, lambda picture: encode_within(picture, form, budget))
 
-    summary = f"{form.title}: the best file of at most {budget} bytes an image"
+    summary = f"{form.title}: the best file of at most {budget} bytes per image"
     return ModelSpec(card=_card(match[0], form, summary), load=load)
 
 

@@ -1,10 +1,10 @@
-"""The best file of at most so many bytes: a search over quality and scale.
+"""The best file within a byte budget: a search over quality and scale.
 
-From the largest scale at which the lowest level fits (full size, wherever it fits there) downwards,
-each scale is tried with the highest level that fits, and the one whose restored picture is nearest
-to the original in squared error wins. Stopping at the first scale that fits would make weak
-baselines: the lowest qualities of every format are 0.5 to 1 dB worse than a smaller picture of fair
-quality, and JPEG 2000, which can meet any budget at full size, is 3 dB worse there at 448 bytes.
+The search starts at the largest scale at which the lowest level fits, and goes down. Each scale is
+tried with the highest level that fits. The restored picture with the smallest squared error wins.
+The first scale that fits would be a weak baseline. At the lowest qualities, every format is 0.5 to
+1 dB worse than a smaller picture of fair quality. JPEG 2000 can meet any budget at full size, but
+is 3 dB worse there at 448 bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PATIENCE = 2
 
 
 def check_budget(form: Format, budget: int) -> None:
-    """Raise UserError where the format's overhead alone exceeds the budget."""
+    """Raise UserError if the format's overhead alone exceeds the budget."""
     smallest = smallest_budget(form)
     if budget < smallest:
         raise UserError(
@@ -36,10 +36,10 @@ def check_budget(form: Format, budget: int) -> None:
 
 
 def encode_within(picture: Image.Image, form: Format, budget: int) -> bytes:
-    """The best file of ``picture`` of at most ``budget`` bytes.
+    """Return the best file of ``picture`` of at most ``budget`` bytes.
 
     Raises:
-        UserError: even a picture of one pixel takes more.
+        UserError: even a picture of one pixel needs more.
     """
     pictures = _Scales(picture)
     lowest = form.levels[0]
@@ -51,14 +51,14 @@ def encode_within(picture: Image.Image, form: Format, budget: int) -> bytes:
         check_budget(form, budget)
         raise UserError(
             f"model '{form.name}@{budget}B'",
-            "one picture does not fit even as a single pixel",
-            "Take a larger budget.",
+            "one picture does not fit, even as a single pixel",
+            "Use a larger budget.",
         )
     return _nearest_over_scales(pictures, largest, form, budget)
 
 
 def restore(payload: bytes, form: Format, size_px: tuple[int, int]) -> Image.Image:
-    """The picture in a file at the size (H, W) it had before it was made smaller."""
+    """Return the picture in a file, resized to its original size (H, W)."""
     height, width = size_px
     return _resized(decode(payload, form), (width, height))
 
@@ -85,7 +85,7 @@ def _nearest_over_scales(pictures: _Scales, largest: int, form: Format, budget: 
     best, least_error, without_gain = b"", math.inf, 0
     for step in range(largest, len(pictures)):
         picture = pictures[step]
-        # where resizing alone loses more than the best file does, smaller scales cannot win
+        # if resizing alone loses more than the best file, smaller scales cannot win
         if _squared_error(picture, original) >= least_error:
             break
         payload = _highest_level(picture, form, budget)
@@ -100,10 +100,10 @@ def _nearest_over_scales(pictures: _Scales, largest: int, form: Format, budget: 
 
 
 def _highest_level(picture: Image.Image, form: Format, budget: int) -> bytes:
-    """The file of the highest level that fits, given that the lowest does.
+    """Return the file of the highest level that fits; the lowest level must fit.
 
-    File sizes grow with the level but for a few bytes here and there: the bisection may end a
-    level beside the best one, never on a file that is too large.
+    File sizes grow with the level, with small exceptions. The bisection may therefore end one level
+    below the best one, but never at a file that is too large.
     """
     best = encode_at_level(picture, form, form.levels[0], budget)
     fits, too_large = 0, len(form.levels)
@@ -118,7 +118,10 @@ def _highest_level(picture: Image.Image, form: Format, budget: int) -> bytes:
 
 
 def _first(holds: Callable[[int], bool], count: int) -> int | None:
-    """Smallest index at which ``holds``, which stays true once it is; None where it never is."""
+    """Return the smallest index at which ``holds``; None if there is none.
+
+    ``holds`` must stay true from that index on.
+    """
     if not holds(count - 1):
         return None
     fails, true_at = -1, count - 1

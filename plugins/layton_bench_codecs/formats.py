@@ -1,4 +1,4 @@
-"""The image formats: how Pillow writes each at a level, and the smallest file each can be."""
+"""The image formats: how Pillow writes each at a level, and its smallest file."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SaveOptions = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A format and how Pillow is called for it.
+    """A format, and how Pillow writes it.
 
     Attributes:
-        name: as models are named (``jpeg2000``).
+        name: as in the names of models (``jpeg2000``).
         title: as shown in tables.
         pillow: Pillow's name of the format, which also restricts the decoder.
-        feature: what Pillow must have been built with.
-        qualities: what ``-q`` accepts.
-        quality_meaning: what the number is.
+        feature: Pillow's name of the library that it needs.
+        qualities: the numbers that ``-q`` accepts.
+        quality_meaning: unit of these numbers.
         at_quality: quality → save options.
-        levels: what a search for a byte budget goes through, from small files to large.
+        levels: steps of the search for a byte budget, from small files to large.
         at_level: level, raw bytes of the picture, budget → save options.
     """
 
@@ -45,7 +45,7 @@ class Format:
         return bool(features.check(self.feature))
 
     def encoder(self) -> str:
-        """Library and version that does the work."""
+        """Return name and version of the encoder."""
         return f"{self.feature} {features.version(self.feature)}"
 
 
@@ -61,22 +61,22 @@ def encode_at_level(picture: Image.Image, form: Format, level: int, budget: int)
 
 
 def decode(payload: bytes, form: Format) -> Image.Image:
-    """The RGB picture in a file of that format and no other."""
+    """Return the RGB picture in a file; the file must have that format."""
     with Image.open(io.BytesIO(payload), formats=[form.pillow]) as picture:
         return picture.convert("RGB")
 
 
-# Neutral 225 is what JPEG 2000 needs most bit planes for; the other formats peak at a corner.
+# JPEG 2000 needs most bit planes for neutral 225; the other formats for a corner of the cube.
 _PIXEL_LEVELS = (0, 75, 150, 225, 255)
 
 
 @cache
 def smallest_budget(form: Format) -> int:
-    """Bytes below which the format's own overhead leaves no room for any picture.
+    """Return the smallest budget that every picture can meet.
 
-    The largest file, at the lowest level, of one pixel of any colour on a grid: every picture fits
-    into that many bytes if it is made small enough. Encoders that aim at a budget are given an
-    ample one, and so no reason to leave anything of the pixel out.
+    It is the largest file, at the lowest level, of one pixel of any colour on a grid. Every picture
+    fits into that many bytes if it is made small enough. Encoders that aim at a budget get a large
+    one here, so they keep the whole pixel.
     """
     colours = [(r, g, b) for r, g, b in product(_PIXEL_LEVELS, repeat=3)]
     pixels = (Image.new("RGB", (1, 1), colour) for colour in colours)
@@ -93,14 +93,14 @@ def _save(picture: Image.Image, form: Format, options: SaveOptions) -> bytes:
     return buffer.getvalue()
 
 
-# A bare codestream with the 9/7 wavelet; without a comment of our own OpenJPEG writes its name and
-# version into every file, 32 bytes more.
+# A bare codestream with the 9/7 wavelet. Without our comment, OpenJPEG would write its name and
+# version into every file: 32 bytes more.
 _JPEG2000: SaveOptions = {"irreversible": True, "no_jp2": True, "comment": " "}
 _JPEG2000_STEPS = 64
 
 
 def _jpeg2000_at_level(level: int, raw_bytes: int, budget: int) -> SaveOptions:
-    """OpenJPEG aims at a compression ratio itself, and misses it by its headers."""
+    """Return options for OpenJPEG, which aims at a compression ratio; headers come on top."""
     ratio = max(1.0, raw_bytes * _JPEG2000_STEPS / (budget * level))
     return {**_JPEG2000, "quality_mode": "rates", "quality_layers": [ratio]}
 
@@ -114,7 +114,7 @@ def _by_quality(
     qualities: range = range(101),
     options: SaveOptions | None = None,
 ) -> Format:
-    """A format whose budget is met by going through its qualities."""
+    """Return a format that meets a budget by a search over its qualities."""
     fixed = options or {}
 
     def at_quality(quality: int) -> SaveOptions:
@@ -164,7 +164,7 @@ FORMATS: Mapping[str, Format] = {
             at_level=_jpeg2000_at_level,
         ),
         _by_quality("webp", "WebP", "WEBP", "webp", options={"method": 6}),
-        # one thread an image: the batch's images are what runs side by side
+        # one thread per image: the images of a batch run in parallel
         _by_quality("avif", "AVIF", "AVIF", "avif", options={"max_threads": 1}),
     )
 }

@@ -1,4 +1,4 @@
-"""The codecs as tokenizers: encode gives each image's file, decode reads it.
+"""The codecs as tokenizers: encode returns each image's file, decode reads it.
 
 Axes: B batch, H height, W width.
 """
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Identity:
-    """Keeps the 8-bit pixels: 24 bits a pixel, nothing lost."""
+    """Keep the 8-bit pixels: 24 bits per pixel, without loss."""
 
     def encode(self, images: Tensor) -> Codes:
         """Raw RGB bytes of float32 images in [-1, 1], (B, 3, H, W)."""

@@ -21,10 +21,10 @@ def layton_bench_register_models(register: Callable[[ModelSpec | ModelPattern], 
         register(_published(name, variant))
     register(
         ModelPattern(
-            # what ends in @512 is another name behind a resize adapter
+            # a name that ends in @512 is a resize adapter around another model
             pattern=re.compile(r"diffusers:(?!.*@\d+$)(?P<source>.+)"),
             examples=("diffusers:FOLDER", "diffusers:OWNER/NAME"),
-            summary="a pipeline saved by diffusers, or one in the Hugging Face cache",
+            summary="a folder saved by diffusers, or a pipeline in the Hugging Face cache",
             make_spec=lambda match: _found(match["source"]),
             kind="generator",
         )
@@ -68,7 +68,7 @@ def _published(name: str, variant: Variant) -> ModelSpec:
 
 
 def _found(source: str) -> ModelSpec:
-    """The spec of a folder or hub id, from its small files; raises UserError."""
+    """Return the spec of a folder or hub id, from its small files; raise UserError."""
     folder = read_folder(find_folder(source))
     kind = folder.kind
     is_local = Path(source).expanduser().is_dir()
@@ -123,14 +123,14 @@ def _files(source: str) -> Sequence[Path]:
 
 
 def _load(name: str, source: str, text_tokens: int, context: LoadContext) -> Generator:
-    """The pipeline; raises UserError for what is missing, or does not fit."""
+    """Load the pipeline; raise UserError if a file is missing or does not fit."""
     from layton_bench import UserError, torch_dtype
     from layton_bench_diffusers.build import build
     from layton_bench_diffusers.generator import PipelineGenerator
 
     options, folder = context.options, read_folder(find_folder(source))
     if int(options["steps"]) < 1:
-        raise UserError(f"steps={options['steps']}", "no step, no picture", "Give 1 or more.")
+        raise UserError(f"steps={options['steps']}", "must be at least 1", "Set steps=1 or more.")
     pipeline = build(
         folder,
         dtype=torch_dtype(context.dtype),
@@ -150,7 +150,7 @@ def _load(name: str, source: str, text_tokens: int, context: LoadContext) -> Gen
 def _call_settings(
     folder: PipelineFolder, text_tokens: int, context: LoadContext
 ) -> dict[str, object]:
-    """What the pipeline is called with for every prompt."""
+    """Return the arguments of the pipeline that are the same for every prompt."""
     options, kind = context.options, folder.kind
     settings: dict[str, object] = {
         "num_inference_steps": options["steps"],
@@ -161,7 +161,7 @@ def _call_settings(
     }
     if kind.denoiser == "transformer":
         settings["max_sequence_length"] = text_tokens
-    # an empty one is left to the pipeline: some put zeros in its place, some an empty text
+    # without one, some pipelines use zeros and some an empty text
     if options.get("negative_prompt"):
         settings["negative_prompt"] = options["negative_prompt"]
     return settings

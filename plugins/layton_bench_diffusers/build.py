@@ -1,4 +1,4 @@
-"""From a folder to a pipeline that can be called: networks, scheduler, place in memory."""
+"""Build a pipeline from its folder: networks, scheduler, placement in memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCHEDULERS: Mapping[str, str] = {
     "dpmpp-2m": "DPMSolverMultistepScheduler",
     "unipc": "UniPCMultistepScheduler",
 }
-"""Samplers by the name of the option; ``own`` keeps the one that comes with the weights."""
+"""Samplers by the name of the option; ``own`` keeps the scheduler of the folder."""
 
 OFFLOADS = ("auto", "none", "model", "sequential")
 _HEADROOM_BYTES = 4 << 30  # activations of a few pictures of 1024 px in the image decoder
@@ -37,23 +37,23 @@ _HEADROOM_BYTES = 4 << 30  # activations of a few pictures of 1024 px in the ima
 def build(
     folder: PipelineFolder, *, dtype: torch.dtype, device: str, scheduler: str, offload: str
 ) -> Any:
-    """The pipeline, quiet and in its place.
+    """Build the pipeline on its device, without progress bars.
 
     Args:
         folder: what to load; nothing is downloaded and no pickle is run.
         dtype: of every network.
         device: as torch writes it.
         scheduler: ``own``, or a name of `SCHEDULERS`.
-        offload: ``model`` keeps on the device the network at work alone, ``sequential`` a layer;
-            ``auto`` takes the first of none, model and sequential that fits.
+        offload: ``model`` keeps only the running network on the device, ``sequential`` only the
+            running layer. ``auto`` takes the first of none, model and sequential that fits.
 
     Raises:
-        UserError: a file is missing or another network's, or an option has no such value.
+        UserError: a file is missing or does not fit, or an option has an unknown value.
     """
     import diffusers
 
     if offload not in OFFLOADS:
-        raise UserError(f"offload={offload}", "no such way", f"Use {', '.join(OFFLOADS)}.")
+        raise UserError(f"offload={offload}", "unknown value", f"Use {', '.join(OFFLOADS)}.")
     folder.files()  # raises where one is missing
     with _no_bars():
         networks = {name: _network(folder, name, dtype) for name in folder.networks()}
@@ -69,7 +69,7 @@ def build(
 
 @contextmanager
 def _no_bars() -> Iterator[None]:
-    """Neither library draws its progress bars; as before afterwards."""
+    """Turn both libraries' progress bars off while the context is open."""
     loggings = [importlib.import_module(f"{name}.utils.logging") for name in LIBRARIES]
     enabled = [logging for logging in loggings if logging.is_progress_bar_enabled()]
     for logging in enabled:
@@ -82,7 +82,7 @@ def _no_bars() -> Iterator[None]:
 
 
 def _network(folder: PipelineFolder, name: str, dtype: torch.dtype) -> Any:
-    """A component with every parameter from the file."""
+    """Load a component; every parameter must be in its file."""
     library, class_name = folder.components[name]
     path = folder.path / name
     network_class: Any = getattr(importlib.import_module(library), class_name, None)
@@ -103,8 +103,8 @@ def _network(folder: PipelineFolder, name: str, dtype: torch.dtype) -> Any:
         reason = f"{class_name} does not load from it ({type(error).__name__}: {error})"
         raise UserError(str(path), " ".join(reason.split()), _WHOLE) from error
     lacking = sorted(told["missing_keys"])
-    if lacking:  # they would be random numbers
-        reason = f"{len(lacking)} parameters of {class_name} are missing, as {lacking[0]}"
+    if lacking:  # they would stay random
+        reason = f"{len(lacking)} parameters of {class_name} are missing, for example {lacking[0]}"
         raise UserError(str(path), reason, _WHOLE)
     return network.eval()
 
@@ -113,7 +113,7 @@ _WHOLE = "Download or save it again."
 
 
 def _sampler(own: Any, name: str) -> Any:
-    """Another scheduler with the noise schedule of the pipeline's own."""
+    """Return another scheduler with the noise schedule of the pipeline's own."""
     import diffusers
 
     if name not in SCHEDULERS:
@@ -124,14 +124,14 @@ def _sampler(own: Any, name: str) -> Any:
     if wanted not in own.compatibles or is_flow:
         raise UserError(
             f"scheduler={name}",
-            f"this model is made for {type(own).__name__} alone",
+            f"this model works only with {type(own).__name__}",
             f"Use scheduler={OWN}.",
         )
     return wanted.from_config(own.config)
 
 
 def placement(sizes: Mapping[str, int], free_bytes: int) -> str:
-    """How to place networks of these sizes in bytes: ``none``, ``model`` or ``sequential``."""
+    """Return the placement for networks of these sizes in bytes: none, model or sequential."""
     if sum(sizes.values()) + _HEADROOM_BYTES <= free_bytes:
         return "none"
     return "model" if max(sizes.values()) + _HEADROOM_BYTES <= free_bytes else "sequential"
@@ -156,7 +156,7 @@ def _place(pipeline: Any, device: str, offload: str) -> None:
 
 
 def _fitting(pipeline: Any, device: str) -> str:
-    """The placement that fits on a device with memory of its own; ``none`` elsewhere."""
+    """Return the placement that fits on a CUDA device; ``none`` on other devices."""
     import torch
 
     if not device.startswith("cuda"):

@@ -1,4 +1,4 @@
-"""A pipeline's folder as diffusers saves it, read without torch: what it is and what it lacks."""
+"""A pipeline's folder as diffusers saves it, read without torch."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ __all__ = ["PipelineFolder", "find_folder", "read_folder"]
 INDEX = "model_index.json"
 LIBRARIES = ("diffusers", "transformers")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-# components that are no networks: they hold no weights
+# components without weights
 _NO_NETWORK = ("tokenizer", "scheduler", "feature_extractor", "image_processor")
-_DEFAULT_LATENT_SIDE = 128  # of pipelines whose denoiser does not say
+_DEFAULT_LATENT_SIDE = 128  # if the denoiser's config.json does not have a size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineFolder:
-    """What a folder's small files tell.
+    """The contents of a folder's small files.
 
     Attributes:
         path: the folder.
         pipeline: class of the pipeline, one of `KINDS`.
-        components: name → library and class, without those that are left out or not loaded.
+        components: name → library and class; optional ones that are absent are not included.
         scheduler: class of its scheduler.
         size_px: side of the pictures it was made for.
     """
@@ -50,7 +50,7 @@ class PipelineFolder:
         return tuple(name for name in self.components if not name.startswith(_NO_NETWORK))
 
     def files(self) -> list[Path]:
-        """Every file that is read; raises UserError where one is missing."""
+        """Return every file that is read; raise UserError if one is missing."""
         found = [self.path / INDEX]
         for name in self.components:
             folder = self.path / name
@@ -62,7 +62,7 @@ class PipelineFolder:
 
 
 def find_folder(source: str) -> Path:
-    """The folder of that path, or of that id in the hub's cache; raises UserError for none."""
+    """Return the folder at that path, or of that id in the hub's cache; raise UserError if none."""
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
@@ -70,7 +70,7 @@ def find_folder(source: str) -> Path:
         raise UserError(
             f"pipeline {source}",
             "there is no such folder",
-            "Name a folder saved by diffusers, or a repository as OWNER/NAME.",
+            "Pass a folder saved by diffusers, or a repository as OWNER/NAME.",
         )
     from huggingface_hub import try_to_load_from_cache
 
@@ -83,31 +83,31 @@ def find_folder(source: str) -> Path:
 def _not_here(hub_id: str) -> UserError:
     return UserError(
         f"pipeline {hub_id}",
-        "it is not in the Hugging Face cache, and nothing is downloaded unasked",
-        f"Run `hf download {hub_id}`; where it asks for a licence, accept that first at "
-        f"https://huggingface.co/{hub_id} and run `hf auth login`. Or name a folder: "
+        "it is not in the Hugging Face cache, and nothing is downloaded automatically",
+        f"Run `hf download {hub_id}`. If it asks for a licence, first accept it at "
+        f"https://huggingface.co/{hub_id} and run `hf auth login`. Or pass a folder: "
         "--model diffusers:FOLDER.",
     )
 
 
 def read_folder(path: Path) -> PipelineFolder:
-    """What a folder holds.
+    """Read a folder's small files.
 
     Raises:
-        UserError: it is no pipeline's folder, of a class that is not known, or lacks a part.
+        UserError: it holds no pipeline, an unknown one, or lacks a part.
     """
     index = _json(path / INDEX)
     pipeline = str(index.get("_class_name"))
     if pipeline not in KINDS:
         raise UserError(
             str(path / INDEX),
-            f"its pipeline is {pipeline}, which is not known here",
-            f"Known are {', '.join(KINDS)}.",
+            f"its pipeline is {pipeline}, which is not supported",
+            f"Supported: {', '.join(KINDS)}.",
         )
     components = dict(_components(path, index, KINDS[pipeline]))
     if "vae" not in components or KINDS[pipeline].denoiser not in components:
         wanted = f"vae and {KINDS[pipeline].denoiser}"
-        raise UserError(str(path / INDEX), f"it does not name {wanted}", "Save it whole.")
+        raise UserError(str(path / INDEX), f"it does not name {wanted}", "Save the whole pipeline.")
     return PipelineFolder(
         path=path,
         pipeline=pipeline,
@@ -131,7 +131,7 @@ def _components(
                 raise UserError(
                     str(path / INDEX),
                     f"component {name} is {value}",
-                    f"Only classes of {' and '.join(LIBRARIES)} are loaded.",
+                    f"Only classes of {' and '.join(LIBRARIES)} can be loaded.",
                 )
         if not (path / name).is_dir():
             raise UserError(str(path / name), "the component's folder is missing", _COMPLETE)
@@ -143,20 +143,20 @@ def _latent_side(path: Path, kind: PipelineKind) -> int:
 
 
 def _downsample_factor(path: Path) -> int:
-    """A factor of two between the levels of the image decoder."""
+    """Return image side over latent side: a factor of two between the image decoder's levels."""
     config = _json(path / "vae" / "config.json")
     levels = config.get("block_out_channels") or config.get("encoder_block_out_channels")
     if not isinstance(levels, list) or not levels:
-        reason = "it does not say how many levels the image decoder has"
+        reason = "the number of the image decoder's levels is missing"
         raise UserError(str(path / "vae" / "config.json"), reason, _COMPLETE)
     return int(2 ** (len(levels) - 1))
 
 
-_COMPLETE = "Download or save the pipeline again, whole."
+_COMPLETE = "Download or save the whole pipeline again."
 
 
 def _weights(folder: Path) -> list[Path]:
-    """The files of a component's weights; variants (model.fp16.safetensors) are not read."""
+    """Return the files of a component's weights; variants (model.fp16.safetensors) are not read."""
     for name in ("diffusion_pytorch_model", "model"):
         single, index = folder / f"{name}.safetensors", folder / f"{name}.safetensors.index.json"
         if index.is_file():
@@ -183,5 +183,5 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(str(path), f"it cannot be read: {error}", _COMPLETE) from None
     if not isinstance(content, dict):
-        raise UserError(str(path), "it is no JSON object", _COMPLETE)
+        raise UserError(str(path), "it is not a JSON object", _COMPLETE)
     return content

@@ -1,4 +1,4 @@
-"""The pipelines as data, no torch: where each lies, what it is, and how it is run.
+"""The pipelines as data, no torch: address, description, settings.
 
 Numbers of parameters are those of the published config.json files. CFG scales are in the form
 uncond + w · (cond − uncond), as diffusers has them: w = 1 is off.
@@ -164,7 +164,7 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
             decoder_params=11_901_408_320 + _VAE_16_DECODER,
             licence="LicenseRef-FLUX-1-dev-Non-Commercial",
             source="https://huggingface.co/black-forest-labs/FLUX.1-dev",
-            notes="guidance-distilled: guidance is an input of one pass a step",
+            notes="guidance-distilled: one pass per step, with guidance as an input",
         ),
         "flux-schnell": Variant(
             title="FLUX.1 schnell",
@@ -212,7 +212,7 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
             decoder_params=1_604_462_752 + 159_223_171,
             licence="see LICENSE.txt in its repository; Gemma's terms for the text encoder",
             source="https://arxiv.org/abs/2410.10629",
-            notes="the text encoder is told to enhance the prompt, as its authors do",
+            notes="the text encoder gets the authors' instruction to enhance the prompt",
         ),
     }
 )

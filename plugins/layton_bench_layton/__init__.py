@@ -48,7 +48,7 @@ def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
 
 @hookimpl
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
-    """Register the tokenizers' files, which have no public address, and what goes with them."""
+    """Register the tokenizers' files, which have no public address, and the files they need."""
     for name in ("layton-h", "layton-h-star", "layton-t", "layton-t-star", "layton-ladd"):
         register(
             WeightsEntry(
@@ -88,7 +88,7 @@ def _companions() -> tuple[WeightsEntry, ...]:
             files=tuple(hub_file(_SDXL, part, save_as=part) for part in parts),
             licence="openrail++",
             used_by=tuple(NAMED_MODELS),
-            summary="SDXL's U-Net and VAE, for tokenizer files that hold the trained part alone",
+            summary="SDXL's U-Net and VAE, for tokenizer files that hold only the trained part",
         ),
     )
 
@@ -128,8 +128,8 @@ def _card(name: str) -> ModelCard:
         nfe=config.sampler.steps,
         aliases=_ALIASES.get(name, ()),
         notes=(
-            f"{config.sampler.kind} sampler; images are resized to {config.encode_px} px before "
-            "the encoder; parameters of the decoder before folding"
+            f"{config.sampler.kind} sampler; images are resized to {config.encode_px} px for the "
+            "encoder; decoder parameters are counted before folding"
         ),
     )
 
@@ -156,7 +156,7 @@ def _shipped_card(shipped: Shipped) -> ModelCard:
         is_stochastic=True,
         num_inference_steps=config.sampler.steps,
         nfe=config.sampler.steps,
-        notes="see its model card beside the weights" if ours else str(shipped.folder),
+        notes="the model card is beside the weights" if ours else str(shipped.folder),
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class LaytonTokenizer:
     """Images to codes and back; on a CPU one image at a time.
 
-    A CPU gains nothing from batches, and alone an image has the same bits whatever its batch.
+    Batches are not faster on a CPU. One by one, an image has the same bits in any batch.
 
     Args:
         tokenizer: optimised for inference, on its device.
@@ -75,13 +75,13 @@ class LaytonTokenizer:
 
 
 def load_published(name: str, file: str, lora: str | None, context: LoadContext) -> LaytonTokenizer:
-    """A published model from its installed file; raises UserError where that does not fit.
+    """Load a published model from its installed file; raise UserError if it does not fit.
 
     Args:
         name: the model.
         file: the weights entry of its tokenizer.
         lora: the weights entry of the acceleration LoRA to merge, if any.
-        context: device, dtype, options, and where weights lie.
+        context: device, dtype, options, and the folder of weights.
     """
     source = context.weights(file)
     extra = None if lora is None else context.weights(lora)
@@ -99,13 +99,13 @@ def load_published(name: str, file: str, lora: str | None, context: LoadContext)
     with as_user_error(LaytonError):
         try:
             tokenizer = load(None)
-        except MissingPartError:  # the trained part alone: SDXL completes it
+        except MissingPartError:  # only the trained part: SDXL completes it
             tokenizer = load(context.weights("sdxl-unet-vae"))
         return _adapted(tokenizer, context)
 
 
 def load_shipped(name: str, context: LoadContext) -> LaytonTokenizer:
-    """A model that ships with the package."""
+    """Load a model from the folders of models."""
     with as_user_error(LaytonError):
         tokenizer = layton.Tokenizer.from_pretrained(
             name, device=context.device, dtype=torch_dtype(context.dtype)
@@ -116,12 +116,12 @@ def load_shipped(name: str, context: LoadContext) -> LaytonTokenizer:
 def _adapted(tokenizer: layton.Tokenizer, context: LoadContext) -> LaytonTokenizer:
     options = context.options
     steps, encode_px = int(options["steps"]), int(options["encode_px"])
-    tokenizer.timesteps(steps)  # raises for a number of steps that the sampler has not
+    tokenizer.timesteps(steps)  # raises for an impossible number of steps
     choices = tokenizer.config.encode_px_choices
     if encode_px not in choices:
         raise UserError(
             f"option encode_px={encode_px}",
-            "the model has no such encoder size",
+            "the model does not have this encoder size",
             f"choose one of {', '.join(map(str, choices))}",
         )
     return LaytonTokenizer(

@@ -97,12 +97,12 @@ def _card(name: str, decoder_params: int) -> ModelCard:
         num_inference_steps=steps,
         nfe=steps,
         cfg_scale=config.guidance.scale,
-        notes=f"image codes one by one; NFE and cond_scale {_COND_SCALE} are the image decoder's",
+        notes=f"draws codes one by one; NFE and cond_scale {_COND_SCALE} are the image decoder's",
     )
 
 
 def _load(name: str, context: LoadContext) -> Generator:
-    """The generator from its checkpoints; raises UserError where one does not fit."""
+    """Load the generator from its checkpoints; raise UserError if one does not fit."""
     from layton import LaytonError, T5TextEncoder, load_gpt
     from layton_bench_layton.adapter import load_published
 
@@ -123,7 +123,7 @@ def _load(name: str, context: LoadContext) -> Generator:
 def decoder_options(
     options: Mapping[str, float | int | str], tokenizer: TokenizerConfig
 ) -> dict[str, float | int | str]:
-    """The options of a generator that are its tokenizer's."""
+    """Return the options of a generator that belong to its tokenizer."""
     return {
         "steps": options["steps"],
         "cond_scale": options["cond_scale"],
@@ -139,7 +139,7 @@ def assemble(
     tokenizer: LaytonTokenizer,
     context: LoadContext,
 ) -> Generator:
-    """The parts as one generator; raises UserError where transformer and decoder do not fit."""
+    """Join the parts to one generator; raise UserError if transformer and decoder do not fit."""
     from layton import LaytonDecoder, LaytonError, TextToImage
 
     stages = StageClock(context.device)

@@ -1,4 +1,4 @@
-"""The tokenizers that ship inside the layton package, read from their files' headers alone."""
+"""The tokenizers in the folders of models, described from their files' headers alone."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class Shipped:
 
     @property
     def name(self) -> str:
-        """What it is called by."""
+        """Name of the model."""
         return self.folder.name
 
     def files(self) -> tuple[Path, ...]:
-        """All that its pictures depend on."""
+        """Return every file that its pictures depend on."""
         return (self.folder / "config.json", self.folder / "model.safetensors")
 
 
 def find_shipped(*folders: Path) -> list[Shipped]:
-    """The tokenizers in `folders`, by name; other models there are passed by.
+    """Return the tokenizers in `folders`; other models are skipped.
 
-    Without folders: those of LAYTON_MODELS and of the package, the first of a name.
+    Without folders: those of LAYTON_MODELS and of the package. The first one with a name counts.
     """
     found: dict[str, Shipped] = {}
     for folder in folders or model_folders():
@@ -66,7 +66,7 @@ def _read(path: Path) -> Iterator[Shipped]:
     try:
         sizes = tensor_sizes(weights)
     except CheckpointError as error:
-        # one torn file must not hide the other models; loading it by name says what is wrong
+        # a damaged file must not hide the other models; loading it by name shows the error
         _log.warning("%s", error)
         return
     encoder = sum(n for key, n in sizes.items() if key.startswith(_ENCODES))
@@ -80,13 +80,13 @@ def _read(path: Path) -> Iterator[Shipped]:
 
 
 def tensor_sizes(path: Path) -> dict[str, int]:
-    """Number of elements of each tensor of a safetensors file, from its header.
+    """Return the number of elements of each tensor in a safetensors file, from its header.
 
     Raises:
-        CheckpointError: it is none.
+        CheckpointError: it is not such a file.
     """
     try:
         with safe_open(path, "np") as file:
             return {key: math.prod(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 no mapping
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(str(path), f"is no safetensors file ({error})") from None
+        raise CheckpointError(str(path), f"is not a safetensors file ({error})") from None

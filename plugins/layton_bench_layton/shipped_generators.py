@@ -1,4 +1,4 @@
-"""The small generators that lie in folders beside the shipped tokenizers (`laytongen-tiny`)."""
+"""The small generators in the folders of models, such as `laytongen-tiny`."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class ShippedGenerator:
     gpt_params: int
 
     def files(self) -> tuple[Path, ...]:
-        """All that its pictures depend on."""
+        """Return every file that its pictures depend on."""
         parts = (self.folder, self.folder / TEXT_FOLDER)
         own = (self.folder / GENERATOR_FILE, *(part / name for part in parts for name in _FILES))
         return (*own, *self.tokenizer.files())
 
 
 def specs(tokenizers: Sequence[Shipped]) -> Iterator[ModelSpec]:
-    """Every generator in `model_folders()`, by name, the first of a name.
+    """Yield every generator in `model_folders()`. The first one with a name counts.
 
-    One that cannot be used is there too, and says why when it is loaded.
+    One that cannot be used is listed too; loading it gives the reason.
 
     Args:
-        tokenizers: those there are.
+        tokenizers: all tokenizers in these folders.
     """
     folders: dict[str, Path] = {}
     for root in model_folders():
@@ -73,7 +73,7 @@ def _read(folder: Path, tokenizers: dict[str, Shipped]) -> ShippedGenerator:
     if config.tokenizer not in tokenizers:
         raise ConfigError(
             str(folder / GENERATOR_FILE),
-            f"its tokenizer {config.tokenizer!r} is not there",
+            f"its tokenizer {config.tokenizer!r} is missing",
             "Put that tokenizer's folder beside the generator's, or in LAYTON_MODELS.",
         )
     tokenizer = tokenizers[config.tokenizer]
@@ -81,7 +81,7 @@ def _read(folder: Path, tokenizers: dict[str, Shipped]) -> ShippedGenerator:
         raise ConfigError(
             str(folder / GENERATOR_FILE),
             f"was trained on codes of another {config.tokenizer!r}: the code vectors differ",
-            "Put the tokenizer that its codes are of into LAYTON_MODELS, or train it again.",
+            "Put the tokenizer that made its codes into LAYTON_MODELS, or train again.",
         )
     return ShippedGenerator(
         folder=folder,
@@ -126,7 +126,7 @@ def _card(shipped: ShippedGenerator) -> ModelCard:
         kind="generator",
         family="layton",
         summary=(
-            f"{image_px} px from a text in words it knows, by {gpt.num_tokens} codes of"
+            f"{image_px} px from a text of known words, by {gpt.num_tokens} codes of"
             f" {tokenizer.name}{'; ships with the package' if is_ours else ''}"
         ),
         title=name.replace("laytongen", "LaytonGen"),
@@ -143,7 +143,7 @@ def _card(shipped: ShippedGenerator) -> ModelCard:
         num_inference_steps=steps,
         nfe=steps,
         cfg_scale=shipped.config.guidance.scale,
-        notes="image codes one by one; NFE is the image decoder's",
+        notes="draws image codes one by one; NFE counts the image decoder only",
     )
 
 
@@ -162,7 +162,7 @@ def _unusable(name: str, error: LaytonError) -> ModelSpec:
 
 
 def _load(shipped: ShippedGenerator, context: LoadContext) -> Generator:
-    """The generator from its folder; raises UserError where a part does not fit."""
+    """Load the generator from its folder; raise UserError if a part does not fit."""
     from layton.generator.loading import load_gpt
     from layton.generator.words import load_words
     from layton_bench_layton.adapter import load_shipped

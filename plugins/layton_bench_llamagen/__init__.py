@@ -82,7 +82,7 @@ def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
 
 @hookimpl
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
-    """Register a checkpoint a model, under its name, and the generators' text encoder."""
+    """Register one checkpoint per model, under its name, and the generators' text encoder."""
     for entry in generators.WEIGHTS:
         register(entry)
     for name, known in _PUBLISHED.items():
@@ -121,7 +121,7 @@ def _card(name: str) -> ModelCard:
 
 
 def _load(name: str, context: LoadContext) -> GridTokenizer:
-    """The model from its checkpoint; raises UserError where the file is another model's."""
+    """Load the model from its checkpoint; raise UserError if the file holds another model."""
     from layton_bench import GridTokenizer, torch_dtype
 
     return GridTokenizer(
@@ -133,7 +133,7 @@ def _load(name: str, context: LoadContext) -> GridTokenizer:
 
 
 def load_vq(name: str, context: LoadContext) -> VQModel:
-    """The tokenizer of that name, folded for inference; raises UserError for a wrong file."""
+    """Load the tokenizer, folded for inference; raise UserError for a wrong file."""
     import torch
 
     from layton.errors import LaytonError

@@ -31,7 +31,7 @@ TEXT_ENCODER: Final = "flan-t5-xl"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Published:
-    """A checkpoint; no file means that none is published at this size."""
+    """A checkpoint; an empty `file` means that none is published at this size."""
 
     title: str
     params: int
@@ -113,7 +113,7 @@ WEIGHTS: Final = (
         ),
         licence="Apache-2.0",
         used_by=tuple(n for n, known in GENERATORS.items() if known.gpt.condition == "text"),
-        summary="flan-T5-XL, whose encoder reads the prompts",
+        summary="flan-T5-XL; its encoder reads the prompts",
     ),
 )
 
@@ -145,7 +145,7 @@ def _card(name: str) -> ModelCard:
 
 
 def _load(name: str, context: LoadContext) -> Generator:
-    """The generator from its checkpoints; raises UserError where one does not fit."""
+    """Load the generator from its checkpoints; raise UserError if one does not fit."""
     from layton import ClassToImage, T5TextEncoder, TextToImage, VQImageDecoder, load_gpt
     from layton.errors import LaytonError
     from layton_bench_llamagen import load_vq

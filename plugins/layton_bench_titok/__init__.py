@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 _CLIP = "clip-vit-l-14-336"  # registered by the harness, whose metrics use its image tower
 _CAPTION = "A photo."
 _TEXT_NOTE = (
-    "decoded under one caption for all images (option caption); the published rFID gives the"
-    " decoder each image's class, as 'A photo of a {class}.'"
+    "all images are decoded with one caption (option caption); for the published rFID, the"
+    " decoder gets each image's class, as 'A photo of a {class}.'"
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Published:
-    """Where a model lies and its size; codebook and second stage count with the decoder."""
+    """Address and size of a model; codebook and second stage count with the decoder."""
 
     repo: str
     encoder_params: int
@@ -129,7 +129,7 @@ def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
 
 @hookimpl
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
-    """Register a checkpoint a model, under its name."""
+    """Register one checkpoint per model, under its name."""
     for name, known in _PUBLISHED.items():
         register(
             WeightsEntry(
@@ -175,7 +175,7 @@ def _card(name: str, config: TiTokConfig) -> ModelCard:
 
 
 def _load(name: str, context: LoadContext) -> TiTokTokenizer:
-    """The model from its checkpoint; raises UserError where the file is another model's."""
+    """Load the model from its checkpoint; raise UserError if the file holds another model."""
     import torch
 
     from layton.errors import LaytonError

@@ -1,9 +1,9 @@
 """TiTok (arXiv 2406.07550) and TA-TiTok (arXiv 2501.07730): an image as a short row of tokens.
 
-Module names are those of the published checkpoints, so that their state dicts load without a map.
+Module names are those of the published checkpoints. Their state dicts load without a key map.
 
 Axes: B batch, N image tokens, P patches, L all positions, D width, C codebook_dim, T text
-positions. Images are RGB in [0, 1] here, as the official code has them.
+positions. Images are RGB in [0, 1] here, as in the official code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LOGVAR_RANGE = (-30.0, 20.0)
 
 
 class _Transformer(nn.Module):
-    """What encoder and decoder share: embeddings, blocks and the norms around them."""
+    """The common part of encoder and decoder: embeddings, blocks and norms."""
 
     def __init__(self, vit: ViTConfig, *, num_patches: int, num_tokens: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _Transformer(nn.Module):
         self.ln_post = nn.LayerNorm(vit.width)
 
     def _run(self, parts_BLD: list[Tensor], keep: slice) -> Tensor:
-        # nothing reads the other positions of the last block, so it is spared them
+        # only these positions of the last block are used
         x = self.ln_pre(torch.cat(parts_BLD, dim=1))
         for block in self.transformer[:-1]:
             x = block(x)
@@ -58,7 +58,7 @@ class _Transformer(nn.Module):
 
 
 class TiTokEncoder(_Transformer):
-    """Images and learned tokens in, what the tokens have gathered out."""
+    """Images and learned tokens → the tokens, with what they collected from the image."""
 
     def __init__(self, config: TiTokConfig) -> None:
         patch = config.encoder_patch_px

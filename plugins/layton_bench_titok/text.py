@@ -16,12 +16,12 @@ __all__ = ["text_features"]
 def text_features(caption: str, folder: Path, *, length: int) -> Tensor:
     """Features of one caption, float32 (1, length, D), after the final layer norm.
 
-    The row is padded with token 0, not with CLIP's end token as transformers does: the decoder
-    reads the padding positions too, and it was trained on OpenCLIP's padding.
+    The row is padded with token 0. Transformers would pad with CLIP's end token, but the decoder
+    reads the padding positions too, and was trained with OpenCLIP's padding.
 
     Args:
         caption: cut off after `length` − 2 tokens.
-        folder: model and tokenizer as transformers lays them out; nothing is downloaded.
+        folder: model and tokenizer in the layout of transformers; nothing is downloaded.
         length: text positions of the decoder.
 
     Raises:

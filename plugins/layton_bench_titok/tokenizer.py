@@ -1,4 +1,4 @@
-"""TiTok as the harness calls it: images in [-1, 1], a fixed caption for TA-TiTok."""
+"""TiTok behind the harness's protocol: images in [-1, 1], a fixed caption for TA-TiTok."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["TiTokTokenizer"]
 class TiTokTokenizer:
     """One model behind encode and decode; deterministic, so no seed is used.
 
-    A continuous model gives the mean of its posterior, where the official script draws a sample.
+    A continuous model gives the mean of its posterior; the official script draws a sample.
 
     Args:
         model: in eval mode, on its device, in its dtype.
-        text: features of the caption every image is decoded under, (1, T, text_dim), for TA-TiTok.
+        text: features of the caption for all images, (1, T, text_dim), for TA-TiTok.
     """
 
     def __init__(self, model: TiTok, text: Tensor | None = None) -> None:

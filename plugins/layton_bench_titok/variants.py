@@ -46,9 +46,9 @@ class TiTokConfig:
         codebook_dim: width of a code vector, or of a continuous token.
         codebook_size: number of codes; None for the continuous (VAE) models.
         l2_normalize: compare and look up code vectors at unit norm.
-        pixel: the second-stage decoder of the first three models, which are "legacy" in the
-            official code's words; None where the transformer predicts pixels.
-        text_length: text positions the decoder is guided by (TA-TiTok); 0 without.
+        pixel: the second-stage decoder of the first three models ("legacy" in the official code);
+            None if the transformer predicts pixels.
+        text_length: text positions that the decoder reads (TA-TiTok); 0 without text.
         text_dim: width of a text feature.
         size_px: image side; the positional embeddings allow no other.
         encoder_patch_px, decoder_patch_px: side of a patch (of a code of the second stage).

@@ -27,13 +27,13 @@ _TAMING = "https://github.com/CompVis/taming-transformers"
 _LATENT = "https://github.com/CompVis/latent-diffusion"
 _SIZES_PX = (256, 384, 512, 1024)
 _GUMBEL_NOTE = (
-    "codes are the most probable ones; the official code draws a Gumbel sample even when evaluating"
+    "codes are the most probable ones; the official code draws a Gumbel sample, even in evaluation"
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Published:
-    """What is known of a model beside its sizes; the codebook counts with the decoder."""
+    """A published checkpoint; the codebook counts with the decoder."""
 
     title: str
     file: WeightsFile
@@ -96,7 +96,7 @@ def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
 
 @hookimpl
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
-    """Register a checkpoint a model, under the model's name; no digests are published."""
+    """Register one checkpoint per model, under its name; no digests are published."""
     for name, known in _PUBLISHED.items():
         register(
             WeightsEntry(
@@ -133,7 +133,7 @@ def _card(name: str) -> ModelCard:
 
 
 def _load(name: str, context: LoadContext) -> GridTokenizer:
-    """The model from its checkpoint; raises UserError where the file is another model's."""
+    """Load the model from its checkpoint; raise UserError if the file holds another model."""
     import torch
 
     from layton.errors import LaytonError
@@ -144,7 +144,7 @@ def _load(name: str, context: LoadContext) -> GridTokenizer:
 
     config, dtype = VARIANTS[name], torch_dtype(context.dtype)
     with as_user_error(LaytonError):
-        # training's losses and discriminator lie beside the model
+        # the file also holds training's losses and discriminator
         model = load_model(lambda: VQGAN(config), context.weights(name), ignore=("loss.",))
     model.to(context.device, dtype)
     fold_upsampling(model)

@@ -1,8 +1,8 @@
 """VQGAN of taming-transformers (arXiv 2012.09841) and latent-diffusion (arXiv 2112.10752).
 
-Module names are those of the published checkpoints, so that their state dicts load without a map.
-The blocks are those of `layton.tokenizer.vq`, which LlamaGen took over from here. What differs is
-where attention is placed, the names around the blocks, and the codebook.
+Module names are those of the published checkpoints. Their state dicts load without a key map. The
+blocks are those of `layton.tokenizer.vq`; LlamaGen took them from VQGAN. The place of attention,
+the names around the blocks, and the codebook differ.
 
 Axes: B batch, C channels, H W pixels, h w the token grid, K codebook_size. Images are RGB in
 [-1, 1].
@@ -150,7 +150,7 @@ class GumbelQuantizer(nn.Module):
         self.embed = nn.Embedding(codebook_size, codebook_dim)
 
     def encode(self, z_BChw: Tensor) -> Tensor:
-        """(B, C, h, w) → codes (B, h, w) int64; image by image, so that K·h·w scores suffice."""
+        """(B, C, h, w) → codes (B, h, w) int64; image by image, which needs only K·h·w scores."""
         return torch.cat([self.proj(z).argmax(1) for z in torch.split(z_BChw, 1)])
 
     def lookup(self, codes_Bhw: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ class VQGANConfig:
 
     Attributes:
         channels, ch_mult, num_res_blocks, z_channels: of encoder and decoder.
-        attn_resolutions: nominal sides (`resolution` / 2^i, whatever the actual input) of the
-            levels that attend; the middle always does.
+        attn_resolutions: nominal sides (`resolution` / 2^i, for any actual input) of the levels
+            with attention; the middle always has it.
         resolution: nominal image side.
         codebook_size, codebook_dim: number and width of the code vectors.
         is_gumbel: codes are the largest of `codebook_size` predicted logits instead of the

@@ -56,7 +56,9 @@ def test_encode_then_decode_equals_roundtrip(layton, model, photos, tmp_path, ti
     assert layton("decode", npz, "-o", tmp_path / "decoded", *arguments)[0] == 0
     code, out, _ = layton("roundtrip", photos, "-o", tmp_path / "through", *arguments)
     assert code == 0
-    assert "3 images through 10 bytes each" in out  # 16 codes of 5 bits
+    assert (
+        "Wrote 3 reconstructions to " in out and "(10 bytes per image)" in out
+    )  # 16 codes of 5 bits
     names = ["a-1.png", "a-2.png", "b.png"]
     for folder in ("decoded", "through"):
         assert sorted(p.name for p in (tmp_path / folder).iterdir()) == names
@@ -92,7 +94,7 @@ def test_mistakes_end_with_a_message_and_status_2(layton, model, photos, tmp_pat
     code, _, err = layton("encode", photos, "-o", tmp_path / "x.npz", "--model", "layton-t")
     assert (code, "no public address" in err) == (2, True)
     code, _, err = layton("decode", photos / "a.png", "-o", tmp_path / "y", "--model", model)
-    assert (code, "is no codes file" in err) == (2, True)
+    assert (code, "is not a codes file" in err) == (2, True)
     code, _, err = layton("roundtrip", photos, "-o", tmp_path, "--model", model, "--dtype", "int8")
     assert (code, "dtype: int8 is unknown" in err) == (2, True)
     code, _, err = layton("roundtrip", photos, "-o", tmp_path, "--model", model, "--steps", 9)
@@ -108,7 +110,7 @@ def test_mistakes_end_with_a_message_and_status_2(layton, model, photos, tmp_pat
         ({"codes": np.zeros((1, 16))}, "codes float64"),
         ({"codebook_size": np.array(64)}, "made with a codebook of 64, the model has 32"),
         ({"names": np.array(["a", "b"])}, "for 2 names"),
-        ({"names": np.array([{"a": 1}], dtype=object)}, "is no codes file"),
+        ({"names": np.array([{"a": 1}], dtype=object)}, "is not a codes file"),
     ],
 )
 def test_codes_files_of_others_are_refused(layton, model, tmp_path, change, message):

@@ -148,7 +148,7 @@ def test_wrong_and_half_files_are_named(tmp_path):
     assert "encoder.layers.14.weight: file (4, 64, 3, 3), model (16, 64, 3, 3)" in str(caught.value)
     assert caught.value.remedy == "These are the keys and shapes of taesd or taesdxl."
     (tmp_path / "taesd_decoder.pth").unlink()
-    with pytest.raises(UserError, match=r"holds no file \*_decoder\.pth"):
+    with pytest.raises(UserError, match=r"has no file \*_decoder\.pth"):
         load("taesd", tmp_path)
 
 

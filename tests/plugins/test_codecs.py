@@ -248,7 +248,7 @@ def test_a_payload_of_another_format_is_refused():
 def test_cards_say_what_a_reader_must_know():
     card = spec_of("webp@448B").card
     assert (card.name, card.family) == ("webp@448B", "webp")
-    assert card.summary == "WebP: the best file of at most 448 bytes an image"
+    assert card.summary == "WebP: the best file of at most 448 bytes per image"
     assert card.bits_per_image is None
     assert re.search(r"encoded by webp \d+\.\d+", card.notes)
     assert (

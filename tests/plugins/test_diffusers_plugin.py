@@ -189,9 +189,9 @@ def test_another_scheduler_keeps_the_noise_schedule(folders, scheduler):
     ("name", "options", "message"),
     [
         (SD, {"scheduler": "eular"}, "Use own, ddim, pndm, euler, euler-a, heun"),
-        ("SanaPipeline", {"scheduler": "euler"}, "made for DPMSolverMultistepScheduler alone"),
-        ("StableDiffusion3Pipeline", {"scheduler": "ddim"}, "made for FlowMatchEuler"),
-        (SD, {"steps": 0}, "no step, no picture"),
+        ("SanaPipeline", {"scheduler": "euler"}, "works only with DPMSolverMultistepScheduler"),
+        ("StableDiffusion3Pipeline", {"scheduler": "ddim"}, "works only with FlowMatchEuler"),
+        (SD, {"steps": 0}, "must be at least 1"),
         (SD, {"offload": "disk"}, "Use auto, none, model, sequential"),
     ],
 )
@@ -303,11 +303,11 @@ def shard(folder):
     [
         (unlink("model_index.json"), "model_index.json", "there is no such file"),
         (write("{", "model_index.json"), "model_index.json", "it cannot be read"),
-        (write("[]", "model_index.json"), "model_index.json", "it is no JSON object"),
+        (write("[]", "model_index.json"), "model_index.json", "it is not a JSON object"),
         (
             change_index(_class_name="StableVideoDiffusionPipeline"),
             "model_index.json",
-            "its pipeline is StableVideoDiffusionPipeline, which is not known here",
+            "its pipeline is StableVideoDiffusionPipeline, which is not supported",
         ),
         (
             change_index(unet=["my_module", "Net"]),
@@ -334,7 +334,11 @@ def shard(folder):
         ),
         (pickle_instead, "unet", "it holds no weights as safetensors"),
         (shard, "b.safetensors", "a part of the weights is missing"),
-        (lose_a_parameter, "unet", "1 parameters of UNet2DConditionModel are missing, as conv_out"),
+        (
+            lose_a_parameter,
+            "unet",
+            "1 parameters of UNet2DConditionModel are missing, for example conv_out",
+        ),
         (
             write("x", "unet", "diffusion_pytorch_model.safetensors"),
             "unet",

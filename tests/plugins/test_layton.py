@@ -177,7 +177,7 @@ def test_options_reach_the_model_and_nonsense_is_named(published, installed):
     assert codes.codes.shape == (1, 25)
     other = Codes(codes=(codes.codes + 1) % 32, codebook_size=32, size_px=(64, 64))
     assert torch.equal(model.decode(codes, [0]), model.decode(other, [0]))  # codes do not steer
-    with pytest.raises(UserError, match="no such encoder size"):
+    with pytest.raises(UserError, match="does not have this encoder size"):
         load("layton-t", installed, encode_px=24)
     with pytest.raises(UserError, match="9 is not 1 … 8"):
         load("layton-t", installed, steps=9)

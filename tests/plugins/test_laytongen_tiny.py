@@ -189,7 +189,7 @@ def test_the_prompt_reaches_the_codes(models):
     [
         ("", "has no words"),
         ("?!", "has no words"),
-        ("a red cow", "never saw: cow"),
+        ("a red cow", "does not know: cow"),
         ("a red circle and a blue square and a star and a heart left of a ring", "17 words"),
     ],
 )
@@ -251,10 +251,10 @@ def of_other_sizes(folder):
     ("spoil", "reason"),
     [
         (bad_json, r"generator\.json: the file: "),
-        (of_another_tokenizer, "its tokenizer 'layton-missing' is not there"),
+        (of_another_tokenizer, "its tokenizer 'layton-missing' is missing"),
         (without_text, r"text: has no config\.json"),
         (without_weights, r"laytongen-small: has no model\.safetensors"),
-        (with_a_pointer, "is no safetensors file"),
+        (with_a_pointer, "is not a safetensors file"),
         (of_another_codebook, "16 tokens of 32 codes, the transformer makes 16 of 40"),
         (of_other_code_vectors, "codes of another 'layton-small': the code vectors differ"),
         (of_another_grid, "16 tokens of 32 codes, the transformer makes 25 of 32"),
@@ -318,7 +318,7 @@ def test_a_run_refuses_before_it_draws(bench, models, tmp_path, monkeypatch):
     monkeypatch.setattr(prompt_set, "suite_prompts", lambda: prompts)
     done = bench("run", "--suite", "scenes-gen", "--model", f"{NAME}@256")
     assert done.code == 2
-    assert "never saw: cow" in done.err
+    assert "does not know: cow" in done.err
     assert done.records == []
 
 

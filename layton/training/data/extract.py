@@ -1,11 +1,11 @@
-"""Codes, latents and text features worked out once and kept: `layton extract`.
+"""`layton extract`: codes, latents and text features, computed once and kept.
 
     FOLDER/part-000000.safetensors   codes int32 (n, V, N), latents float16 (n, V, C, h, w),
     FOLDER/part-000000.json          text_features float16 (n, 1, T, D), text_lengths; the captions
     FOLDER/made-by.json              the recipe, and digests of the models' weights and codebook
 
-V crops of each image are kept, of which training draws one. Parts are whole or absent: an
-extraction that was stopped goes on where it was, unless the recipe or a model is another.
+V crops of each image are kept; training draws one of them. Each part is complete or absent, so a
+stopped extraction can continue. If the recipe or a model has changed, it is refused.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ExtractRecipe", "extract"]
 
-_PART_SIZE = 512  # samples a file
+_PART_SIZE = 512  # samples per file
 _FLOATS = torch.float16
 
 
 class ExtractRecipe(StrictModel):
-    """What to work out, and of which images."""
+    """What to extract, and from which images."""
 
     phase: Literal["extract"]
-    """Tells the file from a training recipe."""
+    """Marks the file as an extraction recipe."""
     output: Path
     """Folder of the parts."""
     seed: int = 0
@@ -76,15 +76,15 @@ class ExtractRecipe(StrictModel):
 
 
 def extract(recipe: ExtractRecipe, *, on_progress: Callable[[int, int], None]) -> Path:
-    """Work the recipe's tensors out and write them; returns the folder.
+    """Compute the recipe's tensors and write them; return the folder.
 
     Args:
-        recipe: what and of which images.
+        recipe: what to extract, and from which images.
         on_progress: called with (samples done, samples in all) after every part.
 
     Raises:
         LaytonError: a model or the data is missing or does not fit.
-        ConfigError: the folder holds parts that another recipe or other models made.
+        ConfigError: another recipe, or other models, made the folder's parts.
     """
     samples = [s for source in recipe.data.sources for s in _all(open_source(source))]
     codebook, compute = _computations(recipe)
@@ -99,7 +99,7 @@ def extract(recipe: ExtractRecipe, *, on_progress: Callable[[int, int], None]) -
 
 
 def _claim(recipe: ExtractRecipe, codebook: str) -> None:
-    """Note in the folder what makes its parts, or refuse one whose parts something else made."""
+    """Note in the folder how its parts are made, or refuse parts that were made differently."""
     models = (recipe.vq, recipe.tokenizer, recipe.vae)
     weights = sorted(w for model in models if model for w in model.rglob("*.safetensors"))
     digests = {str(path): _sha256(path) for path in weights}
@@ -110,8 +110,8 @@ def _claim(recipe: ExtractRecipe, codebook: str) -> None:
         if not note.is_file() or note.read_text() != made_by:
             raise ConfigError(
                 str(recipe.output),
-                "holds parts of another recipe, or of models that have changed since",
-                "Remove the folder, or set another output.",
+                "holds parts of another recipe, or of models that have changed",
+                "Remove the folder, or choose another output.",
             )
         return
     recipe.output.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def _cut(sample: Sample, recipe: ExtractRecipe, number: int, variant: int) -> Te
 def _computations(
     recipe: ExtractRecipe,
 ) -> tuple[str, Callable[[Tensor, Sequence[str]], dict[str, Tensor]]]:
-    """Digest of the codebook that codes are of, and what works a batch out."""
+    """Return the codebook's digest, and a function that computes a batch's tensors."""
     codebook, encode = _encoder(recipe)
     vae = None
     if recipe.vae is not None:
@@ -193,7 +193,7 @@ def _computations(
 
 
 def _encoder(recipe: ExtractRecipe) -> tuple[str, Callable[[Tensor], Tensor] | None]:
-    """Digest of the codebook, and images → codes (B, N)."""
+    """Return the codebook's digest, and a function images → codes (B, N)."""
     if recipe.tokenizer is not None:
         from layton.tokenizer import Tokenizer
 

@@ -1,8 +1,7 @@
-"""Everything random in training, as a function of a sample's seed and of what it is for.
+"""Everything random in training, as a function of a sample's seed and of its purpose.
 
-A sample carries its seed from the data set on. No generator is kept between steps: nothing needs
-to be saved for a resumed run to draw the same, and a sample draws the same in any batch, on any
-process.
+The data set gives each sample its seed. No generator is kept between steps, so a resumed run needs
+no saved state to draw the same. A sample draws the same in any batch and on any process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Training samples by number: folders of images, WebDataset shards, Hugging Face data sets.
+"""Training samples by number: image folders, WebDataset shards, data sets, extracted tensors.
 
-Every source is random access, so that a step's samples follow from its number: shards are indexed
-once by reading their headers, after which a member is one read.
+Every source allows random access, so a step's samples follow from its number. Shards are indexed
+once by their headers; a member is then one read.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Sample:
     """One sample of a source.
 
     Attributes:
-        image: RGB picture, or None where only codes or latents are kept.
-        caption: what it shows; empty where nothing says so.
-        tensors: codes and latents of a source that `layton extract` wrote.
+        image: RGB picture, or None if only codes or latents are kept.
+        caption: a description; empty if there is none.
+        tensors: codes, latents and text features from `layton extract`.
     """
 
     image: Image.Image | None
@@ -73,7 +73,7 @@ def open_source(recipe: SourceRecipe) -> Source:
     """Open a source.
 
     Raises:
-        DataError: there is nothing of that kind at the path.
+        DataError: the path holds no source of that kind.
     """
     if recipe.kind != "dataset" and not recipe.path.exists():
         raise DataError(str(recipe.path), "no such file or folder", "Check data.sources.")
@@ -89,7 +89,7 @@ def open_source(recipe: SourceRecipe) -> Source:
 class ImageFolder:
     """All images below a folder, sorted by path; captions from `metadata.jsonl` beside them.
 
-    A line of metadata.jsonl is {"file_name": …, "text": …}, as Hugging Face's imagefolder has it.
+    A line of metadata.jsonl is {"file_name": …, "text": …}, as in Hugging Face's imagefolder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -113,7 +113,7 @@ class ImageFolder:
 
 
 class Shards:
-    """WebDataset tar shards: members of one stem are a sample; the caption is its `.txt`."""
+    """WebDataset tar shards: members with one stem are a sample; the caption is its `.txt`."""
 
     def __init__(self, path: Path) -> None:
         shards = [path] if path.is_file() else sorted(path.rglob("*.tar"))
@@ -134,7 +134,7 @@ class Shards:
 
 
 class HubDataset:
-    """A Hugging Face data set: a folder of `save_to_disk`, or what `load_dataset` opens by name."""
+    """A Hugging Face data set: a folder of `save_to_disk`, or a name for `load_dataset`."""
 
     def __init__(self, recipe: SourceRecipe) -> None:
         try:
@@ -177,7 +177,7 @@ class HubDataset:
 
 
 class Extracted:
-    """The samples of a folder that `extract` wrote, as a training source."""
+    """The samples in a folder of `layton extract`."""
 
     def __init__(self, folder: Path) -> None:
         self._files = sorted(folder.glob("part-*.safetensors"))
@@ -206,12 +206,12 @@ class Extracted:
         return Sample(image=None, caption=self._captions[part][row], tensors=tensors)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave open files out: reading processes open their own."""
+        """Drop open files: reading processes open their own."""
         return self.__dict__ | {"_open": {}}
 
 
 def codebook_of(folder: Path) -> str:
-    """Digest of the codebook that a folder's codes are of; empty where it is not known."""
+    """Return the digest of the codebook of a folder's codes; empty if not known."""
     try:
         said = json.loads((folder / NOTE_FILE).read_text())
     except (OSError, ValueError):
@@ -243,14 +243,14 @@ def _named_lines(path: Path) -> Iterator[dict[str, Any]]:
         try:
             line = json.loads(text)
         except ValueError as error:
-            raise DataError(f"{path}:{number}", f"is no JSON ({error})") from None
+            raise DataError(f"{path}:{number}", f"is not JSON ({error})") from None
         if not isinstance(line, dict) or "file_name" not in line:
             raise DataError(f"{path}:{number}", "names no file", 'Each line has a "file_name".')
         yield line
 
 
 def _index(shard: Path) -> list[tuple[Path, dict[str, tuple[int, int]]]]:
-    """Where each sample's members lie in a shard: suffix → (offset, size)."""
+    """Return the place of each sample's members in a shard: suffix → (offset, size)."""
     samples: dict[str, dict[str, tuple[int, int]]] = {}
     try:
         with tarfile.open(shard, "r:") as tar:

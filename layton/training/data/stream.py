@@ -1,8 +1,8 @@
 """The stream of training samples: position → sample, crop, tensor; and its batches.
 
-Position p of the stream belongs to epoch p // n, whose order is a permutation drawn from (seed,
-epoch); crop and mirror follow from (seed, p). Nothing else is random and nothing is remembered, so
-a run that starts at step s reads what an uninterrupted one would.
+Position p of the stream belongs to epoch p // n. Its order is a permutation drawn from (seed,
+epoch). Crop and mirror follow from (seed, p). Nothing else is random and no state is kept. A run
+that starts at step s therefore reads the same as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Stream(Dataset[dict[str, Any]]):
         return item
 
     def __getitems__(self, indices: Sequence[tuple[int, int]]) -> Batch | DataError:
-        """A batch, or what is wrong with it: an exception loses its parts between processes."""
+        """Return a batch, or its error: an exception would lose its parts between processes."""
         try:
             return collate([self[index] for index in indices])
         except DataError as error:
@@ -94,7 +94,7 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray[Any, np.dtype[n
 def crop(image: Image.Image, size_px: int, recipe: DataRecipe, rng: np.random.Generator) -> Tensor:
     """A square of an RGB picture as float32 (3, size_px, size_px) in [-1, 1].
 
-    One bicubic resampling of the chosen box, however many cuts it stands for.
+    The box is resampled once (bicubic), even if several cuts chose it.
     """
     width, height = image.size
     side = min(width, height) * math.sqrt(rng.uniform(recipe.min_area, 1.0))
@@ -143,7 +143,7 @@ def make_loader(
 ) -> DataLoader[Batch | DataError]:
     """Batches of one stage from a position on, one for each forward pass of all processes.
 
-    They are to be opened by `opened`.
+    Pass each to `opened`.
     """
     batch_size = stage.batch_size // recipe.accumulate
     return DataLoader(
@@ -163,10 +163,10 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def opened(batch: Batch | DataError) -> Batch:
-    """What a loader hands out, as a batch.
+    """Return a loader's batch, or raise its error.
 
     Raises:
-        DataError: a sample could not be read; it is named.
+        DataError: a sample could not be read; the message names it.
     """
     if isinstance(batch, DataError):
         raise batch

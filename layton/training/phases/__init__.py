@@ -1,6 +1,6 @@
-"""The phases, by the name that a recipe's `phase` gives.
+"""The phases, by the name in a recipe's field `phase`.
 
-A phase is its recipe (validated fields) and a module whose forward pass is one batch's losses.
+A phase is a recipe (validated fields) and a module; its forward pass computes one batch's losses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PHASES", "recipe_kind"]
 
-# name → module under layton.training.phases, whose `Recipe` is the phase's
+# name → module under layton.training.phases with the phase's `Recipe`
 PHASES: Mapping[str, str] = {
     "vq": "vq",
     "vae": "vae",
@@ -39,7 +39,7 @@ def recipe_kind(tables: Mapping[str, Any], *, source: str) -> type[PhaseRecipe]:
     if not isinstance(name, str) or name not in PHASES:
         raise ConfigError(
             source,
-            f"phase is {name!r}" if name is not None else "says no phase",
+            f"phase is {name!r}" if name is not None else "names no phase",
             f"Known: {', '.join(PHASES)}.",
         )
     kind: type[PhaseRecipe] = import_module(f"{__name__}.{PHASES[name]}").Recipe

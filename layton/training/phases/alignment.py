@@ -33,11 +33,11 @@ class Recipe(PhaseRecipe):
     vq: Path
     """A VQ tokenizer: LlamaGen's VQ-16, or what phase `vq` exports."""
     tokenizer: TokenizerConfig = TokenizerConfig()
-    """Everything that the two do not fix: encoder, image sides, sampler, schedule."""
+    """All other settings: encoder, image sides, sampler, schedule."""
     init: Path | None = None
-    """A folder of an earlier alignment to go on from, instead of a fresh copy."""
+    """A folder of an earlier alignment to continue, instead of a fresh copy."""
     train_unet: bool = False
-    """Train the U-Net too; for a base so small that freezing it would cost more than it keeps."""
+    """Train the U-Net too; useful for a very small base."""
 
     def build(self, *, for_sizes: bool = False) -> AlignmentPhase:
         """See `PhaseRecipe.build`."""

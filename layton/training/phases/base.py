@@ -1,4 +1,4 @@
-"""What every phase offers the engine."""
+"""The interface of every phase to the engine."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from layton.training.data.stream import Batch
 
-__all__ = ["Outcome", "Phase", "PhaseRecipe", "images_of", "latents_of"]
+__all__ = ["Outcome", "Phase", "PhaseRecipe", "images_of"]
 
 
 @dataclass(kw_only=True, slots=True)
 class Outcome:
-    """What one forward pass of a phase returns.
+    """The result of one forward pass.
 
     Attributes:
         loss: scalar to minimise, a mean over the samples of the batch.
         parts: its terms and other numbers to log, scalars.
-        fake: images (B, 3, H, W) that the adversary is to tell from the batch's own.
+        fake: images (B, 3, H, W) that the adversary must distinguish from the batch's own.
     """
 
     loss: Tensor
@@ -39,9 +39,9 @@ class Phase(nn.Module, ABC):
     """The module that a phase trains: its parameters that require a gradient.
 
     Attributes:
-        adversary: a discriminator trained beside it, on the fake images of each outcome; kept out
-            of this module's own parameters.
-        averaged: names of parameters that move without a gradient, which checkpoints keep too.
+        adversary: a discriminator trained beside it, on the fake images of each outcome. Its
+            parameters are not among this module's.
+        averaged: names of parameters that change without a gradient; checkpoints keep them too.
     """
 
     adversary: nn.Module | None = None
@@ -53,14 +53,14 @@ class Phase(nn.Module, ABC):
 
     @abstractmethod
     def previews(self, batch: Batch) -> Tensor:
-        """Rows of images (R, B, 3, H, W) in [-1, 1]: the samples, what became of them."""
+        """Return rows of images (R, B, 3, H, W) in [-1, 1]: the samples, and their results."""
 
     @abstractmethod
     def export(self, folder: Path) -> None:
-        """Write the trained model where the next phase and users read it."""
+        """Write the trained model for the next phase and for users."""
 
     def meta_batch(self, batch_size: int, size_px: int) -> Batch:
-        """A batch without storage, as the phase's sources would give it, for counting memory."""
+        """Return a batch without storage, shaped like the sources' batches, for counting memory."""
         return {
             "seeds": torch.empty(batch_size, dtype=torch.int64, device="meta"),
             "images": torch.empty(batch_size, 3, size_px, size_px, device="meta"),
@@ -71,11 +71,11 @@ class Phase(nn.Module, ABC):
         """Called with an optimiser step's last batch, after the step."""
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that the optimiser moves."""
+        """Return the parameters that the optimiser changes."""
         return (p for p in self.parameters() if p.requires_grad)
 
     def lr_scales(self) -> dict[nn.Parameter, float]:
-        """What some parameters' learning rates are multiplied with; 1 for those left out."""
+        """Return factors on the learning rates of some parameters; the others have 1."""
         return {}
 
 
@@ -87,36 +87,22 @@ class PhaseRecipe(RunRecipe, ABC):
         """The phase with its initial weights.
 
         Args:
-            for_sizes: called on the meta device to count: files of weights are not read, their
-                configurations are.
+            for_sizes: count on the meta device: configurations are read, files of weights are not.
 
         Raises:
-            LaytonError: a part that the phase starts from is missing or does not fit.
+            LaytonError: a file that the phase needs is missing or does not fit.
         """
 
 
 def images_of(batch: Batch) -> Tensor:
-    """The batch's images (B, 3, H, W).
+    """Return the batch's images (B, 3, H, W).
 
     Raises:
         DataError: the sources hold none.
     """
-    return _part(batch, "images", "Use sources with images.")
-
-
-def latents_of(batch: Batch) -> Tensor:
-    """The batch's scaled latents (B, C, h, w).
-
-    Raises:
-        DataError: the sources hold none.
-    """
-    return _part(batch, "latents", "Run `layton extract` with a VAE.")
-
-
-def _part(batch: Batch, name: str, remedy: str) -> Tensor:
     from layton.training.errors import DataError
 
-    if name not in batch:
-        raise DataError("data.sources", f"hold no {name}", remedy)
-    tensor: Tensor = batch[name]
-    return tensor
+    if "images" not in batch:
+        raise DataError("data.sources", "hold no images", "Use sources with images.")
+    images: Tensor = batch["images"]
+    return images

@@ -1,4 +1,4 @@
-"""What the phases that train a decoder share: a tokenizer whose parts are frozen but for some.
+"""The common part of all phases that train a decoder: a tokenizer with frozen parts.
 
 Axes: B batch, C latent channels, h w latent sides, S image side.
 """
@@ -40,7 +40,7 @@ __all__ = ["DecoderPhase", "open_tokenizer", "tokenizer_from_parts"]
 
 
 class DecoderPhase(Phase):
-    """A tokenizer whose encoder, codebook and VAE are frozen; the phase thaws what it trains."""
+    """A tokenizer with frozen weights; each phase unfreezes the part that it trains."""
 
     def __init__(self, tokenizer: Tokenizer, *, gradient_checkpointing: bool) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class DecoderPhase(Phase):
             tokenizer.vae.enable_gradient_checkpointing()
 
     def train(self, mode: bool = True) -> DecoderPhase:
-        """Training mode for what trains; the frozen encoder's codebook must not note its codes."""
+        """Set training mode, except for the codebook: it must not record codes here."""
         super().train(mode)
         self.tokenizer.quantize.eval()
         return self
@@ -125,8 +125,8 @@ class DecoderPhase(Phase):
         return self.tokenizer.quantize.encode(self._features(images)).flatten(1)
 
     def _features(self, images: Tensor) -> Tensor:
-        # progressive resolution: an early stage's images have their codes too, from the side that
-        # the encoder always sees, or as they are where they are smaller than that
+        # progressive resolution: images of early stages have codes too. They are resized to the
+        # encoder's side, or used unchanged if they are smaller
         tokenizer, side = self.tokenizer, self.tokenizer.config.encode_px
         if images.shape[-1] > side:
             small = F.interpolate(images.float(), (side, side), mode="bicubic", antialias=True)

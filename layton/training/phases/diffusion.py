@@ -1,4 +1,4 @@
-"""A small latent diffusion U-Net from images alone: the base that Layton's decoder stands on."""
+"""A small latent diffusion U-Net from images alone: the base of Layton's decoder."""
 
 from __future__ import annotations
 

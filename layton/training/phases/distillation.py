@@ -1,8 +1,8 @@
-"""An acceleration module of one's own: latent consistency distillation into a LoRA.
+"""Train an acceleration LoRA by latent consistency distillation.
 
 LCM (Luo et al., arXiv 2310.04378) without guidance: the student's x0 at t must equal its own x0,
-gradients stopped, at the earlier timestep s to which the teacher's DDIM step leads. It serves any
-base for which no HyperSD or TLCM LoRA exists.
+gradients stopped, at the earlier timestep s. The teacher's DDIM step leads from t to s. Use this
+phase for a base without a HyperSD or TLCM LoRA.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """LaytonGen: the autoregressive transformer learns the codes of captioned images (L_CE).
 
-Cross-entropy of every image token given those before it and the caption, which is dropped for a
-share of the samples so that guidance has its unconditional model (arXiv 2503.08377; LlamaGen, arXiv
-2406.06525). Codes come from `layton extract`; so do T5's features, or else a small text encoder
-learns along.
+Cross-entropy of every image token given the caption and the tokens before it. A share of the
+samples has no caption: guidance needs an unconditional model (arXiv 2503.08377; LlamaGen, arXiv
+2406.06525). Codes come from `layton extract`. So do T5's features, unless a small text encoder is
+trained together with the transformer.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _PREVIEW_SCALE = 3.0  # CFG scale of the previews where the recipe names none
 
 
 class WordsRecipe(StrictModel):
-    """A text encoder that learns along; its vocabulary is the captions' words."""
+    """A text encoder trained with the transformer; its vocabulary is the captions' words."""
 
     depth: PositiveInt = 2
     """Blocks."""
@@ -65,8 +65,8 @@ class WordsRecipe(StrictModel):
     max_words: PositiveInt = 32
     """Longest caption."""
     lr_scale: float = Field(default=0.1, gt=0.0)
-    """What the learning rate of this encoder and its projection is multiplied with. At the full
-    rate they first learn what all captions have in common, and then tell none apart."""
+    """Factor on the learning rate of this encoder and its projection. At the full rate they first
+    learn what all captions share, and then cannot distinguish them."""
 
 
 class Recipe(PhaseRecipe):
@@ -77,28 +77,28 @@ class Recipe(PhaseRecipe):
     gpt: GPTConfig
     """Sizes of the transformer; text_dim is the text encoder's width too."""
     words: WordsRecipe | None = None
-    """A text encoder trained along; without it the sources hold text features."""
+    """A text encoder trained with it; without it the sources must hold text features."""
     condition_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of samples whose caption is replaced by the null condition."""
     hard_negatives: HardNegativesRecipe | None = None
-    """Captions made false, under which images are to be less likely; takes a table [words]."""
+    """False captions, under which images must become less likely; needs a table [words]."""
     init: Path | None = None
     """A transformer to start from: a folder (with its text encoder, if it holds one) or a published
     file."""
     codebook: Path | None = None
-    """A tokenizer of phase `vq`, whose codes these are: a new transformer starts by knowing which
-    of them are alike; see `layton.training.start`."""
+    """The tokenizer of phase `vq` that made the codes. A new transformer then starts by knowing
+    which codes are similar; see `layton.training.start`."""
     tokenizer: Path | None = None
-    """A Layton tokenizer folder whose decoder draws the previews."""
+    """A Layton tokenizer folder; its decoder makes the previews."""
     generator: GeneratorSettings | None = None
-    """Name of the tokenizer that the codes are of, and how to sample: the generator.json of the
-    export, by which `layton-bench` finds it."""
+    """The tokenizer's name, and how to sample. They are exported as generator.json, by which
+    `layton-bench` finds the generator."""
 
     @model_validator(mode="after")
     def _negatives_are_of_words(self) -> Self:
         if self.hard_negatives is not None and self.words is None:
             raise ValueError(
-                "hard_negatives: the words of extracted features are fixed; add [words]"
+                "hard_negatives: extracted features cannot be changed; add a table [words]"
             )
         return self
 
@@ -146,10 +146,10 @@ class GPTPhase(Phase):
         self._decoder: CodeDecoder | None = None
 
     def forward(self, batch: Batch, step: int) -> Outcome:  # noqa: ARG002 no stage depends on it
-        """Cross-entropy of the batch's codes in nats a token; see `Phase.forward`.
+        """Return the cross-entropy of the batch's codes in nats per token; see `Phase.forward`.
 
-        With hard negatives, plus their weight times the mean over the samples of the sum of
-        `contrastive_loss` over a sample's negatives.
+        Hard negatives add their weight times the mean over samples of each sample's summed
+        `contrastive_loss`.
         """
         count = len(batch["seeds"])
         dropped = sample_mask(batch["seeds"], self._recipe.condition_dropout, purpose="condition")
@@ -176,7 +176,7 @@ class GPTPhase(Phase):
 
     @torch.no_grad()
     def previews(self, batch: Batch) -> Tensor:
-        """What the codes decode to, and images drawn from the captions."""
+        """Return the decoded codes, and images drawn from the captions."""
         codes = self._codes(batch)
         decoder = self._open_decoder()
         if decoder is None:  # the codes themselves, as grey levels
@@ -218,7 +218,7 @@ class GPTPhase(Phase):
         }
 
     def export(self, folder: Path) -> None:
-        """Write the transformer's folder; in it the text encoder's as `text`, generator.json."""
+        """Write the transformer's folder, with the text encoder in `text`, and generator.json."""
         save_gpt(self.gpt, folder)
         if self.words is not None:
             save_words(self.words, folder / TEXT_FOLDER)
@@ -227,7 +227,7 @@ class GPTPhase(Phase):
             write_generator(replace(settings, codebook=settings.codebook or self._codebook), folder)
 
     def _negatives(self, batch: Batch, dropped: Tensor) -> tuple[list[int], list[str]]:
-        """Hard negatives of the captions that are not dropped, and whose they are."""
+        """Return the hard negatives of the captions that are not dropped, and their rows."""
         recipe = self._recipe.hard_negatives
         if recipe is None:
             return [], []

@@ -1,8 +1,8 @@
 """Phase 2 of Layton, latent consistency: the few-step decoder learns from pixels.
 
-From pure noise the accelerated decoder takes its one to three steps to ẑ₀; the VAE decodes it, and
-L_PR = perceptual loss(Dec(ẑ₀), x₀) (arXiv 2503.08377) runs back through the VAE and the last step.
-Earlier steps are taken without gradients, as TLCM's phase does.
+The accelerated decoder takes one to three steps from pure noise to ẑ₀, and the VAE decodes it.
+L_PR = perceptual loss(Dec(ẑ₀), x₀) (arXiv 2503.08377) is back-propagated through the VAE and the
+last step. Earlier steps have no gradients, as in TLCM's phase.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ class Recipe(PhaseRecipe):
     tokenizer: Path
     """A tokenizer folder of phase `alignment`, or of `distillation` with its LoRA merged."""
     acceleration: Path | None = None
-    """An acceleration LoRA to merge first: HyperSD's or TLCM's file, or one's own."""
+    """An acceleration LoRA to merge first: HyperSD's or TLCM's file, or your own."""
     steps: PositiveInt = 1
     """Steps from noise to ẑ₀ (1 for HyperSD, 2 or 3 for TLCM); the exported sampler's too."""
     unet: Literal["frozen", "lora", "full"] = "lora"
-    """What of the U-Net trains beside the copy."""
+    """Which part of the U-Net is trained beside the copy."""
     lora: LoRARecipe = LoRARecipe()
-    """The LoRA, where it trains."""
+    """The LoRA, if `unet` is "lora"."""
     reconstruction: ReconstructionRecipe = ReconstructionRecipe(l1=0.0, lpips=1.0)
     """L_PR: LPIPS, or L1 with MS-SSIM, which needs no weights."""
     crop_px: PositiveInt | None = None
     """Side of the random square that the VAE decodes and the loss compares; None: the whole image.
-    A quarter of the area is a quarter of the VAE's time and memory."""
+    A quarter of the area needs a quarter of the VAE's time and memory."""
     latent_weight: NonNegativeFloat = 0.0
     """Factor on ‖ẑ₀ − z₀‖² beside L_PR."""
 

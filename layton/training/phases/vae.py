@@ -33,7 +33,7 @@ class Recipe(PhaseRecipe):
     phase: Literal["vae"]
     """Which phase."""
     vae: VAEConfig = VAEConfig()
-    """Sizes; the scaling factor is measured and written at the end."""
+    """Sizes; training measures the scaling factor and writes it at the end."""
     init: Path | None = None
     """A diffusers folder with a `vae` of these sizes to start from."""
     kl_weight: NonNegativeFloat = 1e-6
@@ -62,7 +62,7 @@ class VAEPhase(Phase):
         build = cast(Any, AutoencoderKL)
         self.vae = build(**recipe.vae.to_diffusers(), sample_size=size_px)
         close_branches(self.vae)
-        # a posterior nearly without noise: at variance 1 the decoder would first learn to ignore it
+        # a posterior with little noise: at variance 1 the decoder would first learn to ignore it
         with torch.no_grad():
             self.vae.quant_conv.bias[recipe.vae.latent_channels :] = _START_LOGVAR
         self._terms = PixelTerms(recipe.reconstruction, with_perceptual=with_perceptual)

@@ -1,8 +1,8 @@
-"""The VQ tokenizer from images alone: encoder, codebook, and a decoder that gives them a signal.
+"""The VQ tokenizer from images alone: encoder, codebook, and a decoder that trains them.
 
-Reconstruction, perceptual, adversarial, codebook and commitment losses as VQGAN has them (Esser et
-al., arXiv 2012.09841), with LlamaGen's l2-normalised codebook. What Layton keeps of it is encoder
-and codebook; with the convolutional decoder the whole is a LlamaGen-style tokenizer.
+The losses are VQGAN's: reconstruction, perceptual, adversarial, codebook and commitment (Esser et
+al., arXiv 2012.09841). The codebook is l2-normalised, as in LlamaGen. Layton keeps the encoder and
+the codebook. With the convolutional decoder, the whole is a LlamaGen-style tokenizer.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ class CodebookRecipe(StrictModel):
     weight: NonNegativeFloat = 1.0
     """Factor on codebook and commitment loss together."""
     decoder_first: NonNegativeInt = 0
-    """Steps in which the decoder alone learns, from an encoder that starts at the pictures'
-    principal components; a decoder that knows nothing yet would pull it away from them."""
+    """Steps in which only the decoder is trained. The encoder starts at the pictures' principal
+    components, and an untrained decoder would pull it away from them."""
     quantize_from: NonNegativeInt = 0
-    """Step from which codes stand for the vectors; before it the decoder sees the encoder's own
-    output, which spares a fresh encoder the pull of a codebook that knows nothing yet."""
+    """Step from which vectors are quantised. Before it, the decoder sees the encoder's own output:
+    an untrained codebook would disturb a fresh encoder."""
     revive_every: PositiveInt | None = 100
-    """Steps between moves of unused codes onto encoder outputs, the first at `quantize_from`, where
-    it starts the codebook from data. None never moves any."""
+    """Steps between moves of unused codes onto encoder outputs. The first move, at
+    `quantize_from`, starts the codebook from data. None: codes are never moved."""
     window: PositiveInt = 65536
-    """Codes most recently seen, among which a used code occurs."""
+    """Number of recent codes; a code that is not among them counts as unused."""
 
 
 class Recipe(PhaseRecipe):
@@ -100,7 +100,7 @@ class VQPhase(Phase):
         self._recipe = recipe
         self.model = VQModel(recipe.encoder, window=recipe.codebook.window)
         self.model.quantize.gather_codes = _of_all_processes
-        # code vectors have norm 1, or nearly: features of variance 1 come of them
+        # code vectors have norm 1, or nearly; these weights give features of variance 1
         nn.init.normal_(self.model.post_quant_conv.weight)
         self._average = None
         if recipe.codebook.update == "ema":
@@ -112,7 +112,7 @@ class VQPhase(Phase):
             discriminator = PatchDiscriminator(
                 recipe.adversary.channels, recipe.adversary.num_layers
             )
-            # not registered: its parameters are another player's
+            # not registered: another optimiser trains its parameters
             object.__setattr__(self, "adversary", discriminator)
 
     def forward(self, batch: Batch, step: int) -> Outcome:
@@ -122,7 +122,7 @@ class VQPhase(Phase):
             self._start(images)
         z = self.model.features(images)
         if step < book.decoder_first:
-            # gradients of 0, where none at all would upset other processes
+            # gradients of 0, because all processes must have the same gradients
             z = z.detach() + 0.0 * z
         if step < book.quantize_from:
             recon = self.model.decode_quantized(self.model.quantize.compared(z))
@@ -173,7 +173,7 @@ class VQPhase(Phase):
 
     def _revive(self, z: Tensor, step: int) -> None:
         dead = self.model.quantize.dead_codes()
-        # all processes see all vectors, so that all move the same codes to the same places
+        # all processes see all vectors, so all move the same codes to the same places
         everyone = _of_all_processes(self.model.quantize.compared(z.detach()).contiguous())
         generator = torch.Generator().manual_seed(derive(self._recipe.seed, "revive", step))
         self.model.quantize.revive(everyone, generator=generator)

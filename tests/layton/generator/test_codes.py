@@ -237,7 +237,7 @@ def test_codes_can_be_trained_on():
         (TEXT, [torch.zeros(7, 20)], {}, "7 text tokens"),
         (TEXT, [torch.zeros(3, 21)], {}, r"shape \(3, 21\)"),
         (CLASS, torch.tensor([1]), {"seeds": [1, 2]}, "2 for 1 images"),
-        (CLASS, torch.tensor([1]), {"condition_of": [1]}, "1 is no condition"),
+        (CLASS, torch.tensor([1]), {"condition_of": [1]}, "there is no condition 1"),
         (CLASS, torch.tensor([], dtype=torch.int64), {"seeds": []}, "none given"),
     ],
 )

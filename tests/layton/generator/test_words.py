@@ -158,10 +158,10 @@ def test_every_parameter_learns(encoder):
     [
         ("", "has no words"),
         (" ?!", "has no words"),
-        ("a green circle", "never saw: green\nIt knows"),
-        ("a green, very green circle", "never saw: green, very\nIt"),
+        ("a green circle", "does not know: green\nIt knows"),
+        ("a green, very green circle", "does not know: green, very\nIt"),
         ("a a a a a a", "6 words, the model takes 5"),
-        ("x" * 5000, "never saw: x{57}...\nIt"),
+        ("x" * 5000, "does not know: x{57}...\nIt"),
         ("word " * 900, "900 words, the model takes 5"),
         ("x" * 5001, "5001 characters"),
         ("a \ud800 circle", "not valid Unicode"),

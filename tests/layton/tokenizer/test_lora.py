@@ -189,7 +189,7 @@ def test_peft_folder(wrapped, unet, tmp_path):
     assert (predict(unet) - expected).abs().max() < 1e-5
     config = json.loads((tmp_path / "adapter_config.json").read_text()) | {"use_dora": True}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="no plain LoRA"):
+    with pytest.raises(CheckpointError, match="not a plain LoRA"):
         read_lora(tmp_path)
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="lora_alpha"):

@@ -528,5 +528,7 @@ def test_the_command_trains_from_a_file(chain, tmp_path, monkeypatch, capsys):
 
 def test_batches_without_even_shares_are_refused(chain, monkeypatch):
     monkeypatch.setattr(engine_module.Accelerator, "num_processes", 4)
-    with pytest.raises(ConfigError, match=r"stages\.0\.batch_size: 2 has no even shares for 4"):
+    with pytest.raises(
+        ConfigError, match=r"stages\.0\.batch_size: 2 cannot be divided evenly by 4"
+    ):
         Trainer(recipe("vae", chain))

@@ -188,7 +188,9 @@ def test_it_teaches_which_colour_is_whose(root):
 
 
 def test_negatives_need_words_that_can_change(root):
-    with pytest.raises(ConfigError, match=r"extracted features are fixed; add \[words\]"):
+    with pytest.raises(
+        ConfigError, match=r"extracted features cannot be changed; add a table \[words\]"
+    ):
         recipe("gpt", root, words=None, hard_negatives=DISCS)
     unknown = {"weight": 0.5, "swapped": ["red", "teal"], "replaced": {"blue": "mauve"}}
     with pytest.raises(DataError, match="in no caption: mauve, teal"):

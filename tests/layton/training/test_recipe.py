@@ -145,7 +145,7 @@ def test_overrides_that_lead_nowhere(override, message):
         (["--set", "stages.1.steps=0"], "stages.1.steps: Input should be greater than 0"),
         (["--set", "stages=[]"], "stages: Tuple should have at least 1 item"),
         (["--set", "mixed_precision=fp8"], "mixed_precision: Input should be 'no', 'bf16'"),
-        (["--set", "accumulate=3"], "stage 1: batch_size 2 is no multiple of accumulate 3"),
+        (["--set", "accumulate=3"], "stage 1: batch_size 2 is not a multiple of accumulate 3"),
         (["--set", "phase=sleep"], "phase is 'sleep'"),
         (["--set", "phase=3"], "phase is 3"),
         (["--set", "vae.levels=3"], "vae.levels"),
@@ -171,7 +171,7 @@ def test_every_problem_of_a_recipe_is_listed_at_once(command):
     ("text", "message"),
     [
         ("phase = ", "is no TOML"),
-        ("output = 'x'", "says no phase"),
+        ("output = 'x'", "names no phase"),
         ("phase = 'vae' # \ud800", "is no TOML"),
     ],
 )
