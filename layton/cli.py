@@ -69,9 +69,8 @@ def encode(
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     write_codes(output, content)
-    typer.echo(
-        f"Wrote {codes.shape[1]} codes per image of {_count(len(paths), 'image')} to {output}."
-    )
+    images_done = _count(len(paths), "image")
+    typer.echo(f"Wrote the codes of {images_done} to {output} ({codes.shape[1]} per image).")
 
 
 @app.command()

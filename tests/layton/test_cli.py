@@ -45,7 +45,7 @@ def test_encode_then_decode_equals_roundtrip(layton, model, photos, tmp_path, ti
     npz = tmp_path / "out/codes.npz"
     code, out, _ = layton("encode", photos, "-o", npz, "--model", model, "--batch-size", 2)
     assert code == 0
-    assert "3 images, 16 codes each" in out
+    assert "the codes of 3 images to " in out and "(16 per image)" in out
     with np.load(npz) as file:
         assert file["names"].tolist() == ["a-1", "b", "a-2"]
         assert file["codes"].dtype == np.uint16

@@ -187,7 +187,7 @@ def test_a_single_pixel_that_does_not_fit_is_an_error_not_a_file(monkeypatch):
     with pytest.raises(UserError, match="smallest budget it can meet"):
         budget.encode_within(photo(16), form, 100)
     monkeypatch.setattr(budget, "smallest_budget", lambda _: 50)
-    with pytest.raises(UserError, match="not fit even as a single pixel"):
+    with pytest.raises(UserError, match="not fit, even as a single pixel"):
         budget.encode_within(photo(16), form, 100)
 
 
