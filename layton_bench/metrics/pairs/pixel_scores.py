@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from layton_bench.metrics.pairs import colour, ssim
+from layton_bench.metrics.pairs.opencv import opencv
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 PEAK = 255.0
 LUMA_WEIGHTS = (0.2126, 0.7152, 0.0722)
 """Rec. 709, the primaries of sRGB, for gamma-encoded levels: luma, not luminance."""
+
+# Values of an image at a time: some arrays of 16 MiB for each image of the batch.
+_BLOCK_VALUES = 2**22
 
 
 class Comparison:
@@ -71,23 +75,29 @@ def psnr_from_mse(mse: ArrayLike) -> Scores:
 
 def mean_squared_error(pair: Comparison) -> Scores:
     """Return the MSE of each image over pixels and channels, in squared grey levels; exact."""
-    squared = _squared_by_opencv if pair.candidates.is_cpu else _squared_by_torch
-    return squared(pair.candidates, pair.references) / pair.candidates[0].numel()
+    x, y = pair.candidates.flatten(1), pair.references.flatten(1)
+    by_opencv = x.is_cpu and opencv() is not None
+    return (_squared_by_opencv if by_opencv else _squared_by_torch)(x, y) / x.shape[1]
 
 
 def _squared_by_opencv(x: Tensor, y: Tensor) -> Scores:
-    """Sum of squared differences of each image, whole numbers; needs no temporary arrays."""
+    """Return the sum of squared differences of each row, a whole number; no temporary arrays."""
     import cv2
 
-    pairs = zip(x.flatten(1).numpy(), y.flatten(1).numpy(), strict=True)
-    return np.array([cv2.norm(a, b, cv2.NORM_L2SQR) for a, b in pairs])
+    pairs = zip(x.numpy(), y.numpy(), strict=True)
+    # rounded, because OpenCV returns the square of a square root
+    return np.rint([cv2.norm(a, b, cv2.NORM_L2SQR) for a, b in pairs])
 
 
 def _squared_by_torch(x: Tensor, y: Tensor) -> Scores:
+    """Return the same whole numbers, computed from blocks that fit into memory."""
     import torch
 
-    # differences of levels and their squares are exact in float32
-    return _floats((x.float() - y).square().sum((1, 2, 3), dtype=torch.float64))
+    total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    for a, b in zip(x.split(_BLOCK_VALUES, dim=1), y.split(_BLOCK_VALUES, dim=1), strict=True):
+        # differences of levels and their squares are exact in float32, sums in float64
+        total += (a.float() - b).square().sum(1, dtype=torch.float64)
+    return _floats(total)
 
 
 def psnr(pair: Comparison) -> Scores:
@@ -98,9 +108,16 @@ def psnr(pair: Comparison) -> Scores:
 def brightness_bias(pair: Comparison) -> Scores:
     """Return the mean luma of each candidate minus that of its reference, in grey levels."""
     height, width = pair.candidates.shape[2:]
-    sums = pair.candidates.sum((2, 3)) - pair.references.sum((2, 3))
+    sums = _channel_sums(pair.candidates) - _channel_sums(pair.references)
     bias: Scores = _floats(sums) / (height * width) @ np.array(LUMA_WEIGHTS)
     return bias
+
+
+def _channel_sums(images: Tensor) -> Tensor:
+    """Return the sum of each channel, int64 (B, 3); by blocks, as torch sums copies of uint8."""
+    blocks = images.flatten(2).split(_BLOCK_VALUES, dim=2)
+    total: Tensor = sum((block.sum(2) for block in blocks[1:]), start=blocks[0].sum(2))
+    return total
 
 
 def ssim_full(pair: Comparison) -> Scores:

@@ -147,7 +147,11 @@ def _known() -> Mapping[str, Mapping[str, Any]]:
         from pyiqa.default_model_configs import DEFAULT_CONFIGS
     except ImportError as error:
         raise UserError(
-            "pyiqa", f"it cannot be imported ({error})", "Install it: pip install pyiqa."
+            "pyiqa",
+            f"it cannot be imported ({error})",
+            "Run pip install pyiqa. If a library such as libGL.so.1 is missing, install it (Debian:"
+            " apt install libgl1 libxcb1), or run pip install --force-reinstall --no-deps"
+            " opencv-python-headless.",
         ) from error
     left_out = _OF_SETS | _NEED_TEXT | _NEED_PAIRS
     return {name: entry for name, entry in DEFAULT_CONFIGS.items() if name not in left_out}

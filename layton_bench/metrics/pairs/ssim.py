@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+
+from layton_bench.metrics.pairs.opencv import opencv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +33,8 @@ _C1 = (0.01 * DATA_RANGE) ** 2
 _C2 = (0.03 * DATA_RANGE) ** 2
 # Pixels of planes at a time on a GPU: some ten arrays of 128 MiB.
 _GPU_PIXELS = 2**24
+# Pixels of a plane at a time: some ten arrays of 32 MiB. Planes of up to 2,048 × 2,048 are whole.
+_STRIP_PIXELS = 2**22
 _TAPS = [math.exp(-0.5 * (i / SIGMA) ** 2) for i in range(-_BORDER, _BORDER + 1)]
 _KERNEL = [tap / sum(_TAPS) for tap in _TAPS]
 
@@ -85,7 +90,7 @@ def multi_scale(x: Tensor, y: Tensor, finest: Similarity) -> Tensor:
 def _mean_over_channels(
     statistics: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor
 ) -> Tensor:
-    """Apply statistics (planes (P, H, W) float64 → (S, P)) and return their means (S, B).
+    """Apply statistics (planes (P, H, W) → (S, P)) and return their means (S, B).
 
     On a CPU, one plane at a time fits into the cache. A GPU computes as many as fill it.
     """
@@ -94,7 +99,7 @@ def _mean_over_channels(
     planes_x, planes_y = x.flatten(0, 1), y.flatten(0, 1)
     step = 1 if x.is_cpu else max(1, _GPU_PIXELS // planes_x[0].numel())
     parts = [
-        statistics(planes_x[i : i + step].double(), planes_y[i : i + step].double())
+        statistics(planes_x[i : i + step], planes_y[i : i + step])
         for i in range(0, len(planes_x), step)
     ]
     per_plane: Tensor = torch.cat(parts, dim=1).view(-1, *x.shape[:2])
@@ -102,7 +107,7 @@ def _mean_over_channels(
 
 
 def _coarse_terms(x: Tensor, y: Tensor) -> Tensor:
-    """Return the terms of scales two to five, (4, P), of planes (P, H, W) float64."""
+    """Return the terms of scales two to five, (4, P), of planes (P, H, W)."""
     import torch
 
     terms = []
@@ -115,21 +120,73 @@ def _coarse_terms(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _halved(planes: Tensor) -> Tensor:
-    """Return means of 2 × 2 pixels. An odd last row or column is left out."""
+    """Return means of 2 × 2 pixels, float64. An odd last row or column is left out."""
+    import torch
+
     height, width = (side // 2 * 2 for side in planes.shape[1:])
-    rows = planes[:, 0:height:2] + planes[:, 1:height:2]
-    return (rows[..., 0:width:2] + rows[..., 1:width:2]).mul_(0.25)
+    strips = []
+    for start, stop in _strips(height, width):
+        strip = planes[:, start:stop].double()
+        rows = strip[:, 0::2] + strip[:, 1::2]
+        strips.append((rows[..., 0:width:2] + rows[..., 1:width:2]).mul_(0.25))
+    return torch.cat(strips, dim=1)
+
+
+def _strips(height: int, width: int) -> list[tuple[int, int]]:
+    """Return first and last row of strips of an even number of rows, the last one of any number.
+
+    A strip has at most ``_STRIP_PIXELS``, but enough rows for a window.
+    """
+    rows = max(4 * WINDOW, _STRIP_PIXELS // width // 2 * 2)
+    starts = range(0, max(1, height - WINDOW), rows)
+    return list(zip(starts, [*starts[1:], height], strict=True))
 
 
 def _statistics(x: Tensor, y: Tensor) -> Tensor:
-    """Return full, cropped and contrast of each plane, (3, P), of planes (P, H, W) float64.
+    """Return full, cropped and contrast of each plane, (3, P), of planes (P, H, W).
+
+    A large plane is computed in strips, so that memory does not grow with its size.
+    """
+    if x.shape[1] * x.shape[2] <= _STRIP_PIXELS:
+        return _means(*_maps(x.double(), y.double()))
+    if x.shape[2] > x.shape[1]:  # strips across the shorter side; the window has no direction
+        x, y = x.transpose(1, 2), y.transpose(1, 2)
+    height, width = x.shape[1:]
+    sums = [_strip_sums(x, y, *rows) for rows in _strips(height, width)]
+    inner = (height - 2 * _BORDER) * (width - 2 * _BORDER)
+    total: Tensor = sum(sums[1:], start=sums[0])
+    return total / total.new_tensor([height * width, inner, inner])[:, None]
+
+
+def _strip_sums(x: Tensor, y: Tensor, start: int, stop: int) -> Tensor:
+    """Return sums of the maps over rows of planes, (3, P): full, cropped and contrast."""
+    import torch
+
+    height = x.shape[1]
+    # rows around the strip, which its windows reach; reflection there is cut off again
+    top, bottom = max(0, start - _BORDER), min(height, stop + _BORDER)
+    floats = partial(torch.Tensor.to, dtype=torch.float64, memory_format=torch.contiguous_format)
+    maps = _maps(floats(x[:, top:bottom]), floats(y[:, top:bottom]))
+    ssim, contrast = (values[:, start - top : stop - top] for values in maps)
+    inside = slice(max(0, _BORDER - start), stop - start - max(0, stop - height + _BORDER))
+    columns = slice(_BORDER, -_BORDER)
+    parts = (ssim, ssim[:, inside, columns], contrast[:, inside, columns])
+    return torch.stack([part.sum((1, 2)) for part in parts])
+
+
+def _means(ssim: Tensor, contrast: Tensor) -> Tensor:
+    import torch
+
+    return torch.stack([m.mean((1, 2)) for m in (ssim, _inside(ssim), _inside(contrast))])
+
+
+def _maps(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the maps l · cs and cs of planes (P, H, W) float64.
 
     With u = (x + y)/√2 and v = (x − y)/√2 the formula needs four windowed means instead of five. If
     x and y nearly agree, there is no small difference of large numbers:
     2 μx μy = μu² − μv², μx² + μy² = μu² + μv², 2 σxy = σu² − σv², σx² + σy² = σu² + σv².
     """
-    import torch
-
     u = (x + y).mul_(math.sqrt(0.5))
     v = (x - y).mul_(math.sqrt(0.5))
     variance_u, variance_v = _windowed(u * u), _windowed(v * v)
@@ -138,8 +195,7 @@ def _statistics(x: Tensor, y: Tensor) -> Tensor:
     variance_v.sub_(squared_v)
     contrast = (variance_u - variance_v).add_(_C2).div_(variance_u.add_(variance_v).add_(_C2))
     luminance = (squared_u - squared_v).add_(_C1).div_(squared_u.add_(squared_v).add_(_C1))
-    ssim = luminance.mul_(contrast)
-    return torch.stack([m.mean((1, 2)) for m in (ssim, _inside(ssim), _inside(contrast))])
+    return luminance.mul_(contrast), contrast
 
 
 def _inside(planes: Tensor) -> Tensor:
@@ -149,7 +205,8 @@ def _inside(planes: Tensor) -> Tensor:
 def _windowed(planes: Tensor) -> Tensor:
     """Return the Gaussian mean around each pixel of planes (P, H, W) float64, borders reflected."""
     # OpenCV's separable filter is 2 to 3 times faster on CPU than torch's convolution
-    return _windowed_by_opencv(planes) if planes.is_cpu else _windowed_by_torch(planes)
+    by_opencv = planes.is_cpu and opencv() is not None
+    return _windowed_by_opencv(planes) if by_opencv else _windowed_by_torch(planes)
 
 
 def _windowed_by_opencv(planes: Tensor) -> Tensor:

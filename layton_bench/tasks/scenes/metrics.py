@@ -49,7 +49,7 @@ def _spec(name: str, label: str, summary: str, tasks: Sequence[str]) -> MetricSp
 
 
 METRICS: Final = (
-    _spec(FAMILY, "Scenes", "correct images, mean of GenEval's six tasks on coloured shapes", TASKS),
+    _spec(FAMILY, "Scenes", "correct images, mean of GenEval's six tasks on shapes", TASKS),
     *(
         _spec(
             f"{FAMILY}-{task.replace('_', '-')}", task.replace("_", " "),

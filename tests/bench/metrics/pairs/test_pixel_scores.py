@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from pixel_batches import SPECS, batch_of, flat, score
@@ -49,6 +50,17 @@ def test_on_a_gpu_all_planes_go_at_once_to_the_same_numbers(monkeypatch):
     monkeypatch.setattr(pixel_scores, "_squared_by_opencv", None)
     for name in names:
         assert score(name, batch).value == pytest.approx(on_cpu[name].value, rel=1e-12)
+
+
+@pytest.mark.parametrize("values", [1, 700, 3 * 16 * 16])
+def test_squared_errors_are_the_same_whole_numbers_by_blocks(monkeypatch, values):
+    monkeypatch.setattr(pixel_scores, "_BLOCK_VALUES", values)
+    x, y = np.random.default_rng(0).integers(0, 256, (2, 3, 3 * 16 * 16), dtype=np.uint8)
+    x[0], y[0] = 0, 255
+    expected = ((x.astype(np.int64) - y) ** 2).sum(1)
+    assert expected[0] == 255**2 * 768
+    for squared in (pixel_scores._squared_by_opencv, pixel_scores._squared_by_torch):
+        assert squared(torch.from_numpy(x), torch.from_numpy(y)).tolist() == expected.tolist()
 
 
 def test_where_float64_is_missing_the_cpu_computes():

@@ -60,3 +60,36 @@ def test_both_filters_take_the_same_windows():
     planes = torch.rand(2, 20, 31, generator=torch.Generator().manual_seed(0)).double() * 255
     by_opencv, by_torch = ssim._windowed_by_opencv(planes), ssim._windowed_by_torch(planes)
     torch.testing.assert_close(by_torch, by_opencv, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(97, 53), (53, 97), (300, 12), (11, 400), (45, 44)])
+@pytest.mark.parametrize("opencv", [True, False])
+def test_strips_give_the_values_of_the_whole(monkeypatch, shape, opencv):
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randint(0, 256, (2, 2, 3, *shape), dtype=torch.uint8, generator=generator)
+    whole = ssim.similarity(x, y)
+    monkeypatch.setattr(ssim, "_STRIP_PIXELS", 500)
+    if not opencv:
+        monkeypatch.setattr(ssim, "opencv", lambda: None)
+    strips = ssim.similarity(x, y)
+    for name in ("full", "cropped", "contrast"):
+        torch.testing.assert_close(getattr(strips, name), getattr(whole, name), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(176, 200), (177, 391)])
+def test_ms_ssim_by_strips_is_that_of_the_whole(monkeypatch, shape):
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randint(0, 256, (2, 1, 3, *shape), dtype=torch.uint8, generator=generator)
+    whole = ssim.multi_scale(x, y, ssim.similarity(x, y))
+    monkeypatch.setattr(ssim, "_STRIP_PIXELS", 500)
+    strips = ssim.multi_scale(x, y, ssim.similarity(x, y))
+    torch.testing.assert_close(strips, whole, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("height", [1, 2, 11, 44, 55, 56, 99, 100, 1000])
+def test_strips_cover_every_row_once_and_hold_a_window(monkeypatch, height):
+    monkeypatch.setattr(ssim, "_STRIP_PIXELS", 100)
+    strips = ssim._strips(height, 10)
+    assert [row for start, stop in strips for row in range(start, stop)] == list(range(height))
+    assert all(start % 2 == 0 for start, _ in strips)
+    assert len(strips) == 1 or all(stop - start >= ssim.WINDOW for start, stop in strips)
