@@ -18,6 +18,7 @@ from layton_bench.cli.options import (
     Metrics,
     OnExisting,
     Results,
+    Seed,
     Strict,
 )
 from layton_bench.cli.run import report, say
@@ -37,7 +38,7 @@ def score(
     ] = None,
     metric: Metrics = None,
     limit: Limit = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the intervals.")] = 0,
+    seed: Seed = 0,
     device: Device = "auto",
     batch_size: BatchSize = "auto",
     overwrite: OnExisting = "never",

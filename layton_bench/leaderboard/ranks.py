@@ -18,7 +18,7 @@ from layton_bench.compare import holm, mean_difference, pair_samples, paired_val
 from layton_bench.errors import NotComparableError, UserError
 from layton_bench.leaderboard.board import ranked_value
 from layton_bench.metrics import badness, influence_column
-from layton_bench.records import read_samples
+from layton_bench.records import REFERENCE_DIGEST, read_samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,9 +124,9 @@ def _p_values(board: Board, column: Column, of: Sequence[int]) -> dict[tuple[int
     found = {}
     for i, j in combinations(tables, 2):
         first, second = board.records[i], board.records[j]
-        table = pair_samples(tables[i], tables[j], first)
         results = first.metrics[column.name], second.metrics[column.name]
         with suppress(NotComparableError):
+            table = pair_samples(tables[i], tables[j], first)
             pairs = paired_values(column.name, *results, table)
             found[i, j] = mean_difference(pairs.first, pairs.second, column.direction).p_value
     return found
@@ -141,7 +141,7 @@ def _samples(board: Board, record: RunRecord, column: Column) -> pd.DataFrame | 
         samples = read_samples(run.folder, run.record)
     except UserError:
         return None
-    wanted = ("key", column.name, influence_column(column.name))
+    wanted = ("key", REFERENCE_DIGEST, column.name, influence_column(column.name))
     return samples[[name for name in wanted if name in samples]]
 
 
