@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from layton_bench.records import ARROWS, display_name, escape, table
@@ -24,7 +25,7 @@ def _row(d: Difference) -> tuple[str, ...]:
 
     digits = d.digits
     interval = ""
-    if d.low is not None and d.high is not None:
+    if d.low is not None and d.high is not None and math.isfinite(d.high - d.low):
         interval = f"[{d.low:+.{digits}f}, {d.high:+.{digits}f}]"
     return (
         f"{d.label} {ARROWS[d.direction]}".strip(),

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from layton_bench.compare.paired_means import mean_difference
+from layton_bench.compare.paired_means import mean_difference, paired_differences
 from layton_bench.compare.pairing import (
+    Pairs,
     check_comparable,
     has_sample_values,
     paired_table,
@@ -152,21 +153,43 @@ def compare_metric(
         baseline=a.value, now=b.value,
     )  # fmt: skip
     try:
-        first, second, is_linear = paired_values(name, a, b, paired)
+        pairs = paired_values(name, a, b, paired)
     except NotComparableError as error:
         return replace(base, note=error.reason)
-    differences = second - first
-    spread = float(differences.std(ddof=1))
-    base = replace(
-        base,
-        note="compared by the influence of each sample" if is_linear else "",
-        effect_size=float(differences.mean()) / spread if spread > 0 else None,
-        n=len(differences),
-    )
-    found = mean_difference(first, second, base.direction, confidence=1 - alpha)
+    found = mean_difference(pairs.first, pairs.second, base.direction, confidence=1 - alpha)
     return replace(
-        base, difference=found.value, low=found.low, high=found.high, p_value=found.p_value
-    )
+        base, difference=found.value, low=found.low, high=found.high, p_value=found.p_value,
+        n=len(pairs.first), effect_size=_effect_size(pairs), note=_note(pairs, base.direction),
+    )  # fmt: skip
+
+
+def _effect_size(pairs: Pairs) -> float | None:
+    differences = paired_differences(pairs.first, pairs.second, "none")
+    if not np.isfinite(differences).all():
+        return None
+    spread = float(differences.std(ddof=1))
+    return float(differences.mean()) / spread if spread > 0 else None
+
+
+def _note(pairs: Pairs, direction: Direction) -> str:
+    """Return how the pairs were compared, and which of them have no finite difference."""
+    n, parts = len(pairs.first), []
+    if pairs.is_linear:
+        parts.append("compared by the influence of each sample")
+    if pairs.num_undefined:
+        parts.append(f"{pairs.num_undefined:,} samples have no value in one run")
+    differences = paired_differences(pairs.first, pairs.second, direction)
+    num_infinite = int(np.isinf(differences).sum())
+    if num_infinite:
+        num_up, num_down = int((differences > 0).sum()), int((differences < 0).sum())
+        parts.append(
+            f"{num_infinite:,} of {n:,} differences are infinite (exact in one run),"
+            f" so a sign test compares {num_up:,} samples that rose with {num_down:,} that fell"
+        )
+    num_exact = int((np.isinf(pairs.first) & (pairs.first == pairs.second)).sum())
+    if num_exact:
+        parts.append(f"{num_exact:,} of {n:,} samples are exact in both: their difference is 0")
+    return "; ".join(parts)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -197,7 +220,8 @@ def _judge(difference: Difference, p_value: float | None, alpha: float) -> Diffe
         return replace(difference, p_value=p_value, verdict="no difference shown")
     # the difference of a bias is already one of distances from 0
     direction: Direction = "lower" if difference.direction == "zero" else difference.direction
-    is_better = badness(difference.difference, direction) < 0
+    assert difference.low is not None
+    is_better = badness(difference.low, direction) < 0  # both ends are on one side of 0
     return replace(difference, p_value=p_value, verdict="better" if is_better else "worse")
 
 
@@ -214,9 +238,10 @@ def _moved(paired: pd.DataFrame, metric: Difference | None, count: int) -> pd.Da
             "now": paired[f"{metric.name}_b"],
         }
     )
-    frame["change"] = frame["now"] - frame["baseline"]
-    finite = frame[np.isfinite(frame["change"].astype(float))]
-    largest = finite.loc[finite["change"].abs().sort_values(ascending=False, kind="stable").index]
+    before, after = (frame[name].to_numpy(dtype=float) for name in ("baseline", "now"))
+    frame["change"] = paired_differences(before, after, "none")
+    known = frame[frame["change"].notna()]
+    largest = known.loc[known["change"].abs().sort_values(ascending=False, kind="stable").index]
     chosen = largest.head(count)
     order = chosen["change"].map(lambda d: -badness(d, metric.direction))
     return chosen.loc[order.sort_values(kind="stable").index].reset_index(drop=True)

@@ -19,6 +19,7 @@ import numpy as np
 from layton_bench.errors import NotComparableError
 from layton_bench.metrics import influence_column
 from layton_bench.records import (
+    REFERENCE_DIGEST,
     MetricResult,
     RunRecord,
     StoredRun,
@@ -51,19 +52,47 @@ def paired_table(baseline: StoredRun, now: StoredRun) -> pd.DataFrame:
     """Return one row per sample of both runs: ``key``, ``unit``, and ``NAME_a``, ``NAME_b``.
 
     Raises:
-        UserError: a table is missing, damaged or edited.
+        UserError: a table is missing, damaged or edited; or the samples do not pair.
     """
     first, second = (read_samples(run.folder, run.record) for run in (baseline, now))
     return pair_samples(first, second, baseline.record)
 
 
 def pair_samples(first: pd.DataFrame, second: pd.DataFrame, record: RunRecord) -> pd.DataFrame:
-    """Return ``paired_table`` of two sample tables; ``record`` is of either run."""
+    """Return ``paired_table`` of two sample tables; ``record`` is of either run.
+
+    Raises:
+        NotComparableError: a key stands for another reference in the other run, or no key is in
+            both.
+    """
     table = first.merge(second, on="key", suffixes=("_a", "_b"))
+    _check_pairs(table, first, second)
     table[UNIT] = table["key"]
     if record.suite.images_per_prompt > 1:
         table[UNIT] = table["key"].map(prompt_key)
     return table
+
+
+def _check_pairs(table: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame) -> None:
+    if table.empty and len(first) and len(second):
+        raise NotComparableError(
+            "the runs",
+            "they have no sample key in common (the first keys are"
+            f" '{first['key'].iloc[0]}' and '{second['key'].iloc[0]}')",
+            "Give both runs files with the same names.",
+        )
+    digests = [table.get(f"{REFERENCE_DIGEST}_{run}") for run in "ab"]
+    if any(column is None for column in digests):  # a record of an older version has none
+        return
+    a, b = digests
+    others = table["key"][a.notna() & b.notna() & (a != b)]
+    if len(others):
+        raise NotComparableError(
+            "the runs",
+            f"{len(others):,} of {len(table):,} samples have the same key but another reference"
+            f" ('{others.iloc[0]}' is the first)",
+            "Run both on the same data.",
+        )
 
 
 def has_sample_values(name: str, table: pd.DataFrame) -> bool:
@@ -72,17 +101,19 @@ def has_sample_values(name: str, table: pd.DataFrame) -> bool:
 
 
 class Pairs(NamedTuple):
-    """One number per unit in each run, float64 (n,), finite. Their means are compared.
+    """One number per unit in each run, float64 (n,), not nan. Their means are compared.
 
     Attributes:
-        first: numbers of the first run.
+        first: numbers of the first run; infinite for an exact sample (PSNR).
         second: numbers of the second run.
         is_linear: whether the numbers are values plus influences.
+        num_undefined: number of samples that have no value in one of the runs.
     """
 
     first: Array
     second: Array
     is_linear: bool
+    num_undefined: int = 0
 
 
 def paired_values(name: str, a: MetricResult, b: MetricResult, table: pd.DataFrame) -> Pairs:
@@ -104,6 +135,8 @@ def paired_values(name: str, a: MetricResult, b: MetricResult, table: pd.DataFra
     influence = influence_column(name)
     is_linear = has_sample_values(influence, table)
     if is_linear:
+        if not (math.isfinite(a.value) and math.isfinite(b.value)):
+            raise _refuse(name, "its value is infinite in one run")
         values = _columns(table, influence) + np.array([a.value, b.value])
     elif has_sample_values(name, table):
         values = _columns(table, name)
@@ -111,12 +144,12 @@ def paired_values(name: str, a: MetricResult, b: MetricResult, table: pd.DataFra
             raise _refuse(name, "it is no mean over samples, and the runs hold no influences")
     else:
         raise _refuse(name, "it is a metric of the whole set, and the runs hold no influences")
-    is_finite = np.isfinite(values).all(axis=1)
-    units = table[UNIT].to_numpy()[is_finite] if UNIT in table else np.arange(is_finite.sum())
-    pooled = _by_unit(values[is_finite], units)
+    is_known = ~np.isnan(values).any(axis=1)
+    units = table[UNIT].to_numpy()[is_known] if UNIT in table else np.arange(is_known.sum())
+    pooled = _by_unit(values[is_known], units)
     if len(pooled) < 2:
-        raise _refuse(name, f"{len(pooled)} samples have finite values in both")
-    return Pairs(pooled[:, 0], pooled[:, 1], is_linear)
+        raise _refuse(name, f"{len(pooled)} samples have values in both")
+    return Pairs(pooled[:, 0], pooled[:, 1], is_linear, num_undefined=int((~is_known).sum()))
 
 
 def _columns(table: pd.DataFrame, name: str) -> Array:
@@ -138,7 +171,8 @@ def _by_unit(values: Array, units: NDArray[Any]) -> Array:
     unit, named = pd.factorize(units)
     if len(named) == len(values):
         return values
-    mean = values.mean(axis=0)
+    # sums of differences from the mean lose fewer digits, but infinite values have none
+    mean = values.mean(axis=0) if np.isfinite(values).all() else np.zeros(2)
     sums = np.zeros((len(named), 2))
     np.add.at(sums, unit, values - mean)
     return np.asarray(mean + sums * len(named) / len(values))

@@ -128,7 +128,8 @@ def paired_loss(
 
 def allowed_loss(by: float, baseline: NDArray[np.float64]) -> float:
     """The loss that is asked for, or where that is less what another number of threads may lose."""
-    return max(by, _NOISE * float(abs(baseline).mean()))
+    finite = [abs(float(value)) for value in baseline if math.isfinite(value)]  # not exact ones
+    return max(by, _NOISE * sum(finite) / max(1, len(finite)))
 
 
 def _bounds(run: StoredRun, name: str, bounds: Bounds) -> Finding:

@@ -9,6 +9,7 @@ below a model with a worse value.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import combinations
@@ -128,7 +129,9 @@ def _p_values(board: Board, column: Column, of: Sequence[int]) -> dict[tuple[int
         with suppress(NotComparableError):
             table = pair_samples(tables[i], tables[j], first)
             pairs = paired_values(column.name, *results, table)
-            found[i, j] = mean_difference(pairs.first, pairs.second, column.direction).p_value
+            difference = mean_difference(pairs.first, pairs.second, column.direction)
+            if math.isfinite(difference.value):  # the interval of an exact run says more
+                found[i, j] = difference.p_value
     return found
 
 

@@ -1,6 +1,7 @@
 """Two runs compared: differences by hand, verdicts, and what is never compared."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from fakes import result
 from feature_sets import distances
 from lab import Lab
 from scipy import stats
+from sheet_cases import run_of
 
 from layton_bench.compare.as_markdown import comparison_rows, to_markdown
 from layton_bench.compare.differences import compare, compare_metric, holm
@@ -78,12 +80,64 @@ def test_a_bias_is_compared_by_its_distance_from_zero() -> None:
     assert found.difference == pytest.approx(-1.0)
 
 
-def test_infinite_values_are_left_out_of_the_pairs() -> None:
-    found = difference([20.0, np.inf, 24.0], [21.0, 22.0, 25.0])
+INF = np.inf
+
+
+def test_a_fall_from_exact_is_an_infinite_loss_that_a_sign_test_judges() -> None:
+    found = difference([INF] * 6 + [20.0, 21.0], [30.0] * 6 + [20.0, 21.0])
+    assert (found.n, found.difference, found.effect_size) == (8, -INF, None)
+    assert found.p_value == pytest.approx(2 * 0.5**6)
+    assert (found.low, found.high) == (-INF, -INF)
+    assert found.note == (
+        "6 of 8 differences are infinite (exact in one run), so a sign test compares 0 samples"
+        " that rose with 6 that fell"
+    )
+
+
+def test_few_infinite_differences_show_nothing_but_are_counted() -> None:
+    found = difference([20.0, INF, 24.0], [21.0, 22.0, 25.0])
+    assert (found.difference, found.low, found.high) == (-INF, -INF, INF)
+    assert found.p_value == 1.0  # two rose and one fell
+    assert found.note.startswith("1 of 3 differences are infinite")
+
+
+def test_samples_exact_in_both_runs_have_the_difference_0() -> None:
+    found = difference([20.0, INF, 22.0], [21.0, INF, 22.5])
+    assert (found.n, found.difference) == (3, pytest.approx(0.5))
+    ends = stats.ttest_1samp([1.0, 0.0, 0.5], 0).pvalue
+    assert found.p_value == pytest.approx(ends)
+    assert found.note == "1 of 3 samples are exact in both: their difference is 0"
+
+
+def test_infinite_differences_of_both_signs_have_no_mean() -> None:
+    found = difference([INF, 20.0, 21.0], [20.0, INF, 21.5])
+    assert np.isnan(found.difference)
+    assert found.p_value == 1.0
+
+
+def test_samples_without_a_value_are_left_out_and_counted() -> None:
+    found = difference([20.0, np.nan, 24.0], [21.0, 22.0, 25.0])
     assert (found.n, found.difference) == (2, pytest.approx(1.0))
-    lonely = difference([20.0, np.inf], [21.0, np.inf])
+    assert found.note == "1 samples have no value in one run"
+    lonely = difference([20.0, np.nan], [21.0, 22.0])
     assert lonely.verdict == "not comparable"
-    assert lonely.note == "1 samples have finite values in both"
+    assert lonely.note == "1 samples have values in both"
+
+
+def test_a_fall_from_exact_is_worse_and_the_first_to_be_shown(tmp_path: Path) -> None:
+    keys = [f"k{i}" for i in range(16)]
+    exact = dict.fromkeys(keys, INF) | {"k3": 20.0, "k9": 21.0}
+    spoilt = dict.fromkeys(keys, 5.0) | {"k3": 20.0, "k9": 21.0}
+    runs = [
+        run_of(tmp_path, number, {}, values) for number, values in ((1, exact), (2, spoilt))
+    ]  # fmt: skip
+    found = compare(*runs)
+    assert [d.verdict for d in found.differences] == ["worse"]
+    assert found.is_regression
+    assert set(found.moved["change"]) == {-INF}
+    assert not compare(*reversed(runs)).is_regression
+    assert [d.verdict for d in compare(*reversed(runs)).differences] == ["better"]
+    assert "| PSNR ↑ | inf | 6.94 | -inf |  |" in to_markdown(found)
 
 
 def test_signatures_that_differ_are_never_compared() -> None:
@@ -152,8 +206,9 @@ def test_a_metric_of_one_run_alone_is_named(lab: Lab) -> None:
 
 def test_a_set_metrics_pairs_average_to_its_values() -> None:
     a, b, table = distances(np.random.default_rng(0), (0.5, 0.6), 80)
-    first, second, is_linear = paired_values("fid", a, b, table)
-    assert is_linear
+    pairs = paired_values("fid", a, b, table)
+    first, second = pairs.first, pairs.second
+    assert pairs.is_linear
     assert (first.mean(), second.mean()) == pytest.approx((a.value, b.value))
     found = compare_metric("fid", a, b, table, alpha=0.05)
     assert found.difference == pytest.approx(b.value - a.value)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from layton_bench.compare.paired_means import mean_difference
+from layton_bench.compare.paired_means import mean_difference, paired_differences
 
 
 def test_a_difference_is_that_of_the_pairs() -> None:
@@ -62,3 +62,22 @@ def test_equal_biases_are_seldom_told_apart(
         covered += found.low <= 0 <= found.high
     assert rejected <= 0.065 * 400
     assert covered == 400 - rejected
+
+
+def test_the_sign_test_by_hand() -> None:
+    inf = np.inf
+    first = np.array([inf, inf, inf, inf, inf, inf, 20.0, 20.0, 20.0])
+    second = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 20.0, 19.0, 21.0])
+    found = mean_difference(first, second, "higher")
+    # 7 fell, 1 rose: 2 · (8 choose 0 + 8 choose 1) / 2^8
+    assert found.p_value == pytest.approx(2 * 9 / 256)
+    assert (found.value, found.low, found.high) == (-inf, -inf, inf)
+    told = mean_difference(first, second, "higher", confidence=0.9)
+    assert (told.low, told.high) == (-inf, -inf)
+
+
+def test_equal_infinities_are_no_difference() -> None:
+    exact = np.array([np.inf, np.inf, np.inf])
+    found = mean_difference(exact, exact, "higher")
+    assert (found.value, found.p_value) == (0.0, 1.0)
+    assert list(paired_differences(exact, -exact, "zero")) == [0, 0, 0]

@@ -6,8 +6,15 @@ import pytest
 from fakes import record, result, suite
 
 from layton_bench.compare.differences import compare_metric
-from layton_bench.compare.pairing import UNIT, check_comparable, paired_table, paired_values
+from layton_bench.compare.pairing import (
+    UNIT,
+    check_comparable,
+    pair_samples,
+    paired_table,
+    paired_values,
+)
 from layton_bench.errors import NotComparableError
+from layton_bench.records.folder import REFERENCE_DIGEST
 from layton_bench.records.results import store
 from layton_bench.tasks.accuracy import TaskAccuracy
 
@@ -80,3 +87,45 @@ def test_pictures_of_a_prompt_are_one_unit_though_its_key_has_a_hash(tmp_path: P
     made = record(suite=suite(kind="generation", images_per_prompt=2))
     run = store(tmp_path, made, samples, lambda folder: ())
     assert paired_table(run, run)[UNIT].tolist() == ["a#1", "a#1", "a#2", "a#2"]
+
+
+def samples(keys: str, references: str, **columns: list[float]) -> pd.DataFrame:
+    digests = [letter * 64 for letter in references]
+    return pd.DataFrame({"key": list(keys), REFERENCE_DIGEST: digests, **columns})
+
+
+def test_a_key_that_stands_for_another_picture_is_refused() -> None:
+    first, second = samples("abc", "123"), samples("abc", "132")
+    assert len(pair_samples(first, first, record())) == 3
+    with pytest.raises(NotComparableError) as caught:
+        pair_samples(first, second, record())
+    assert caught.value.reason == (
+        "2 of 3 samples have the same key but another reference ('b' is the first)"
+    )
+
+
+def test_samples_in_another_order_pair_by_key_and_digest() -> None:
+    first, second = samples("abc", "123", psnr=[1, 2, 3]), samples("cab", "312", psnr=[3, 1, 2])
+    table = pair_samples(first, second, record())
+    assert table["psnr_a"].tolist() == table["psnr_b"].tolist() == [1, 2, 3]
+
+
+def test_runs_without_a_common_key_say_so() -> None:
+    with pytest.raises(NotComparableError, match=r"no sample key in common .*'a' and 'x'"):
+        pair_samples(samples("ab", "12"), samples("xy", "12"), record())
+
+
+def test_records_without_digests_pair_by_key() -> None:
+    old = pd.DataFrame({"key": list("abc")})
+    assert len(pair_samples(old, samples("abc", "123"), record())) == 3
+    prompts = old.assign(**{REFERENCE_DIGEST: None})
+    assert len(pair_samples(prompts, prompts, record())) == 3
+
+
+def test_units_with_infinite_values_keep_them() -> None:
+    table = pd.DataFrame({
+        "unit": ["p", "p", "q"], "psnr_a": [np.inf, 1.0, 2.0], "psnr_b": [1.0, 3.0, 4.0],
+    })  # fmt: skip
+    pairs = paired_values("psnr", result(1.5), result(8 / 3), table)
+    assert pairs.first.tolist() == [np.inf, pytest.approx(4 / 3)]
+    assert pairs.second.mean() == pytest.approx(8 / 3)

@@ -78,7 +78,7 @@ def test_runs_that_keep_their_images_have_every_picture(lab: Lab) -> None:
     few = lab.run("lab-half")
     assert "pictures of every sample" not in few.err
     again = lab.run("lab-half", more="--keep-images")
-    assert "lacks the pictures of every sample; --overwrite only-missing" in again.err
+    assert "lacks the pictures of every sample. Add them with --overwrite only-missing" in again.err
     lab.run("lab-half", more="--keep-images --overwrite only-missing")
     kept = [len(r.record.images) for r in stored_runs(lab.bench.results)]
     assert kept == [14, 14, 14]

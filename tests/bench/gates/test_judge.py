@@ -17,7 +17,7 @@ from scipy import stats
 from layton_bench.compare.pairing import paired_values
 from layton_bench.errors import UserError
 from layton_bench.gates.file import Gate, NotWorse, TimeLimit
-from layton_bench.gates.judge import GateError, _throughput, judge, paired_loss
+from layton_bench.gates.judge import GateError, _throughput, allowed_loss, judge, paired_loss
 from layton_bench.records.folder import write_record
 from layton_bench.records.results import StoredRun, stored_runs
 
@@ -157,3 +157,13 @@ def test_half_a_table_is_no_baseline(lab: Lab) -> None:
     table.write_bytes(table.read_bytes()[:-50])
     with pytest.raises(UserError, match=r"samples\.parquet: it does not match its digest"):
         judge(gate, made, lab.bench.data)
+
+
+def test_a_fall_from_exact_is_a_loss_beyond_every_bound() -> None:
+    exact, spoilt = np.full(14, np.inf), np.full(14, 5.0)
+    assert paired_loss(exact, spoilt, "higher", 0.95).bound == np.inf
+    assert paired_loss(spoilt, exact, "higher", 0.95).bound == -np.inf
+    assert paired_loss(exact, exact, "higher", 0.95).bound == 0.0
+    assert allowed_loss(0.1, exact) == 0.1  # infinite values allow no infinite loss
+    finite = allowed_loss(0.0, np.array([40.0]))
+    assert allowed_loss(0.0, np.array([np.inf, 40.0])) == pytest.approx(finite)

@@ -1,0 +1,1 @@
+from .any import open_images as open_images
