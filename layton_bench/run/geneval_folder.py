@@ -20,6 +20,7 @@ from layton_bench.tasks.geneval import (
     digest,
     official_prompts,
     read_layout,
+    sample_name,
     variant_of,
 )
 from layton_bench.types import (
@@ -65,13 +66,13 @@ class LayoutDataset:
         return "\n".join(item.captions).encode()
 
     def read(self, item: Item) -> bytes:
-        """Return picture ``key#k``; raises ImageError if there is none."""
+        """Return picture ``key#k``: the file with number k. Raise ImageError if there is none."""
         key, number = split_image_key(item.key)
-        samples = self.folders[key].samples
-        if number >= len(samples):
-            raise ImageError(f"its prompt has only {len(samples)} images")
+        folder = self.folders[key]
+        if number not in folder.samples:
+            raise ImageError(f"{sample_name(folder.index, number)} is missing")
         try:
-            return samples[number].read_bytes()
+            return folder.samples[number].read_bytes()
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror}") from None
 
@@ -129,10 +130,23 @@ def score_folder(
         dataset,
         LayoutPictures(folders),
         options,
-        pictures_digest=files_digest([p for folder in folders.values() for p in folder.samples]),
-        left_out=(*layout.problems, *repeated),
+        pictures_digest=files_digest(
+            [path for folder in folders.values() for path in folder.samples.values()]
+        ),
+        left_out=(*layout.problems, *repeated, *_excess(folders, suite.images_per_prompt)),
     )
     return execute(plugins, plan, reporter or Silent())
+
+
+def _excess(folders: Mapping[str, PromptFolder], images_per_prompt: int) -> list[Failure]:
+    """Return the pictures beyond the number that the suite judges."""
+    reason = f"the suite judges images 0 to {images_per_prompt - 1} of a prompt"
+    return [
+        Failure(key=sample_name(folder.index, number), stage="read", reason=reason)
+        for folder in folders.values()
+        for number in folder.samples
+        if number >= images_per_prompt
+    ]
 
 
 def _listed(problems: Sequence[Failure]) -> list[str]:

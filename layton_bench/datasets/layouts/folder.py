@@ -92,8 +92,8 @@ def find_images(root: Path) -> Iterator[str]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether an operating system put it there (``._a.jpg``, ``__MACOSX``) or hides it."""
-    return name.startswith((".", "__MACOSX"))
+    """Whether a system hides the file, or wrote it (``._a.jpg``, ``__MACOSX``, ``Thumbs.db``)."""
+    return name.startswith((".", "__MACOSX")) or name in ("Thumbs.db", "desktop.ini")
 
 
 def natural_key(text: str) -> tuple[tuple[tuple[int, str], ...], str]:

@@ -4,7 +4,8 @@
     ROOT/00000/samples/0000.png     image k of the prompt
     ROOT/00000/grid.png             optional, not read
 
-Written names consist of numbers. A link that leads out of the root is not read.
+Files of an operating system (``.DS_Store``, ``Thumbs.db``) are passed over. Written names
+consist of numbers. A link that leads out of the root is not read.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from layton_bench.datasets import is_hidden
 from layton_bench.errors import MissingDataError, UserError
 from layton_bench.machine import read_text, write_whole
 from layton_bench.tasks.geneval.prompts import parse_prompts
 from layton_bench.types import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from layton_bench.tasks.geneval.prompts import ScenePrompt
 
 METADATA = "metadata.jsonl"
 SAMPLES = "samples"
-_SAMPLE = re.compile(r"(\d{1,9})\.png")
-_FOLDER = re.compile(r"\d{1,9}")
+_SAMPLE = re.compile(r"([0-9]{1,9})\.png")
+_FOLDER = re.compile(r"[0-9]{1,9}")
 # A prompt's metadata is one short line. A larger file is something else.
 _MAX_METADATA_BYTES = 1 << 20
 
@@ -39,12 +42,12 @@ class PromptFolder:
     Attributes:
         index: the folder's number.
         prompt: its metadata.
-        samples: the images' paths, by number.
+        samples: number → path of the image, in order. Numbers may be missing.
     """
 
     index: int
     prompt: ScenePrompt
-    samples: tuple[Path, ...]
+    samples: Mapping[int, Path]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,13 +153,13 @@ def _problem(member: str, reason: str) -> Failure:
     return Failure(key=member, stage="read", reason=reason)
 
 
-def _samples(root: Path, member: Path, problems: list[Failure]) -> tuple[Path, ...]:
+def _samples(root: Path, member: Path, problems: list[Failure]) -> dict[int, Path]:
     """Return the images of a prompt by number. Append other files to ``problems``."""
     folder = member / SAMPLES
     if not folder.is_dir():
-        return ()
+        return {}
     numbered: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if not is_hidden(path.name)):
         match = _SAMPLE.fullmatch(path.name)
         where = f"{member.name}/{SAMPLES}/{path.name}"
         if match is None:
@@ -167,7 +170,7 @@ def _samples(root: Path, member: Path, problems: list[Failure]) -> tuple[Path, .
             problems.append(_problem(where, f"there are two images {int(match[1])}"))
         else:
             numbered[int(match[1])] = path
-    return tuple(path for _, path in sorted(numbered.items()))
+    return dict(sorted(numbered.items()))
 
 
 def _is_inside(root: Path, path: Path) -> bool:

@@ -121,9 +121,26 @@ def test_what_cannot_be_used_is_listed_and_the_rest_is_scored(bench, installed, 
     (record,) = done.records
     failed = {failure.key: failure.reason for failure in record.completeness.failed}
     assert set(failed) == {"00200/metadata.jsonl", "00000#1", "00090#3"}
-    assert failed["00090#3"] == "its prompt has only 3 images"
+    assert failed["00090#3"] == "00090/samples/0003.png is missing"
     assert record.completeness.effective == 6
     assert "00000#1" in done.err
+
+
+def test_a_missing_number_does_not_shift_the_others_and_a_fifth_picture_is_named(
+    bench, installed, tmp_path
+):
+    root = fill(tmp_path / "pictures", numbers=(0, 90))
+    sample_path(root, 0, 1).unlink()
+    write_sample(root, 90, 4, np.zeros((48, 48, 3), np.uint8))
+    write_sample(root, 90, 7, np.zeros((48, 48, 3), np.uint8))
+    (record,) = bench("geneval", "score-folder", root).records
+    samples = pd.read_parquet(next((bench.results / "geneval").rglob("samples.parquet")))
+    judged = samples[samples["failure"].isna()]["key"].tolist()
+    assert judged == ["00000#0", "00000#2", "00000#3", *(f"00090#{k}" for k in range(4))]
+    failed = {failure.key: failure.reason for failure in record.completeness.failed}
+    assert failed["00000#1"] == "00000/samples/0001.png is missing"
+    assert set(failed) == {"00000#1", "00090/samples/0004.png", "00090/samples/0007.png"}
+    assert "judges images 0 to 3" in failed["00090/samples/0004.png"]
 
 
 def test_rewritten_prompts_are_another_suite(bench, installed, tmp_path):

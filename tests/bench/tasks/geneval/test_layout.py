@@ -59,7 +59,10 @@ def test_samples_are_ordered_by_number(root):
     for k in (10, 9):
         write_sample(root, 0, k, np.zeros((2, 2, 3), np.uint8))
     layout = read_layout(root)
-    assert [path.name for path in layout.folders[0].samples][-2:] == ["0009.png", "0010.png"]
+    assert [path.name for path in layout.folders[0].samples.values()][-2:] == [
+        "0009.png",
+        "0010.png",
+    ]
 
 
 def test_missing_members_are_named_and_the_rest_is_kept(root):
@@ -129,3 +132,22 @@ def test_nothing_there(tmp_path):
         read_layout(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         read_layout(tmp_path / "absent")
+
+
+def test_samples_keep_their_numbers_where_one_is_missing(root):
+    sample_path(root, 0, 1).unlink()
+    samples = read_layout(root).folders[0].samples
+    assert {number: path.name for number, path in samples.items()} == {
+        0: "0000.png", 2: "0002.png", 3: "0003.png",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._0000.png"])
+def test_files_of_operating_systems_are_passed_over(root, name):
+    (root / "00000" / "samples" / name).write_bytes(b"x")
+    assert read_layout(root).problems == ()
+
+
+def test_digits_of_other_scripts_are_no_numbers(root):
+    sample_path(root, 0, 3).rename(root / "00000" / "samples" / "\u0663.png")
+    assert list(told(read_layout(root))) == ["00000/samples/\u0663.png"]
