@@ -25,6 +25,7 @@ from layton_bench.cli import (
     time_,
     weights,
 )
+from layton_bench.cli.command import Command
 from layton_bench.cli.console import State
 
 app = typer.Typer(
@@ -53,7 +54,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 _GROUPS = {"weights": weights.app, "geneval": geneval.app}
 
 for _name, _function in _COMMANDS.items():
-    app.command(_name)(_function)
+    app.command(_name, cls=Command)(_function)
 for _name, _group in _GROUPS.items():
     app.add_typer(_group, name=_name)
 

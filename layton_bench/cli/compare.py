@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from layton_bench.cli.console import err, out
+from layton_bench.cli.console import out, print_json, print_line, print_note, print_text
 from layton_bench.cli.options import DEFAULT_RESULTS, Results
+from layton_bench.cli.tables import new_table, print_frame
 from layton_bench.compare import (
     Comparison,
     compare as compare_runs,
@@ -22,7 +21,6 @@ from layton_bench.compare import (
     write_moved_sheet,
 )
 from layton_bench.errors import NotComparableError
-from layton_bench.leaderboard import json_value
 from layton_bench.records import StoredRun, find_run
 
 REGRESSION, NOT_COMPARABLE = 1, 3
@@ -54,16 +52,15 @@ def compare(
     try:
         comparison = compare_runs(first, second, alpha=alpha)
     except NotComparableError as error:
-        err.print(f"Not comparable: {error}", markup=False, soft_wrap=True)
+        print_note(f"Not comparable: {error}")
         raise typer.Exit(NOT_COMPARABLE) from None
     if picture is not None:
         _draw(comparison, first, second, picture)
     if form == "json":
-        rows = [{k: json_value(v) for k, v in asdict(d).items()} for d in comparison.differences]
-        out.out(json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json([asdict(difference) for difference in comparison.differences])
     elif form == "md":
         address = None if picture is None else quote(picture.as_posix())
-        out.out(to_markdown(comparison, picture=address), end="", highlight=False)
+        print_text(to_markdown(comparison, picture=address))
     else:
         _print(comparison)
     if comparison.is_regression:
@@ -72,26 +69,23 @@ def compare(
 
 def _draw(comparison: Comparison, first: StoredRun, second: StoredRun, path: Path) -> None:
     missing = write_moved_sheet(comparison, first, second, path)
-    err.print(f"Samples that changed most: {path}", markup=False, soft_wrap=True)
+    print_note(f"Samples that changed most: {path}")
     if missing:
-        err.print(
+        print_note(
             f"{missing} of its {2 * len(comparison.moved)} images were not kept."
-            " Rerun with --keep-images to keep all images.", markup=False, soft_wrap=True,
-        )  # fmt: skip
+            " Rerun with --keep-images to keep all images."
+        )
 
 
 def _print(comparison: Comparison) -> None:
     headings, rows = comparison_rows(comparison)
-    table = Table(*headings)
+    table = new_table(*headings)
     styles = {"worse": "bold red", "better": "green"}
     for row in rows:
         table.add_row(*(Text(cell, style=styles.get(row[-1], "")) for cell in row))
     out.print(table)
     for difference in comparison.differences:
         if difference.note:
-            out.print(Text(f"  {difference.label}: {difference.note}"), soft_wrap=True)
+            print_line(f"  {difference.label}: {difference.note}")
     if len(comparison.moved):
-        moved = Table(*comparison.moved.columns, box=None, title="Samples that changed most")
-        for values in comparison.moved.itertuples(index=False, name=None):
-            moved.add_row(*(Text(f"{v:.3f}" if isinstance(v, float) else str(v)) for v in values))
-        out.print(moved)
+        print_frame(comparison.moved, "Samples that changed most")

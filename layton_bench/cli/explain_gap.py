@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from layton_bench.cli.console import BarReporter, State, err, out
+from layton_bench.cli.console import BarReporter, State, out, print_json, print_note
 from layton_bench.cli.options import AsJson, BatchSize, DataRoot, Device, Dtype, Limit, Settings
+from layton_bench.cli.tables import new_table
 from layton_bench.errors import UserError
 from layton_bench.leaderboard import reported_values
 from layton_bench.machine import parse_batch_size
@@ -59,12 +58,12 @@ def explain_gap(
         statistics=statistics or (), reporter=BarReporter(),
     )  # fmt: skip
     if as_json:
-        out.out(json.dumps([asdict(e) for e in found], indent=2, ensure_ascii=False))
+        print_json([asdict(e) for e in found])
         return
     for explanation in found:
         _print(explanation)
     if limit is not None:
-        err.print(f"With {limit} samples, FID and similar values are too high.")
+        print_note(f"With {limit} samples, FID and similar values are too high.")
 
 
 def _parse(settings: Sequence[str]) -> dict[str, float]:
@@ -82,9 +81,8 @@ def _parse(settings: Sequence[str]) -> dict[str, float]:
 
 def _print(explanation: Explanation) -> None:
     title = f"{explanation.metric} reported as {explanation.reported:g}; {explanation.n:,} samples"
-    table = Table(title=Text(title), title_justify="left")
-    for heading in ("crop", "rounding", "metric", "value", "gap", "as in"):
-        table.add_column(heading, justify="right" if heading in ("value", "gap") else "left")
+    headings = ("crop", "rounding", "metric", "value", "gap", "as in")
+    table = new_table(*headings, title=title, right=("value", "gap"))
     for c in explanation.combinations:
         value = c.note or "n/a" if c.value is None else f"{c.value:.4f}"
         gap = "" if c.gap is None else f"{c.gap:+.4f}"

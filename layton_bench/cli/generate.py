@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from PIL import Image
 
-from layton_bench.cli.console import BarReporter, State, err, out
+from layton_bench.cli.console import BarReporter, State, print_line, print_note
 from layton_bench.cli.options import Device, Dtype, Settings
 from layton_bench.datasets import open_prompts
 from layton_bench.errors import UserError
@@ -92,12 +92,12 @@ def generate(
     finally:
         reporter.finish()
     for path in done.paths:
-        out.out(str(path))
+        print_line(str(path))
     if with_grid and done.paths:
         grid([Image.open(p) for p in done.paths]).save(folder / "grid.png")
-        out.out(str(folder / "grid.png"))
+        print_line(str(folder / "grid.png"))
     for failure in done.failures:
-        err.print(f"Not drawn: {failure.key}: {failure.reason}", markup=False, soft_wrap=True)
+        print_note(f"Not drawn: {failure.key}: {failure.reason}")
     if done.failures:
         raise typer.Exit(2)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from layton_bench.cli.console import BarReporter, State, err, out
+from layton_bench.cli.command import Command
+from layton_bench.cli.console import BarReporter, State, out, print_json, print_note, print_text
 from layton_bench.cli.options import (
     AsJson,
     BatchSize,
@@ -22,6 +22,7 @@ from layton_bench.cli.options import (
     Strict,
 )
 from layton_bench.cli.run import report, say
+from layton_bench.cli.tables import new_table
 from layton_bench.machine import parse_batch_size
 from layton_bench.records import find_run
 from layton_bench.run import RunOptions, score_folder as score_layout
@@ -43,7 +44,7 @@ _log = logging.getLogger(__name__)
 app = typer.Typer(no_args_is_help=True, help="GenEval on existing images and results.")
 
 
-@app.command()
+@app.command(cls=Command)
 def score(
     results: Annotated[Path, typer.Argument(help="results.jsonl of any GenEval scorer.")],
     prompts: Annotated[
@@ -67,14 +68,14 @@ def score(
     found = completeness(rows, wanted, images_per_prompt=images_per_prompt)
     if as_json:
         whole = {**dataclasses.asdict(summary), "completeness": dataclasses.asdict(found)}
-        out.out(json.dumps(whole, indent=2))
+        print_json(whole)
     else:
         out.print(_table(summary, found))
     for problem in found.problems:
         _log.warning("%s: %s", results.name, problem)
 
 
-@app.command()
+@app.command(cls=Command)
 def score_folder(
     context: typer.Context,
     folder: Annotated[
@@ -104,7 +105,7 @@ def score_folder(
         raise typer.Exit(130)
 
 
-@app.command()
+@app.command(cls=Command)
 def export(
     run: RunName,
     file: Annotated[
@@ -115,19 +116,18 @@ def export(
     """Write the verdicts of a run as official results: one JSON line per image, with the reason."""
     rows = results_of(find_run(results, run))
     if file is None:
-        out.out(results_text(rows), end="")
+        print_text(results_text(rows))
         return
     file.write_text(results_text(rows), encoding="utf-8")
-    err.print(f"{len(rows):,} results: {file}", markup=False, soft_wrap=True)
+    print_note(f"{len(rows):,} results: {file}")
 
 
 def _table(summary: GenevalSummary, found: Completeness) -> Table:
     """Return scores of tasks, overall and accuracies, with intervals over prompts."""
     state = "complete" if found.is_complete else f"PARTIAL: {found.num_expected:,} expected"
     title = f"GenEval: {summary.num_images:,} images of {summary.num_prompts:,} prompts ({state})"
-    table = Table(title=title, title_justify="left")
-    for heading in ("task", "score", "95% interval", "correct", "images"):
-        table.add_column(heading, justify="left" if heading == "task" else "right")
+    numbers = ("score", "95% interval", "correct", "images")
+    table = new_table("task", *numbers, title=title, right=numbers)
     for name, task in summary.tasks.items():
         interval = f"{task.low:.3f} to {task.high:.3f}"
         counts = (f"{task.num_correct:,}", f"{task.num_images:,}")

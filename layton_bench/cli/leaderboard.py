@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from layton_bench.cli.console import State, out
+from layton_bench.cli.console import State, print_text
 from layton_bench.cli.options import DEFAULT_RESULTS, Results
 from layton_bench.leaderboard import Format, Selection, boards, read_reported, render, select
 from layton_bench.records import latest, stored_runs
@@ -48,4 +48,4 @@ def leaderboard(
     )  # fmt: skip
     made = boards(select([run.record for run in runs], chosen), sort_by=sort, stored=runs)
     published = read_reported(results, suite) if form == "md" else []
-    out.out(render(made, form, published=published), end="", highlight=False)
+    print_text(render(made, form, published=published))

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from layton_bench.cli.console import State, out
+from layton_bench.cli.console import State
 from layton_bench.cli.options import AsJson
+from layton_bench.cli.tables import Row, print_rows
 from layton_bench.records import display_name, marks, stored_runs
 from layton_bench.registry import Plugins
 
 What = Literal[
     "suites", "models", "metrics", "plugins", "datasets", "protocols", "backbones", "runs"
 ]
-Row = dict[str, str]
 
 
 def list_(
@@ -33,15 +30,7 @@ def list_(
     """List suites, models, metrics and other registered names, or the stored runs."""
     state: State = context.obj
     rows = _runs(results) if what == "runs" else _LISTS[what](state.plugins)
-    if as_json:
-        out.out(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in rows[0] if rows else ["nothing yet"]:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(value) for value in row.values()))
-    out.print(table)
+    print_rows(rows, as_json=as_json)
 
 
 def _suites(plugins: Plugins) -> list[Row]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from layton_bench.cli.console import out
+from layton_bench.cli.console import print_line
 from layton_bench.cli.options import DEFAULT_RESULTS, Results
 from layton_bench.report import build_report
 
@@ -19,4 +19,4 @@ def report(
     results: Results = DEFAULT_RESULTS,
 ) -> None:
     """Write the results as HTML pages that need no server and no network."""
-    out.print(str(build_report(results, site)), markup=False, highlight=False, soft_wrap=True)
+    print_line(str(build_report(results, site)))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from layton_bench.cli.console import BarReporter, State, err, out, show_error
+from layton_bench.cli.console import BarReporter, State, print_json_text, print_note, show_error
 from layton_bench.cli.options import (
     DEFAULT_RESULTS,
     AsJson,
@@ -124,14 +124,14 @@ def report(
     runs = [outcome.run for outcome in finished]
     records = [*(run.record for run in runs), *unstored]
     if as_json:
-        out.out("[" + ",\n".join(r.model_dump_json(indent=2) for r in records) + "]")
+        print_json_text("[" + ",\n".join(r.model_dump_json(indent=2) for r in records) + "]")
     elif records:
         print_boards(boards(records))
     for run in runs:
-        err.print(f"Record, samples and images: {run.folder}", markup=False, soft_wrap=True)
+        print_note(f"Record, samples and images: {run.folder}")
     for suite in sorted({run.record.suite.name for run in runs}):
         path = write_leaderboard(results, suite)
-        err.print(f"Leaderboard: {path}", markup=False, soft_wrap=True)
+        print_note(f"Leaderboard: {path}")
 
 
 def say(outcome: Outcome) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-from rich.text import Text
-
-from layton_bench.cli.console import err, out
+from layton_bench.cli.console import print_json_text, print_line, print_note
 from layton_bench.cli.options import DEFAULT_RESULTS, AsJson, Results, RunName
+from layton_bench.cli.tables import print_frame
 from layton_bench.records import (
     describe,
     extremes,
@@ -25,19 +23,14 @@ def show(
     """Show a run: its record in words, its worst and best samples, and a contact sheet."""
     stored = find_run(results, run)
     if as_json:
-        out.out(stored.record.model_dump_json(indent=2), highlight=False)
+        print_json_text(stored.record.model_dump_json(indent=2))
     else:
-        out.print(Text(describe(stored.record)), soft_wrap=True)
+        print_line(describe(stored.record))
         chosen = extremes(stored.record, read_samples(stored.folder, stored.record))
-        table = Table(*chosen.columns, box=None, title="Worst and best samples")
-        for row in chosen.itertuples(index=False, name=None):
-            table.add_row(*(Text(f"{v:.3f}" if isinstance(v, float) else str(v)) for v in row))
-        out.print(table)
+        print_frame(chosen, "Worst and best samples")
     saved = [image.candidate for image in stored.record.images]
     if any(picture_path(stored, name) for name in saved):
         path = write_contact_sheet(stored)
-        err.print(f"Contact sheet: {path}", markup=False, soft_wrap=True)
+        print_note(f"Contact sheet: {path}")
     elif saved:  # as in results that were committed without pictures
-        err.print(
-            "The images of this run are missing, so there is no contact sheet.", soft_wrap=True
-        )
+        print_note("The images of this run are missing, so there is no contact sheet.")

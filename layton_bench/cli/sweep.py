@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from layton_bench.cli.console import BarReporter, State, err, out
+from layton_bench.cli.console import BarReporter, State, print_note, print_text
 from layton_bench.cli.options import (
     DEFAULT_RESULTS,
     BatchSize,
@@ -64,11 +64,11 @@ def sweep(
         if outcome.run.record.status == "interrupted":
             break
     if as_csv:
-        out.out(table(records).to_csv(index=False), end="")
+        print_text(table(records).to_csv(index=False))
     else:
         print_boards(boards(records))
     folder = model_folder(results, suite, records[0].model.name)
     draw_curves(records, folder / "sweep.png")
-    err.print(f"Curves: {folder / 'sweep.png'}", markup=False, soft_wrap=True)
+    print_note(f"Curves: {folder / 'sweep.png'}")
     if records[-1].status == "interrupted":
         raise typer.Exit(130)

@@ -1,17 +1,67 @@
-"""Boards as tables on the terminal."""
+"""Boards and lists as tables on the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
+from rich.console import JustifyMethod
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from layton_bench.cli.console import out
+from layton_bench.cli.console import out, print_json, print_line
 from layton_bench.leaderboard import Board, cells, headings, is_best, notes
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _WIDE = 200
+
+Row = dict[str, str]
+
+
+def new_table(
+    *headings: str, title: str = "", right: Collection[str] = (), boxed: bool = True
+) -> Table:
+    """Return a table without rows. It folds what is too long, and cuts nothing.
+
+    Args:
+        headings: of the columns.
+        title: above the table.
+        right: headings of columns that are aligned to the right.
+        boxed: whether lines are drawn around the cells.
+    """
+    table = Table(title=Text(title) if title else None, title_justify="left")
+    if not boxed:
+        table.box = None
+    for heading in headings:
+        justify: JustifyMethod = "right" if heading in right else "left"
+        table.add_column(Text(heading), overflow="fold", justify=justify)
+    return table
+
+
+def print_frame(frame: pd.DataFrame, title: str) -> None:
+    """Print a table of samples on stdout."""
+    table = new_table(*frame.columns, title=title, boxed=False)
+    for row in frame.itertuples(index=False, name=None):
+        table.add_row(*(Text(f"{v:.3f}" if isinstance(v, float) else str(v)) for v in row))
+    out.print(table)
+
+
+def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
+    """Print rows with equal headings on stdout. Names, the first column, are folded last."""
+    if as_json:
+        print_json(rows)
+        return
+    columns = list(rows[0]) if rows else ["nothing yet"]
+    table = new_table(*columns, boxed=False)
+    table.pad_edge = False
+    longest = max((len(row[columns[0]]) for row in rows), default=0)
+    table.columns[0].no_wrap = longest <= out.width // 2
+    for row in rows:
+        table.add_row(*map(Text, row.values()))
+    out.print(table)
 
 
 def print_boards(boards: Sequence[Board]) -> None:
@@ -33,7 +83,7 @@ def print_boards(boards: Sequence[Board]) -> None:
             table = _table(board, [Text(""), *first[1:]], others)
         out.print(table)
         for note in notes(board):
-            out.print(Text(f"  {note}"), soft_wrap=True)
+            print_line(f"  {note}")
 
 
 def _styles(board: Board) -> list[list[str]]:
@@ -44,7 +94,7 @@ def _styles(board: Board) -> list[list[str]]:
 
 
 def _table(board: Board, names: Sequence[Text], rows: Sequence[Sequence[Text]]) -> Table:
-    table = Table(title=Text(board.title), title_justify="left")
+    table = new_table(title=board.title)
     widths = [max(len(row[number]) for row in rows) for number in range(len(names))]
     share = (out.width - widths[0] - 3 * len(names) - 1) // max(1, len(names) - 1)
     for number, (name, width) in enumerate(zip(names, widths, strict=True)):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from layton_bench.cli.console import State, err, out
+from layton_bench.cli.console import State, out, print_json, print_line, print_note
 from layton_bench.cli.options import AsJson, Device, Dtype, Settings
+from layton_bench.cli.tables import new_table
 from layton_bench.errors import UserError
 from layton_bench.machine import parse_batch_size
 from layton_bench.run import Effort, Ratio, Speed, load, time_models
@@ -52,7 +51,7 @@ def time(
     ]  # fmt: skip
     found = time_models(loaded, sizes, effort)
     if as_json:
-        out.out(json.dumps(asdict(found), indent=2))
+        print_json(asdict(found))
     else:
         _print_speeds(found.speeds)
         for size, ratios in found.ratios.items():
@@ -60,11 +59,11 @@ def time(
     for name, failed in found.not_timed.items():
         for one in failed:
             tried = "auto" if one.batch_size is None else str(one.batch_size)
-            err.print(f"{name}, batch {tried}: {one.reason}", markup=False, soft_wrap=True)
+            print_note(f"{name}, batch {tried}: {one.reason}")
 
 
 def _print_speeds(speeds: dict[str, list[Speed]]) -> None:
-    table = Table(
+    table = new_table(
         "model", "phase", "batch", "ms/call [95%]", "p90 [95%]", "images/s", "tokens/s",
         "parameters", "GFLOPs/image", "of matmul rate", "MiB host", "MiB device",
     )  # fmt: skip
@@ -94,10 +93,7 @@ def _milliseconds(seconds: float, low: float | None, high: float | None) -> str:
 
 def _print_ratios(model: Sequence[str], batch_size: int, found: dict[str, Ratio]) -> None:
     for phase, r in found.items():
-        out.print(
-            Text(
-                f"{phase}, batch {batch_size}: {model[1]} is {r.median:.2f}x as fast as {model[0]}"
-                f" [{r.low:.2f}, {r.high:.2f}], {r.num_pairs} calls in turn"
-            ),
-            soft_wrap=True,
+        print_line(
+            f"{phase}, batch {batch_size}: {model[1]} is {r.median:.2f}x as fast as {model[0]}"
+            f" [{r.low:.2f}, {r.high:.2f}], {r.num_pairs} pairs of calls"
         )

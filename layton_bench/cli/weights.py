@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -16,9 +15,11 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
 
-from layton_bench.cli.console import State
+from layton_bench.cli.command import Command
+from layton_bench.cli.console import State, err, print_line
+from layton_bench.cli.options import AsJson
+from layton_bench.cli.tables import print_rows
 from layton_bench.errors import MissingWeightsError
 from layton_bench.weights import WeightsStatus, WeightsStore
 
@@ -27,23 +28,23 @@ app = typer.Typer(help="Install and check the weights of metrics and models.", n
 Names = Annotated[list[str], typer.Argument(help="Names from `layton-bench weights list`.")]
 
 
-@app.command("list")
-def list_weights(context: typer.Context) -> None:
+@app.command("list", cls=Command)
+def list_weights(context: typer.Context, as_json: AsJson = False) -> None:
     """List all weights: name, size, licence, and whether they are installed."""
-    table = Table("name", "installed", "size", "licence", "used by")
-    for status in _store(context).statuses():
-        entry = status.entry
-        table.add_row(
-            entry.name,
-            "yes" if status.is_installed else "no",
-            _size(entry.size_bytes),
-            entry.licence,
-            ", ".join(entry.used_by),
-        )
-    Console().print(table)
+    rows = [
+        {
+            "name": status.entry.name,
+            "installed": "yes" if status.is_installed else "no",
+            "size": _size(status.entry.size_bytes),
+            "licence": status.entry.licence,
+            "used by": ", ".join(status.entry.used_by),
+        }
+        for status in _store(context).statuses()
+    ]
+    print_rows(rows, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Command)
 def pull(context: typer.Context, names: Names) -> None:
     """Download, verify and install weights. An interrupted download is continued."""
     store = _store(context)
@@ -52,7 +53,7 @@ def pull(context: typer.Context, names: Names) -> None:
             _pull_one(store, name, bar)
 
 
-@app.command()
+@app.command(cls=Command)
 def add(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name from `layton-bench weights list`.")],
@@ -68,10 +69,10 @@ def add(
     ] = False,
 ) -> None:
     """Install weights from a file."""
-    typer.echo(_store(context).add(name, file, trust_pickle=trust_pickle))
+    print_line(str(_store(context).add(name, file, trust_pickle=trust_pickle)))
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     context: typer.Context,
     names: Annotated[
@@ -84,7 +85,7 @@ def verify(
     chosen = names or [s.entry.name for s in store.statuses() if s.is_installed]
     results = [store.verify(name) for name in chosen]
     for status in results:
-        typer.echo(f"{status.entry.name}: {_verdict(status)}")
+        print_line(f"{status.entry.name}: {_verdict(status)}")
     bad = [s.entry.name for s in results if not s.is_installed]
     if bad:
         raise MissingWeightsError(
@@ -92,7 +93,7 @@ def verify(
         )
 
 
-@app.command()
+@app.command(cls=Command)
 def path(
     context: typer.Context,
     name: Annotated[
@@ -101,7 +102,7 @@ def path(
 ) -> None:
     """Print the path of weights."""
     store = _store(context)
-    typer.echo(store.root if name is None else store.find(name))
+    print_line(str(store.root if name is None else store.find(name)))
 
 
 def _pull_one(store: WeightsStore, name: str, bar: Progress) -> None:
@@ -112,7 +113,7 @@ def _pull_one(store: WeightsStore, name: str, bar: Progress) -> None:
             tasks[file] = bar.add_task(f"{name} {file}")
         bar.update(tasks[file], completed=done, total=total)
 
-    typer.echo(store.pull(name, report))
+    print_line(str(store.pull(name, report)))
 
 
 def _store(context: typer.Context) -> WeightsStore:
@@ -127,7 +128,7 @@ def _progress() -> Progress:
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=err,
     )
 
 

@@ -18,7 +18,11 @@ from .files import (
     write_whole as write_whole,
     writing_whole as writing_whole,
 )
-from .interrupts import deferred_interrupt as deferred_interrupt
+from .interrupts import (
+    deferred_interrupt as deferred_interrupt,
+    stop_code as stop_code,
+    stops_raise as stops_raise,
+)
 from .memory import (
     allocated_device_mib as allocated_device_mib,
     is_out_of_memory as is_out_of_memory,

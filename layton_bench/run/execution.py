@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from layton_bench.errors import UserError
+from layton_bench.errors import CtrlC, UserError
 from layton_bench.machine import Reporter, Silent
 from layton_bench.records import StoredRun, check_writable, copy_images, store
 from layton_bench.registry import Plugins
@@ -54,7 +54,7 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
     Raises:
         UserError: there are no samples, or none of them could be used; the results folder cannot
             be written, …
-        KeyboardInterrupt: Ctrl-C was pressed before the first batch was done.
+        CtrlC: Ctrl-C was pressed before the first batch was done.
     """
     out = plan.options.out
     check_writable(out)
@@ -86,7 +86,7 @@ def _refuse_nothing(done: Evaluation) -> None:
     if done.keys:
         return
     if done.interrupted:
-        raise KeyboardInterrupt
+        raise CtrlC
     first = done.failures[0]
     raise UserError(
         "the run",

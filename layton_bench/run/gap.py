@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from layton_bench.datasets import Protocol
-from layton_bench.errors import UserError
+from layton_bench.errors import CtrlC, UserError
 from layton_bench.images import ROUNDING_RULES, RoundingRule, to_uint8
 from layton_bench.machine import Clock, Reporter, Silent
 from layton_bench.metrics import Metric, MetricContext, MetricSpec, Viewed
@@ -147,7 +147,7 @@ def _pass(
         reporter=reporter,
     )
     if done.interrupted:
-        raise KeyboardInterrupt
+        raise CtrlC
     features.save()
     values: Values = {}
     for (rule, name), metric in metrics.items():

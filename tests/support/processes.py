@@ -48,8 +48,8 @@ class Slow:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
-    def press(self) -> None:
-        self.process.send_signal(signal.SIGINT)
+    def press(self, number: int = signal.SIGINT) -> None:
+        self.process.send_signal(number)
 
     def finish(self) -> tuple[int, str, str]:
         out, err = self.process.communicate(timeout=300)

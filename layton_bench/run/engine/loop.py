@@ -76,7 +76,7 @@ def evaluate(
 
     Raises:
         UserError: a sample failed in strict mode; the model failed on each of the first samples.
-        KeyboardInterrupt: at the second Ctrl-C; the first one ends the pass after this batch.
+        CtrlC: at the second Ctrl-C; the first one ends the pass after this batch.
     """
     done, begin = Evaluation(), time.perf_counter()
     halving = Halving(partial(_stage, clock))

@@ -62,7 +62,7 @@ def measure_throughput(
         nfe: forward passes of the denoiser, where the generator tells none itself.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C.
+        CtrlC: Ctrl-C.
     """
     import torch
 

@@ -99,6 +99,18 @@ def test_ctrl_c_writes_a_record_of_what_was_done(lab: Lab, slow: Slow) -> None:
     assert [r.status for r in again.records] == ["complete"]
 
 
+def test_sigterm_writes_a_record_of_what_was_done(lab: Lab, slow: Slow) -> None:
+    slow.wait_for_batch(1)
+    slow.press(signal.SIGTERM)
+    code, out, err = slow.finish()
+    assert code == 143
+    (stored,) = stored_runs(lab.bench.results)
+    assert stored.record.status == "interrupted"
+    assert stored.record.completeness.effective == stored.record.metrics["psnr"].n == 1
+    assert "interrupted at 1 of 5" in out
+    assert "Interrupted." in err
+
+
 def test_a_second_ctrl_c_leaves_nothing_that_looks_complete(lab: Lab, slow: Slow) -> None:
     slow.wait_for_batch(1)
     slow.press()

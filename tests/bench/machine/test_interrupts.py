@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from layton_bench.machine.interrupts import deferred_interrupt
+from layton_bench.errors import CtrlC
+from layton_bench.machine.interrupts import deferred_interrupt, stop_code, stops_raise
 
 
 def press() -> None:
@@ -23,7 +24,7 @@ def test_the_first_ctrl_c_only_sets_the_flag(
 
 
 def test_the_second_ctrl_c_interrupts() -> None:
-    with pytest.raises(KeyboardInterrupt), deferred_interrupt() as pressed:
+    with pytest.raises(CtrlC), deferred_interrupt() as pressed:
         press()
         assert pressed()
         press()
@@ -58,3 +59,32 @@ def test_outside_the_main_thread_nothing_is_changed() -> None:
     thread.start()
     thread.join()
     assert found == [(False, True)]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_raises_or_sets_the_flag_and_gives_the_exit_code(number: int, code: int) -> None:
+    with pytest.raises(CtrlC), stops_raise():
+        signal.raise_signal(number)
+    assert stop_code() == code
+    with stops_raise(), deferred_interrupt() as stopped:
+        assert not stopped()
+        signal.raise_signal(number)
+        assert stopped()
+    assert stop_code() == code
+
+
+def test_a_second_sigterm_waits_for_the_batch_too() -> None:
+    with deferred_interrupt() as stopped:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert stopped()
+
+
+def test_an_ignored_signal_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stops_raise(), deferred_interrupt() as stopped:
+            press()
+            assert not stopped()
+    finally:
+        signal.signal(signal.SIGINT, before)
