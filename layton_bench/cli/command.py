@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
 from typer.core import TyperCommand
 
 from layton_bench.cli.console import out
@@ -23,7 +22,7 @@ class Command(TyperCommand):
     or a library raises them, they are errors like any other.
     """
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # typer.Context; its base differs between versions
         """Run the command's function."""
         try:
             with results_stream() as out.file:

@@ -57,7 +57,7 @@ def test_pull_list_verify_path(bench: Bench, plugin: Path, tmp_path: Path) -> No
         return bench("--plugin", plugin, "weights", *words)
 
     def listed() -> str:
-        return next(line for line in weights("list").out.splitlines() if " toy " in line)
+        return next(line for line in weights("list").out.splitlines() if line.startswith("toy "))
 
     assert "no" in listed().split() and "7 MiB" in listed()
     missing = weights("path", "toy")
