@@ -104,8 +104,9 @@ def means_table(repeats: int) -> str:
                 shape, str(n), *(share(ends[rule], mean) for rule in rules),
                 f"{widths['studentised'] / widths['Student']:.2f}",
                 f"{widths['in use'] / widths['Student']:.2f}",
+                share((mean_interval(sample, confidence=0.998) for sample in samples), mean),
             ])  # fmt: skip
-    headings = ("values", "n", *rules, "width, studentised", "width, in use")
+    headings = ("values", "n", *rules, "width, studentised", "width, in use", "in use at 99.8 %")
     return table(headings, rows, texts=1)
 
 
