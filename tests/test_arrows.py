@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
-from places import ROOT
+from places import DOCS, ROOT
 
 import layton_bench
 
@@ -273,3 +274,36 @@ def test_importing_a_plugin_imports_nothing_heavy(plugin: str) -> None:
 def test_the_public_names_are_sorted_and_there() -> None:
     assert layton_bench.__all__ == sorted(layton_bench.__all__)
     assert all(hasattr(layton_bench, name) for name in layton_bench.__all__)
+
+
+def test_the_page_on_architecture_names_places_that_exist() -> None:
+    page = (DOCS / "architecture.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:layton|layton_bench|tests)/[\w/]*(?:\.\w+)?)`", page))
+    assert len(named) > 30
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+    rooms = {name for names in ROOMS.values() for name in names}
+    assert sorted(name for name in rooms if not re.search(rf"\b{name}\b", page)) == []
+
+
+LONG = {
+    "layton_bench/models/external/child/layton_bench_child.py": "a child imports this file alone",
+}
+"""Files above 300 lines, and why."""
+
+
+def test_a_file_has_at_most_300_lines() -> None:
+    files = {str(path.relative_to(ROOT)): path for path in MODULES.values()}
+    long = {name for name, path in files.items() if len(path.read_text("utf-8").splitlines()) > 300}
+    assert long == set(LONG)
+
+
+def test_a_function_has_at_most_60_lines() -> None:
+    """Below its signature, which for a command lists the options."""
+    long = {
+        f"{name}.{node.name}"
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        and (node.end_lineno or 0) - node.body[0].lineno >= 60
+    }
+    assert long == set()
