@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,8 @@ from layton_bench.cli.tables import print_rows
 from layton_bench.errors import MissingWeightsError
 from layton_bench.weights import WeightsStatus, WeightsStore
 
+_log = logging.getLogger(__name__)
+
 app = typer.Typer(help="Install and check the weights of metrics and models.", no_args_is_help=True)
 
 Names = Annotated[list[str], typer.Argument(help="Names from `layton-bench weights list`.")]
@@ -34,7 +37,7 @@ def list_weights(context: typer.Context, as_json: AsJson = False) -> None:
     rows = [
         {
             "name": status.entry.name,
-            "installed": "yes" if status.is_installed else "no",
+            "installed": _installed(status),
             "size": _size(status.entry.size_bytes),
             "licence": status.entry.licence,
             "used by": ", ".join(status.entry.used_by),
@@ -68,8 +71,15 @@ def add(
         ),
     ] = False,
 ) -> None:
-    """Install weights from a file."""
-    print_line(str(_store(context).add(name, file, trust_pickle=trust_pickle)))
+    """Install weights from a file. Results with your own weights of a model say so."""
+    state: State = context.obj
+    store = _store(context)
+    # a metric with other weights would be another metric
+    may_be_own = name not in state.plugins.weights_of_metrics()
+    path = store.add(name, file, trust_pickle=trust_pickle, may_be_own=may_be_own)
+    print_line(str(path))
+    if store.is_own(name):
+        _log.warning("%s: these are your own weights (SHA-256 %s…)", name, store.digest(name)[:12])
 
 
 @app.command(cls=Command)
@@ -132,8 +142,16 @@ def _progress() -> Progress:
     )
 
 
+def _installed(status: WeightsStatus) -> str:
+    if not status.is_installed:
+        return "no"
+    return "own weights" if status.is_own else "yes"
+
+
 def _verdict(status: WeightsStatus) -> str:
-    return status.problem or ("sound" if status.is_installed else "not installed")
+    if status.problem or not status.is_installed:
+        return status.problem or "not installed"
+    return "unchanged (own weights)" if status.is_own else "unchanged"
 
 
 def _size(size_bytes: int | None) -> str:

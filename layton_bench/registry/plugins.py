@@ -103,6 +103,11 @@ class Plugins:
         """Return the metric of that name, or the one that a pattern makes of it."""
         return _look_up(name, self.metrics, self.metric_patterns, MetricSpec)
 
+    def weights_of_metrics(self) -> set[str]:
+        """Return the names of weights that metrics and their backbones are defined by."""
+        tables = (self.metrics.entries, self.backbones.entries)
+        return {name for table in tables for spec in table.values() for name in spec.weights}
+
     def open_dataset(self, name: str, root: Path | None) -> Dataset:
         """Open a data set below a data root.
 

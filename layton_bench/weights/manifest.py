@@ -57,19 +57,31 @@ class Manifest:
         """
         return {path: self._checked(path, record) for path, record in self._records().items()}
 
+    def is_own(self, path: str) -> bool:
+        """Return whether a file is the user's own, not known to be the published one."""
+        return self._records().get(path, {}).get("is_own") is True
+
     def pin(self, path: str) -> str | None:
         """Return the digest of what was first installed under that name."""
         found = _read(self._pins_path).get(path)
         return found if isinstance(found, str) else None
 
-    def enter(self, path: str, source_sha256: str) -> None:
-        """Add a file, as the last step of its installation: without it the file does not count."""
+    def enter(self, path: str, source_sha256: str, *, is_own: bool = False) -> None:
+        """Add a file, as the last step of its installation: without it the file does not count.
+
+        Args:
+            path: the file.
+            source_sha256: digest of what it was made from, which later downloads must have too.
+            is_own: whether it is the user's own; then nothing is expected of downloads.
+        """
         target = self.folder / path
         stat = target.stat()
         record = {
             "sha256": sha256_of(target), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns,
+            "is_own": is_own,
         }  # fmt: skip
-        _write(self._pins_path, _read(self._pins_path) | {path: source_sha256})
+        if not is_own:
+            _write(self._pins_path, _read(self._pins_path) | {path: source_sha256})
         _write(self._path, self._records() | {path: record})
 
     def _records(self) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,8 @@
-"""Names in the weights registry of the files that pyiqa's metrics ask for."""
+"""The files that pyiqa's metrics ask for, and their names in the weights registry.
+
+Whole digests are those of the same files in the packages lpips and torchmetrics, and of the hub's
+git-lfs pointers as other projects pin them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import re
 from layton_bench.weights.entries import WeightsEntry, WeightsFile, hub_file
 
 _REPOSITORY = "chaofengc/IQA-PyTorch-Weights"
-# Published names; eight hex digits at the end of one are the first of its SHA-256.
+# Published names. Eight hex digits at the end of a name are the first digits of its SHA-256.
 _FILES = (
     "AHIQ_vit_p8_epoch33-da3ea303.pth", "ARNIQA.pth", "CKDN_model_best-38b27dc6.pth",
     "CLIP-IQA+_learned_prompts-603f3273.pth", "CLIPIQA+_RN50_512-89f5d940.pth",
@@ -39,8 +43,30 @@ _FILES = (
     "topiq_nr_gfiqa_res50-d76bf1ae.pth", "topiq_nr_gfiqa_swin-7bb80a60.pth",
     "tres_flive-09b0de5b.pth", "tres_koniq-f0502926.pth", "vgg_shift_tolerant.pth",
 )  # fmt: skip
+_DIGESTS = {
+    "LPIPS_v0.0_alex-18720f55.pth":
+        ("18720f55913d0af89042f13faa7e536a6ce1444a0914e6db9461355ece1e8cd5", 5455),
+    "LPIPS_v0.0_squeeze-c27abd3a.pth":
+        ("c27abd3a0145541baa50990817df58d3759c3f8154949f42af3b59b4e042d0bf", 10057),
+    "LPIPS_v0.0_vgg-b9e42362.pth":
+        ("b9e4236260c3dd988fc79d2a48d645d885afcbb21f9fd595e6744cf7419b582c", 6735),
+    "LPIPS_v0.1_alex-df73285e.pth":
+        ("df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0", 6009),
+    "LPIPS_v0.1_squeeze-4a5350f2.pth":
+        ("4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76", 10811),
+    "LPIPS_v0.1_vgg-a78928a0.pth":
+        ("a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", 7289),
+    "musiq_ava_ckpt-e8d3f067.pth":
+        ("e8d3f0671965dfe4301a1f7a4aedc8f49be8fed33b82dd5d116a9eb3ce2bd16b", None),
+    "musiq_koniq_ckpt-e95806b9.pth":
+        ("e95806b9eae5f3814c410f574ba8e552362bd5bc63d758ed5b97860f5d6185aa", 108610983),
+    "niqe_modelparameters.mat": ("fa2aa4d12dd9595c", None),
+    "regressor_kadid10k.pth": ("4315bf471d52eb7d", None),
+}  # fmt: skip
+"""File → SHA-256, or its first digits, and size in bytes."""
+
 _DIGEST = re.compile(r"-(?P<digits>[0-9a-f]{8})$")
-# Files of other publishers that pyiqa's networks start from, by registry name.
+# Files of other publishers that pyiqa's networks build on → registry name.
 _SHARED = {
     "alexnet-owt-7be5be79.pth": "alexnet",
     "vgg16-397923af.pth": "vgg16",
@@ -54,7 +80,7 @@ _SHARED = {
 
 
 def entry_name(file: str) -> str:
-    """Registry name of a file pyiqa asks for: ``musiq_koniq_ckpt-e95806b9.pth`` → ``pyiqa-…``."""
+    """Return the registry name of a file: ``musiq_koniq_ckpt-e95806b9.pth`` → ``pyiqa-…``."""
     if file in _SHARED:
         return _SHARED[file]
     stem = _DIGEST.sub("", file.rsplit(".", 1)[0])
@@ -63,9 +89,10 @@ def entry_name(file: str) -> str:
 
 def _entry(file: str) -> WeightsEntry:
     match = _DIGEST.search(file.rsplit(".", 1)[0])
+    sha256, size_bytes = _DIGESTS.get(file, (match["digits"] if match else None, None))
     return WeightsEntry(
         name=entry_name(file),
-        files=(hub_file(_REPOSITORY, file, sha256=match["digits"] if match else None),),
+        files=(hub_file(_REPOSITORY, file, sha256=sha256, size_bytes=size_bytes),),
         licence="see the metric's authors",
         used_by=("pyiqa",),
         summary=f"{file} of pyiqa",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,8 @@ from layton_bench.errors import MissingWeightsError, UnknownNameError, UserError
 from layton_bench.machine import writing_whole
 from layton_bench.weights.addresses import address_of, find_in_hub_cache, hub_token, is_offline
 from layton_bench.weights.checkpoint import is_safetensors, pickle_to_safetensors
-from layton_bench.weights.digests import joined_digest, sha256_of
+from layton_bench.weights.checks import checked_digest
+from layton_bench.weights.digests import joined_digest
 from layton_bench.weights.download import Progress, download
 from layton_bench.weights.entries import WeightsEntry, WeightsFile
 from layton_bench.weights.manifest import Manifest
@@ -30,10 +31,18 @@ ROOT_VARIABLE = "LAYTON_BENCH_WEIGHTS"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsStatus:
-    """Whether an entry is installed on this machine; ``problem`` says what is wrong with it."""
+    """Whether an entry is installed on this machine.
+
+    Attributes:
+        entry: the entry.
+        is_installed: whether all its files are installed.
+        is_own: whether one of them is the user's own, not known to be the published one.
+        problem: what is wrong with it; "" for nothing.
+    """
 
     entry: WeightsEntry
     is_installed: bool
+    is_own: bool = False
     problem: str = ""
 
 
@@ -78,6 +87,14 @@ class WeightsStore:
         folder = self.root / name
         return folder / entry.files[0].path if len(entry.files) == 1 else folder
 
+    def is_own(self, name: str) -> bool:
+        """Return whether a file of an entry is the user's own.
+
+        That is a file that ``add`` installed, unless its published digest is known and matches.
+        """
+        manifest = self._manifest(name)
+        return any(manifest.is_own(file.path) for file in self.entry(name).files)
+
     def digest(self, name: str) -> str:
         """Return the SHA-256 of the weights, as ``digest_of`` defines it.
 
@@ -91,7 +108,7 @@ class WeightsStore:
     def pull(
         self, name: str, progress: Callable[[str, int, int | None], None] = lambda *_: None
     ) -> Path:
-        """Download the files of an entry that are missing, verify and install them.
+        """Download the files of an entry that are missing or the user's own, and install them.
 
         Args:
             name: the entry.
@@ -104,30 +121,34 @@ class WeightsStore:
         manifest = self._manifest(name)
         with self._locked(name):
             for file in entry.files:
-                if not manifest.is_sound(file.path):
+                if manifest.is_own(file.path) or not manifest.is_sound(file.path):
                     digest = self._fetch(entry, file, partial(progress, file.path))
                     manifest.enter(file.path, digest)
         return self.find(name)
 
-    def add(self, name: str, source: Path, *, trust_pickle: bool = False) -> Path:
+    def add(
+        self, name: str, source: Path, *, trust_pickle: bool = False, may_be_own: bool = False
+    ) -> Path:
         """Install a file that the user has, or a folder with several files of an entry.
 
         Args:
             name: the entry.
             source: copied, never moved.
+            may_be_own: take a file whose digest is not the published one; ``is_own`` tells.
             trust_pickle: run a pickle that holds more than tensors, once, and keep its tensors as
                 safetensors. It can run any code: only for files from a trusted source.
 
         Raises:
-            UserError: a file is missing, has another digest, or is an unsafe pickle.
+            UserError: a file is missing, has another digest or format, or is an unsafe pickle.
         """
         entry = self.entry(name)
         with self._locked(name):
             for file in entry.files:
                 given = source / file.path if source.is_dir() else source
-                digest = _check_given(entry, file, given)
+                digest = _check_given(entry, file, given, may_be_own=may_be_own)
                 _install_copy(given, self.root / name / file.path, trust_pickle=trust_pickle)
-                self._manifest(name).enter(file.path, digest)
+                is_own = file.sha256 is None or not digest.startswith(file.sha256)
+                self._manifest(name).enter(file.path, digest, is_own=is_own)
         return self.find(name)
 
     def verify(self, name: str) -> WeightsStatus:
@@ -141,15 +162,19 @@ class WeightsStore:
             elif not manifest.is_sound(file.path):
                 problem = f"{file.path} has changed since it was installed"
         return WeightsStatus(
-            entry=entry, is_installed=bool(manifest) and not problem, problem=problem
-        )
+            entry=entry, is_installed=bool(manifest) and not problem, is_own=self.is_own(name),
+            problem=problem,
+        )  # fmt: skip
 
     def statuses(self) -> tuple[WeightsStatus, ...]:
         """Return every entry, by name, and whether it is installed."""
-        names = sorted(self._entries)
         return tuple(
-            WeightsStatus(entry=self._entries[n], is_installed=self.is_installed(n)) for n in names
-        )
+            WeightsStatus(
+                entry=self._entries[name], is_installed=self.is_installed(name),
+                is_own=self.is_own(name),
+            )
+            for name in sorted(self._entries)
+        )  # fmt: skip
 
     def _manifest(self, name: str) -> Manifest:
         return Manifest(self.root, name)
@@ -159,8 +184,10 @@ class WeightsStore:
         target = self.root / entry.name / file.path
         expected = self._manifest(entry.name).pin(file.path) or file.sha256
         if (cached := find_in_hub_cache(file)) is not None:
-            digest = sha256_of(cached)
-            if expected is None or digest.startswith(expected):
+            with suppress(MissingWeightsError):  # not the expected file: ask the network
+                digest = checked_digest(
+                    cached, name=file.path, source=str(cached), sha256=expected, remedy=""
+                )
                 _install_copy(cached, target)
                 return digest
         if is_offline():
@@ -171,7 +198,10 @@ class WeightsStore:
                 " LAYTON_BENCH_OFFLINE and HF_HUB_OFFLINE unset",
             )
         url = address_of(entry, file)
-        return download(url, target, sha256=expected, token=hub_token(url), progress=progress)
+        return download(
+            url, target, sha256=expected, size_bytes=file.size_bytes, token=hub_token(url),
+            progress=progress,
+        )  # fmt: skip
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -194,19 +224,16 @@ def weights_root() -> Path:
     return user_data_path("layton-bench") / "weights"
 
 
-def _check_given(entry: WeightsEntry, file: WeightsFile, given: Path) -> str:
-    """Return the digest of a file to be added; raises UserError if it is not the expected one."""
+def _check_given(entry: WeightsEntry, file: WeightsFile, given: Path, *, may_be_own: bool) -> str:
+    """Return the digest of a file to be added; raises UserError if it cannot be taken."""
     if not given.is_file():
         what = "one file" if len(entry.files) == 1 else f"a folder with {file.path}"
         raise UserError(str(given), "there is no such file", f"{entry.name} takes {what}.")
-    digest = sha256_of(given)
-    if file.sha256 is not None and not digest.startswith(file.sha256):
-        raise MissingWeightsError(
-            str(given),
-            f"its SHA-256 is {digest}, that of {entry.name} begins with {file.sha256}",
-            f"Get the file from {file.url}.",
-        )
-    return digest
+    return checked_digest(
+        given, name=file.path, source=str(given), sha256=file.sha256,
+        may_be_another=may_be_own,
+        remedy=f"Get the file of {entry.name}{f' from {file.url}' if file.url else ''}.",
+    )  # fmt: skip
 
 
 def _install_copy(source: Path, target: Path, *, trust_pickle: bool = False) -> None:

@@ -50,12 +50,20 @@ class AutoencoderConfig:
     norm_num_groups: int = 32
 
 
+_DIGESTS = {
+    "taesd": "db169d69145ec4ff064e49d99c95fa05d3eb04ee453de35824a6d0f325513549",
+    "taesdxl": "ff4824aca94dd6111e0340fa749347fb74101060d9712cb5ef1ca8f1cf17502f",
+    "taef1": "47a6c2bff850da04b267cab70fe3553fef57255eb9a8e76852baa0a87850e54d",
+}
+"""SHA-256 of the files, as other projects pin them for the same addresses."""
+
+
 def _tiny(
     repo: str, title: str, teacher: str, channels: int, encoder_params: int, decoder_params: int
 ) -> AutoencoderConfig:
     return AutoencoderConfig(
         title=title,
-        files=(hub_file(f"madebyollin/{repo}", _FILE),),
+        files=(hub_file(f"madebyollin/{repo}", _FILE, sha256=_DIGESTS.get(repo)),),
         source=_TAESD,
         training_data=f"distilled from the {teacher} autoencoder",
         licence="MIT",
@@ -76,7 +84,14 @@ VARIANTS = MappingProxyType(
     {
         "sd-vae": AutoencoderConfig(
             title="SD VAE (ft-MSE)",
-            files=(hub_file("stabilityai/sd-vae-ft-mse", _FILE),),
+            files=(
+                hub_file(
+                    "stabilityai/sd-vae-ft-mse",
+                    _FILE,
+                    sha256="a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815",
+                    size_bytes=334_643_276,
+                ),
+            ),
             source="https://huggingface.co/stabilityai/sd-vae-ft-mse",
             training_data="OpenImages, then LAION-Aesthetics and LAION-Humans",
             licence="MIT",
@@ -110,7 +125,14 @@ VARIANTS = MappingProxyType(
         ),
         "flux-vae": AutoencoderConfig(
             title="FLUX.1 VAE",
-            files=(hub_file("black-forest-labs/FLUX.1-schnell", f"vae/{_FILE}"),),
+            files=(
+                hub_file(
+                    "black-forest-labs/FLUX.1-schnell",
+                    f"vae/{_FILE}",
+                    sha256="f5b59a26851551b67ae1fe58d32e76486e1e812def4696a4bea97f16604d40a3",
+                    size_bytes=167_666_902,
+                ),
+            ),
             source="https://huggingface.co/black-forest-labs/FLUX.1-schnell",
             training_data="not published",
             licence="Apache-2.0",

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 _PAPER = "https://arxiv.org/abs/2503.08377"
 _SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 _SDXL_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+_SDXL_DIGESTS = {
+    "unet/diffusion_pytorch_model.safetensors": (
+        "357650fbfb3c7b4d94c1f5fd7664da819ad1ff5a839430484b4ec422d03f710a",
+        10_270_077_736,
+    ),
+    "vae/diffusion_pytorch_model.safetensors": (
+        "27ed3b02e09638568e99d4398c67bc654dde04e6c0db61fb2d21dba630e7058a",
+        334_643_268,
+    ),
+}
+"""SHA-256 and size, from the git-lfs pointers of the repository."""
 _TINY_DATA = "800 photographs of ImageNet's training set, procedural scenes"
 _ALIASES = {"layton-t": ("layton-l",), "layton-t-star": ("layton-l-star",)}
 # of the released geometry: encoder with its projection; codebook, U-Net, copy and VAE decoder
@@ -85,7 +96,11 @@ def _companions() -> tuple[WeightsEntry, ...]:
         ),
         WeightsEntry(
             name="sdxl-unet-vae",
-            files=tuple(hub_file(_SDXL, part, save_as=part) for part in parts),
+            files=tuple(
+                hub_file(_SDXL, part, save_as=part, sha256=sha256, size_bytes=size)
+                for part in parts
+                for sha256, size in [_SDXL_DIGESTS.get(part, (None, None))]
+            ),
             licence="openrail++",
             used_by=tuple(NAMED_MODELS),
             summary="SDXL's U-Net and VAE, for tokenizer files that hold only the trained part",

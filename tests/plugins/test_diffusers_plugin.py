@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from geneval_models import save_tiny_clip, tiny_mask2former
+from installing import install_in_place_of
 from tiny_pipelines import PIPELINES, save
 
 import layton_bench_diffusers
@@ -592,7 +593,7 @@ def test_geneval_from_a_pipeline_to_verdicts(bench, quick, folders, tmp_path, mo
     ):
         (tmp_path / name).mkdir()
         make(tmp_path / name)
-        assert bench("weights", "add", name, tmp_path / name).code == 0
+        install_in_place_of(name, tmp_path / name)
     model = f"diffusers:{folders(SD)}"
     words = ["run", "--suite", "geneval", "--model", model, "--limit", "6", "--set", "steps=1"]
     done = bench(*words)

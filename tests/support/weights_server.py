@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,16 +14,20 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``files``; ``script`` holds what to do at the next requests instead of answering."""
+    """Serves ``files``; ``script`` holds what to do at the next requests instead of answering.
+
+    A number is a status, a function answers by itself, and a word is a fault of ``do_GET``.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files = {"/w.bin": CONTENT}
+        self.files = {"/w.dat": CONTENT}
         self.etag = '"one"'
-        self.script: list[str | int] = []
+        self.script: list[str | int | Callable[[Handler], None]] = []
         self.seen: list[tuple[str, str | None]] = []
+        self.tokens: list[str | None] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -32,7 +37,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append((self.path, self.headers.get("Range")))
+        self.server.tokens.append(self.headers.get("Authorization"))
         action = self.server.script.pop(0) if self.server.script else "serve"
+        if callable(action):
+            action(self)
+            return
         body = self.server.files.get(self.path)
         if isinstance(action, int) or body is None:
             status = action if isinstance(action, int) else 404
@@ -57,12 +66,23 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(body[start:])
 
+    def answer(self, status: int, body: bytes, **headers: object) -> None:
+        """Answer with these headers, ``Content_Length`` written with an underscore and so on."""
+        self.send_response(status)
+        told = {"Content_Length": len(body)} | headers
+        for name, value in told.items():
+            if value is not None:
+                self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
     def log_message(self, *args: object) -> None:
         pass
 
 
 def entry(server: Server, **changes: object) -> WeightsEntry:
-    file = WeightsFile(path="w.bin", url=f"{server.url}/w.bin", **changes)  # type: ignore[arg-type]
+    file = WeightsFile(path="w.dat", url=f"{server.url}/w.dat", **changes)  # type: ignore[arg-type]
     return WeightsEntry(name="toy", files=(file,), licence="MIT", used_by=("nothing",))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 if TYPE_CHECKING:
     from lab import Bench, Site
@@ -70,7 +71,7 @@ def test_pull_list_verify_path(bench: Bench, plugin: Path, tmp_path: Path) -> No
     assert weights("path", "toy").out.strip() == str(path)
     assert weights("path").out.strip() == str(tmp_path / "store")
     verified = weights("verify")
-    assert verified.code == 0 and verified.out.strip() == "toy: sound"
+    assert verified.code == 0 and verified.out.strip() == "toy: unchanged"
     path.write_bytes(CONTENT[::-1])
     changed = weights("verify", "toy")
     assert changed.code == 2 and "toy: toy.bin has changed since it was installed" in changed.out
@@ -80,7 +81,12 @@ def test_add(bench, plugin: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine.bin"
     mine.write_bytes(b"not it")
     refused = bench("--plugin", plugin, "weights", "add", "toy", mine)
-    assert refused.code == 2 and "SHA-256" in refused.err
+    assert refused.code == 2 and "not a whole file of torch" in refused.err
+    torch.save({"a": torch.ones(2)}, mine)
+    own = bench("--plugin", plugin, "weights", "add", "toy", mine)
+    assert own.code == 0 and "your own weights (SHA-256 " in own.err
+    listed = bench("--plugin", plugin, "weights", "list").out
+    assert "own weights" in next(line for line in listed.splitlines() if " toy " in line)
     mine.write_bytes(CONTENT)
     added = bench("--plugin", plugin, "weights", "add", "toy", mine)
     assert added.code == 0 and Path(added.out.strip()).read_bytes() == CONTENT

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from geneval_folders import write_sample
 from geneval_models import save_tiny_clip, tiny_mask2former
+from installing import install_in_place_of
 
 from layton_bench.tasks.geneval import (
     Clause,
@@ -39,7 +40,7 @@ def installed(networks, bench, tmp_path, monkeypatch):
     monkeypatch.setattr("layton_bench.tasks.geneval.detector.resized", lambda *_: (96, 96))
     monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(tmp_path / "weights"))
     for name, folder in networks.items():
-        assert bench("weights", "add", name, folder).code == 0
+        install_in_place_of(name, folder)
 
 
 def fill(root, *, numbers=PROMPT_NUMBERS, prompts=None, size_px=48):

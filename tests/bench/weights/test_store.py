@@ -25,8 +25,8 @@ def test_pull_installs_what_was_served(server: Server, tmp_path: Path) -> None:
     assert path.read_bytes() == CONTENT
     assert store.is_installed("toy") and store.find("toy") == path
     assert store.digest("toy") == SHA256
-    assert steps[-1] == ("w.bin", len(CONTENT), len(CONTENT))
-    assert [f.name for f in path.parent.iterdir() if f.name.startswith("w.bin")] == ["w.bin"]
+    assert steps[-1] == ("w.dat", len(CONTENT), len(CONTENT))
+    assert [f.name for f in path.parent.iterdir() if f.name.startswith("w.dat")] == ["w.dat"]
     assert store.pull("toy") == path and len(server.seen) == 1  # there already: nothing asked
 
 
@@ -83,7 +83,7 @@ def test_add_copies_and_checks(server: Server, tmp_path: Path) -> None:
     store = store_of(entry(server, sha256=SHA256), tmp_path)
     assert store.add("toy", mine).read_bytes() == CONTENT and mine.exists()
     mine.write_bytes(b"something else")
-    with pytest.raises(MissingWeightsError, match="begins with"):
+    with pytest.raises(MissingWeightsError, match=f"expected {SHA256}"):
         store.add("toy", mine)
     with pytest.raises(UserError, match="no such file"):
         store.add("toy", tmp_path / "absent")
@@ -116,6 +116,52 @@ def test_a_trusted_pickle_is_kept_as_safetensors(server: Server, tmp_path: Path)
         load_state_dict(plain)
     converted = store.add("toy", tmp_path / "module.pth", trust_pickle=True)
     assert sorted(load_state_dict(converted)) == ["bias", "weight"]
-    assert json.loads((converted.parent / ".installed.json").read_text())["w.bin"]["sha256"] == (
+    assert json.loads((converted.parent / ".installed.json").read_text())["w.dat"]["sha256"] == (
         hashlib.sha256(converted.read_bytes()).hexdigest()
     )
+
+
+def test_the_users_own_weights_are_told_from_published_ones(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "published").write_bytes(CONTENT)
+    (tmp_path / "mine").write_bytes(CONTENT[::-1])
+    known = store_of(entry(server, sha256=SHA256), tmp_path / "known")
+    known.add("toy", tmp_path / "published", may_be_own=True)
+    assert not known.is_own("toy")
+    with pytest.raises(MissingWeightsError, match="expected"):
+        known.add("toy", tmp_path / "mine")
+    assert known.digest("toy") == SHA256
+    known.add("toy", tmp_path / "mine", may_be_own=True)
+    assert known.is_own("toy") and known.digest("toy") != SHA256
+    assert known.verify("toy").is_own and known.statuses()[0].is_own
+    # pull brings the published ones back
+    known.pull("toy")
+    assert not known.is_own("toy") and known.digest("toy") == SHA256
+
+
+def test_without_a_published_digest_added_files_are_the_users_own(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    store = store_of(entry(server), tmp_path)
+    store.add("toy", tmp_path / "mine")
+    assert store.is_own("toy")
+    store.pull("toy")  # the user's own digest is not expected of it
+    assert not store.is_own("toy") and store.digest("toy") == SHA256
+
+
+def test_a_manifest_of_an_older_version_says_nothing_of_own_weights(
+    server: Server, tmp_path: Path
+) -> None:
+    store = store_of(entry(server), tmp_path)
+    path = store.pull("toy")
+    manifest = path.parent / ".installed.json"
+    records = json.loads(manifest.read_text())
+    del records["w.dat"]["is_own"]
+    manifest.write_text(json.dumps(records))
+    assert store.is_installed("toy") and not store.is_own("toy")
+
+
+def test_a_web_page_is_not_added(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("<html>404</html>")
+    with pytest.raises(MissingWeightsError, match="a web page"):
+        store_of(entry(server), tmp_path).add("toy", tmp_path / "mine")
