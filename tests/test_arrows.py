@@ -303,7 +303,6 @@ def test_a_function_has_at_most_60_lines() -> None:
         f"{name}.{node.name}"
         for name, path in MODULES.items()
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.FunctionDef)
-        and (node.end_lineno or 0) - node.body[0].lineno >= 60
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.body[0].lineno >= 60
     }
     assert long == set()

@@ -86,7 +86,7 @@ def test_add(bench, plugin: Path, tmp_path: Path) -> None:
     own = bench("--plugin", plugin, "weights", "add", "toy", mine)
     assert own.code == 0 and "your own weights (SHA-256 " in own.err
     listed = bench("--plugin", plugin, "weights", "list").out
-    assert "own weights" in next(line for line in listed.splitlines() if " toy " in line)
+    assert "own weights" in next(line for line in listed.splitlines() if "toy" in line.split())
     mine.write_bytes(CONTENT)
     added = bench("--plugin", plugin, "weights", "add", "toy", mine)
     assert added.code == 0 and Path(added.out.strip()).read_bytes() == CONTENT
