@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
-import zipfile
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from layton.errors import CodesError, ImageError
 from layton.images import IMAGE_SUFFIXES, decode_rgb, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = [
     "CodesFile",
@@ -29,6 +30,8 @@ __all__ = [
     "write_codes",
     "write_image",
 ]
+
+_MAX_NAME_BYTES = 200  # file systems allow 255, with number and suffix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +58,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            found += sorted(_images_below(path))
         elif path.is_file():
             found.append(path)
         else:
@@ -63,6 +66,16 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     if not found:
         raise ImageError("images", "none found", f"Known: {', '.join(sorted(IMAGE_SUFFIXES))}.")
     return found
+
+
+def _images_below(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        name = str(error.filename)
+        raise ImageError(name, f"cannot be read ({error.strerror})", "Check its permissions.")
+
+    for parent, _, names in os.walk(folder, onerror=refuse):
+        paths = (Path(parent, name) for name in names)
+        yield from (p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
 
 
 def read_image(path: Path, side_px: int) -> Tensor:
@@ -94,23 +107,44 @@ def unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _unique(stems: Sequence[str]) -> tuple[str, ...]:
-    totals, seen = Counter(stems), Counter[str]()
-    names = []
-    for stem in stems:
-        seen[stem] += 1
-        names.append(stem if totals[stem] == 1 else f"{stem}-{seen[stem]}")
-    return tuple(names)
+    """Number the stems that occur several times; no number gives a name that is taken."""
+    counts, numbers = Counter(map(_as_one_file, stems)), Counter[str]()
+    taken = {name for name, count in counts.items() if count == 1}
+
+    def numbered(stem: str) -> str:
+        while True:
+            numbers[_as_one_file(stem)] += 1
+            name = f"{stem}-{numbers[_as_one_file(stem)]}"
+            if _as_one_file(name) not in taken:
+                taken.add(_as_one_file(name))
+                return name
+
+    return tuple(stem if counts[_as_one_file(stem)] == 1 else numbered(stem) for stem in stems)
+
+
+def _as_one_file(name: str) -> str:
+    # some file systems take names for one that differ by case or by Unicode's composition
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def write_codes(path: Path, content: CodesFile) -> None:
-    """Write a compressed npz with `codes`, `names` and `codebook_size`; no pickles."""
+    """Write a compressed npz with `codes`, `names` and `codebook_size`; no pickles.
+
+    The file gets exactly this name, and appears whole or not at all.
+    """
     dtype = np.uint16 if content.codebook_size <= 1 << 16 else np.int64
-    np.savez_compressed(
-        path,
-        codes=content.codes.cpu().numpy().astype(dtype),
-        names=np.array(content.names),
-        codebook_size=np.array(content.codebook_size),
-    )
+    scratch = path.with_name(f".{path.name[: _MAX_NAME_BYTES // 4]}.partial")
+    try:
+        with scratch.open("wb") as file:  # numpy would append .npz to another name
+            np.savez_compressed(
+                file,
+                codes=content.codes.cpu().numpy().astype(dtype),
+                names=np.array(content.names),
+                codebook_size=np.array(content.codebook_size),
+            )
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def read_codes(path: Path) -> CodesFile:
@@ -119,17 +153,16 @@ def read_codes(path: Path) -> CodesFile:
     Raises:
         CodesError: no such file, or another kind of file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            codes, names, size = file["codes"], file["names"], file["codebook_size"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CodesError(
-            str(path), f"is not a codes file ({error})", "Make one with `layton encode`."
-        ) from None
+    arrays = _arrays(path)
+    if missing := [name for name in ("codes", "names", "codebook_size") if name not in arrays]:
+        raise _no_codes(path, f"it has no {missing[0]}")
+    codes, names, size = arrays["codes"], arrays["names"], arrays["codebook_size"]
     if codes.ndim != 2 or codes.dtype.kind not in "iu" or names.shape != codes.shape[:1]:
         raise CodesError(
             str(path), f"codes {codes.dtype} {codes.shape} for {names.size} names", "Encode again."
         )
+    if size.shape or size.dtype.kind not in "iu":
+        raise _no_codes(path, "its codebook_size is not a whole number")
     return CodesFile(
         codes=torch.from_numpy(codes.astype(np.int64)),
         names=_unique([_safe(str(name)) for name in names]),
@@ -137,6 +170,30 @@ def read_codes(path: Path) -> CodesFile:
     )
 
 
+def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the arrays of an npz file by name."""
+    if not path.is_file():
+        reason = "it is a folder" if path.is_dir() else "there is no such file"
+        raise _no_codes(path, reason)
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                raise _no_codes(path, "it is a single array (.npy), without names")
+            return dict(found.items())
+    except CodesError:
+        raise
+    except Exception as error:  # numpy, zipfile and zlib raise anything at a damaged file
+        raise _no_codes(path, f"{type(error).__name__}: {error}") from None
+
+
+def _no_codes(path: Path, reason: str) -> CodesError:
+    return CodesError(
+        str(path), f"is not a codes file ({reason})", "Make one with `layton encode`."
+    )
+
+
 def _safe(name: str) -> str:
-    # nothing from a file may lead out of the output folder
-    return re.sub(r"[^\w.\- ]", "_", name).lstrip(".") or "image"
+    # nothing from a file may lead out of the output folder, and no name may be too long
+    safe = re.sub(r"[^\w.\- ]", "_", name).lstrip(".")
+    return safe.encode()[:_MAX_NAME_BYTES].decode(errors="ignore") or "image"

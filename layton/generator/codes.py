@@ -20,6 +20,7 @@ from layton.generator.embedders import CaptionEmbedder
 from layton.generator.sampling import choose, guide, gumbel_noise, seed_keys
 from layton.generator.text import left_pad
 from layton.generator.transformer import GPT, KVCache, Prefix
+from layton.tokenizer import check_seed
 
 __all__ = ["CodeGenerator", "Conditions", "check_conditions", "check_seeds"]
 
@@ -225,12 +226,15 @@ def check_seeds(num_images: int, seeds: Sequence[int]) -> None:
     """Require one seed per image.
 
     Raises:
+        ConfigError: a seed of more than 64 bits.
         PromptError: no image at all, or another number of seeds.
     """
     if not num_images:
         raise PromptError("prompts", "none given", "Pass at least one.")
     if num_images != len(seeds):
         raise PromptError("seeds", f"{len(seeds)} for {num_images} images", "Pass one per image.")
+    for seed in seeds:
+        check_seed(seed)
 
 
 def _check_owners(owners: Sequence[int], num_conditions: int) -> None:

@@ -23,6 +23,7 @@ from .diffusers_parts import (
     unet_config as unet_config,
     vae_config as vae_config,
 )
+from .inputs import check_seed as check_seed
 from .lora import TARGETS as TARGETS
 from .model import Tokenizer as Tokenizer
 from .named import (

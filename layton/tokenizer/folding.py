@@ -37,6 +37,7 @@ __all__ = [
     "fold_unet",
     "fold_upsampling",
     "fold_vae",
+    "lay_out_for_convolution",
     "pack_transformers",
 ]
 
@@ -260,3 +261,13 @@ def _as_linear(projection: nn.Linear | nn.Conv2d) -> nn.Linear:
 
 def _parameter(value: Tensor) -> nn.Parameter:
     return nn.Parameter(value.detach().contiguous(), requires_grad=False)
+
+
+def lay_out_for_convolution(module: nn.Module) -> None:
+    """Copy the weights into their own, aligned memory, 4-d ones in channels_last order.
+
+    Weights from a mapped file would otherwise be read from it at every use.
+    """
+    for parameter in module.parameters():
+        last = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
+        parameter.data = parameter.data.clone(memory_format=last)

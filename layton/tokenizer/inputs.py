@@ -5,7 +5,8 @@ Axes: B batch, C channels, H W pixels, h w latents. Images are float RGB in [-1,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +17,7 @@ from layton.errors import ConfigError, ImageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Seeds", "check_images", "check_range", "noise_source"]
+__all__ = ["Seeds", "check_images", "check_range", "check_seed", "noise_source"]
 
 Seeds = int | Generator | Sequence[int | Generator]
 """One seed for every image, one generator for the whole batch, or one of either per image."""
@@ -49,20 +50,34 @@ def check_range(images: Tensor) -> None:
             raise ImageError("images", f"values span {low:.3g} … {high:.3g}", "Scale to [-1, 1].")
 
 
+def check_seed(seed: object) -> int:
+    """Return a seed as an int; raise ConfigError unless it fits into 64 bits."""
+    try:
+        number = operator.index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigError("seed", f"{seed!r} is not a whole number", "Pass an int.") from None
+    if not -(1 << 63) <= number < 1 << 64:
+        raise ConfigError("seed", f"{number} does not fit into 64 bits", "Pass 0 … 2⁶⁴ − 1.")
+    return number
+
+
 def noise_source(seeds: Seeds, count: int, shape: tuple[int, ...]) -> Callable[[], Tensor]:
     """Return a function that draws unit noise (count, *shape) at each call, on the CPU.
 
     Raises:
-        ConfigError: another number of seeds than images.
+        ConfigError: another number of seeds than images, or a seed of more than 64 bits.
     """
     if isinstance(seeds, Generator):
         return lambda: torch.randn((count, *shape), generator=seeds, device=seeds.device).cpu()
-    each = [seeds] * count if isinstance(seeds, int) else list(seeds)
+    each = list(seeds) if isinstance(seeds, Iterable) else [seeds] * count
     if len(each) != count:
         raise ConfigError(
             "generator", f"{len(each)} seeds for {count} images", "Pass one per image."
         )
-    own = [Generator().manual_seed(seed) if isinstance(seed, int) else seed for seed in each]
+    own = [
+        seed if isinstance(seed, Generator) else Generator().manual_seed(check_seed(seed))
+        for seed in each
+    ]
     return lambda: torch.stack(
         [torch.randn(shape, generator=g, device=g.device).cpu() for g in own]
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from layton.errors import CodesError, ConfigError, ImageError
 from layton.tokenizer.config import TokenizerConfig, config_to_json
@@ -21,7 +21,7 @@ from layton.tokenizer.consistency import (
     sample_consistency,
     sample_ddim,
 )
-from layton.tokenizer.folding import fold_vae, pack_transformers
+from layton.tokenizer.folding import fold_vae, lay_out_for_convolution, pack_transformers
 from layton.tokenizer.inputs import Seeds, check_images, check_range, noise_source
 from layton.tokenizer.loading import Loaded, read_parts, read_tokenizer
 from layton.tokenizer.network import Network
@@ -253,13 +253,18 @@ class Tokenizer(Network):
         self.requires_grad_(False).eval()
         self.decoder.fold()
         fold_vae(self.vae)
-        _own_memory(self)
+        lay_out_for_convolution(self)
         if compile:  # which lays linear weights out itself
             self.decoder.compile_steps()
             self.vae.decoder.compile()
         else:
             pack_transformers(self.decoder)
         return self
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.quantize.embedding.weight.device
 
     @property
     def _memory_format(self) -> torch.memory_format:
@@ -290,10 +295,3 @@ class Tokenizer(Network):
             )
         small = F.interpolate(images.float(), (target, target), mode="bicubic", antialias=True)
         return small.clamp_(-1.0, 1.0)
-
-
-def _own_memory(module: nn.Module) -> None:
-    # away from the mapped file, aligned, and laid out for convolutions
-    for parameter in module.parameters():
-        last = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
-        parameter.data = parameter.data.clone(memory_format=last)

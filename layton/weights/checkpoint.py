@@ -20,6 +20,7 @@ __all__ = ["KeyReport", "compare", "load_model", "load_strict", "read_state", "s
 M = TypeVar("M", bound=nn.Module)
 
 _WRAPPERS = ("ema", "model", "module", "state_dict")
+_MAX_WRAPPERS = 8
 _SHOWN = 8  # differing keys named in a message
 # modules that training checkpoints name beside the weights: command lines, callbacks, numpy
 _MENTIONED = frozenset({"_codecs", "argparse", "numpy", "omegaconf", "pathlib", "typing"})
@@ -90,8 +91,9 @@ def read_state(path: Path | str, *, wrappers: Iterable[str] = _WRAPPERS) -> dict
     path = _weights_file(Path(path))
     loaded = _load(path)
     names = tuple(wrappers)
-    while isinstance(loaded, Mapping) and (name := _wrapper(loaded, names)):
-        loaded = loaded[name]
+    for _ in range(_MAX_WRAPPERS):  # a dictionary in a pickle may hold itself
+        if isinstance(loaded, Mapping) and (name := _wrapper(loaded, names)):
+            loaded = loaded[name]
     state = _tensors(loaded)
     if not state:
         raise CheckpointError(str(path), "holds no tensors by name", "Pass a state dict.")

@@ -38,7 +38,7 @@ class LaytonTokenizer:
         self.steps = steps
         self.cond_scale = cond_scale
         self.encode_px = encode_px
-        self.device = tokenizer.quantize.embedding.weight.device
+        self.device = tokenizer.device
 
     def encode(self, images: Tensor) -> Codes:
         """Float images (B, 3, S, S) in [-1, 1] → codes (B, N); raises UserError for another S."""

@@ -11,36 +11,6 @@ from layton.cli import main
 from layton.files import read_image
 
 
-@pytest.fixture
-def layton(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["layton", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        captured = capsys.readouterr()
-        return exited.value.code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def model(tiny_tokenizer, tmp_path):
-    tiny_tokenizer.save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
-
-
-@pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    (folder / "more").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for name, size in [("a.png", (64, 64)), ("b.jpg", (100, 80)), ("more/a.png", (64, 96))]:
-        pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / name)
-    (folder / "notes.txt").write_text("no image")
-    return folder
-
-
 def test_encode_then_decode_equals_roundtrip(layton, model, photos, tmp_path, tiny_tokenizer):
     npz = tmp_path / "out/codes.npz"
     code, out, _ = layton("encode", photos, "-o", npz, "--model", model, "--batch-size", 2)
@@ -153,3 +123,105 @@ def test_training_without_its_extra_names_it(tmp_path, monkeypatch, capsys):
         main()
     assert stopped.value.code == 2
     assert "layton-bench[train]" in capsys.readouterr().err
+
+
+def test_an_npy_array_is_not_a_codes_file(layton, model, tmp_path):
+    np.save(tmp_path / "codes.npy", np.zeros((1, 16), int))
+    code, _, err = layton("decode", tmp_path / "codes.npy", "-o", tmp_path / "x", "--model", model)
+    assert (code, "codes.npy: is not a codes file (it is a single array" in err) == (2, True)
+    assert "Make one with `layton encode`." in err
+
+
+@pytest.mark.parametrize("name", ["codes", "codes.npz", "codes.of.today"])
+def test_the_codes_file_has_the_name_that_was_given(layton, model, photos, tmp_path, name):
+    code, out, _ = layton("encode", photos, "-o", tmp_path / "new" / name, "--model", model)
+    assert (code, f"to {tmp_path / 'new' / name} (" in out) == (0, True)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == [name]
+    decode = ("decode", tmp_path / "new" / name, "-o", tmp_path / "out", "--model", model)
+    assert layton(*decode, "--steps", 1)[0] == 0
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_a_folder_is_refused_as_codes_file(layton, model, photos, tmp_path):
+    code, _, err = layton("encode", photos, "-o", tmp_path, "--model", model)
+    assert (code, f"{tmp_path}: is a folder." in err) == (2, True)
+    assert f"{tmp_path}/codes.npz" in err
+    code, _, err = layton("decode", tmp_path, "-o", tmp_path / "x", "--model", model)
+    assert (code, "is not a codes file (it is a folder)" in err) == (2, True)
+
+
+def test_names_that_collide_after_numbering_keep_every_picture(layton, model, tmp_path):
+    for level, path in enumerate(("x/a.png", "y/a.png", "z/a-1.png", "v/A.png")):
+        (tmp_path / path).parent.mkdir()
+        Image.fromarray(np.full((64, 64, 3), 60 * level, np.uint8)).save(tmp_path / path)
+    arguments = [tmp_path / folder for folder in "xyzv"]
+    out = tmp_path / "out"
+    assert layton("roundtrip", *arguments, "-o", out, "--model", model, "--steps", 1)[0] == 0
+    assert sorted(p.name for p in out.iterdir()) == ["A-4.png", "a-1.png", "a-2.png", "a-3.png"]
+
+
+def test_pictures_that_are_read_are_not_overwritten(layton, model, photos):
+    before = (photos / "b.jpg").read_bytes(), (photos / "more/a.png").read_bytes()
+    more = photos / "more"
+    code, _, err = layton("roundtrip", more, "-o", more, "--model", model, "--steps", 1)
+    assert (code, "a.png: is an input and an output" in err) == (2, True)
+    code, _, err = layton("encode", photos / "b.jpg", "-o", photos / "b.jpg", "--model", model)
+    assert (code, "b.jpg: is an input and an output" in err) == (2, True)
+    assert before == ((photos / "b.jpg").read_bytes(), (more / "a.png").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda", "device cuda: torch finds no such GPU here."),
+        ("mps", "device mps: torch finds no such GPU here."),
+        ("tpu", "device tpu: there is no such device."),
+        ("meta", "device meta: is not supported."),
+        ("cpu:3", "device cpu:3: torch finds 1 device of this kind."),
+    ],
+)
+def test_devices_that_are_not_there(layton, model, photos, tmp_path, monkeypatch, device, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    arguments = ["-o", tmp_path / "x.npz", "--model", model, "--device", device]
+    code, _, err = layton("encode", photos, *arguments)
+    assert (code, message in err) == (2, True)
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_the_automatic_device_without_a_gpu_is_the_cpu(
+    layton, model, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for name in ("auto", "cpu"):
+        arguments = ["-o", tmp_path / name, "--model", model, "--device", name]
+        assert layton("encode", photos, *arguments)[0] == 0
+    first, second = (np.load(tmp_path / name)["codes"] for name in ("auto", "cpu"))
+    assert (first == second).all()
+
+
+def test_seeds_have_bounds(layton, model, photos, tmp_path):
+    arguments = ["roundtrip", photos, "-o", tmp_path / "x", "--model", model, "--steps", 1]
+    assert layton(*arguments, "--seed", (1 << 63) - 1)[0] == 0
+    for seed in (1 << 63, 10**30, -1):
+        code, _, err = layton(*arguments, "--seed", seed)
+        assert (code, "--seed" in err) == (2, True)
+
+
+def test_damaged_models_are_named(layton, photos, tmp_path, tiny_tokenizer):
+    whole = tmp_path / "whole.pt"
+    torch.save(tiny_tokenizer.state_dict(), whole)
+    data = whole.read_bytes()
+    arguments = ["-o", tmp_path / "x.npz", "--name", "layton-t", "--model"]
+    damaged = {
+        "half.pt": data[: len(data) // 2],
+        "empty.pt": b"",
+        "text.pt": b"not weights",
+        "pickle.pt": b"\x80\x04\x95\xff\xff\xff\xff\x00\x00\x00\x00.",
+        "code.pt": b"cos\nsystem\n(S'true'\ntR.",
+    }
+    for name, content in damaged.items():
+        (tmp_path / name).write_bytes(content)
+        code, _, err = layton("encode", photos, *arguments, tmp_path / name)
+        assert (code, f"{name}: " in err) == (2, True), name
