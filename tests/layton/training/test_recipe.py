@@ -156,7 +156,7 @@ def test_overrides_that_lead_nowhere(override, message):
 def test_mistakes_end_the_command_with_their_name(command, words, message):
     code, err = command(*words)
     assert code == 2
-    assert err.startswith("error: ")
+    assert err.startswith("Error: ")
     assert message in err
 
 
