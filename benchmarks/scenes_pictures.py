@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from layton_bench.run.generate import grid
+from layton_bench.run.picture_files import grid
 from layton_bench.tasks.scenes import (
     SCENE_TASKS,
     compose,

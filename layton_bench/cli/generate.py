@@ -7,18 +7,24 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from PIL import Image
 
 from layton_bench.cli.console import BarReporter, State, print_line, print_note
 from layton_bench.cli.options import Device, Dtype, Settings
 from layton_bench.datasets import open_prompts
 from layton_bench.errors import UserError
-from layton_bench.machine import parse_batch_size, resolve_device, torch_dtype
-from layton_bench.models import Generator
-from layton_bench.registry import find_model, load_model, parse_options
-from layton_bench.run import draw, file_name, grid, plan_layout, plan_pictures
+from layton_bench.machine import decode_text, lines_of, parse_batch_size
+from layton_bench.run import (
+    draw,
+    file_name,
+    find_artist,
+    plan_layout,
+    plan_pictures,
+    write_grid,
+)
 from layton_bench.tasks.geneval import IMAGES_PER_PROMPT, official_prompts, read_prompts
 from layton_bench.types import Prompt
+
+DEFAULT_BATCH_SIZE = 4
 
 
 def generate(
@@ -58,43 +64,31 @@ def generate(
 ) -> None:
     """Draw images from prompts. An image that exists already is not drawn again.
 
-    Each PNG file contains its prompt, model and seed.
+    Each PNG file contains its prompt, seed and settings. A folder holds images of the same
+    settings: --set, --dtype and weights.
     """
     state: State = context.obj
+    if layout == "geneval" and (prompts or class_id):
+        remedy = "Give --prompts FILE in GenEval's format, or no prompts for the official ones."
+        raise UserError("--layout geneval", "it needs prompts that say what to judge", remedy)
+    artist = find_artist(state.plugins, model, setting or (), device=device, dtype=dtype)
     if layout == "geneval":
-        if prompts or class_id:
-            remedy = "Give --prompts FILE in GenEval's format, or no prompts for the official ones."
-            raise UserError("--layout geneval", "it needs prompts that say what to judge", remedy)
-        demands = read_prompts(prompt_file) if prompt_file else official_prompts()
         pictures = plan_layout(
-            demands, folder, images_per_prompt=images_per_prompt or IMAGES_PER_PROMPT, seed=seed
-        )
+            read_prompts(prompt_file) if prompt_file else official_prompts(), folder,
+            images_per_prompt=images_per_prompt or IMAGES_PER_PROMPT, seed=seed,
+        )  # fmt: skip
     else:
         pictures = plan_pictures(
             collect_prompts(prompts or [], prompt_file, class_id or []),
-            lambda number, prompt, index: folder / file_name(number, prompt, index),
+            lambda number, prompt, index: folder / file_name(number, prompt, index, seed=seed),
             images_per_prompt=images_per_prompt or 1, seed=seed,
         )  # fmt: skip
-    spec = find_model(state.plugins, model)
-    if spec.card.kind != "generator":
-        raise UserError(f"model '{model}'", "it is a tokenizer", "Name a generator.")
-    options = parse_options(spec, setting or [])
-    torch_dtype(dtype)
-    generator = load_model(state.plugins, spec, resolve_device(device), dtype, options)
-    assert isinstance(generator, Generator)
-    reporter = BarReporter()
-    reporter.start(f"{model}", len(pictures))
-    try:
-        done = draw(
-            generator, pictures, model_name=model, size_px=spec.card.side_px(None),
-            batch_size=parse_batch_size(batch_size) or 4, on_progress=reporter.advance,
-        )  # fmt: skip
-    finally:
-        reporter.finish()
+    size = parse_batch_size(batch_size) or DEFAULT_BATCH_SIZE
+    done = draw(artist, pictures, folder, batch_size=size, reporter=BarReporter())
     for path in done.paths:
         print_line(str(path))
     if with_grid and done.paths:
-        grid([Image.open(p) for p in done.paths]).save(folder / "grid.png")
+        write_grid(done.paths, folder / "grid.png")
         print_line(str(folder / "grid.png"))
     for failure in done.failures:
         print_note(f"Not drawn: {failure.key}: {failure.reason}")
@@ -104,11 +98,7 @@ def generate(
 
 def collect_prompts(words: list[str], file: Path | None, classes: list[int]) -> list[Prompt]:
     """Return prompts from arguments, stdin, a file and classes, in this order."""
-    texts = [
-        text
-        for word in words
-        for text in (sys.stdin.read().splitlines() if word == "-" else [word])
-    ]
+    texts = [text for word in words for text in (_lines_of_stdin() if word == "-" else [word])]
     if any(not text.strip() for text in words if text != "-"):
         raise UserError("a prompt", "it is empty", "Say what to draw.")
     texts = [text for text in texts if text.strip()]
@@ -119,3 +109,12 @@ def collect_prompts(words: list[str], file: Path | None, classes: list[int]) -> 
     if not prompts:
         raise UserError("generate", "there is no prompt", "Name one, or use --prompts or --class.")
     return prompts
+
+
+def _lines_of_stdin() -> list[str]:
+    if sys.stdin is None:  # closed
+        return []
+    binary = getattr(sys.stdin, "buffer", None)
+    return lines_of(
+        sys.stdin.read() if binary is None else decode_text(binary.read(), name="stdin")
+    )

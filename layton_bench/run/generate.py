@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, PngImagePlugin
-
-from layton_bench.errors import output_error
-from layton_bench.images import RoundingRule, to_pil, to_uint8
-from layton_bench.machine import writing_whole
-from layton_bench.models import Generator, check_images, check_prompts
+from layton_bench.errors import UserError
+from layton_bench.images import to_pil, to_uint8
+from layton_bench.machine import Reporter, Silent, resolve_device, torch_dtype
+from layton_bench.models import Generator, ModelSpec, OptionValue, check_images, check_prompts
+from layton_bench.registry import Plugins, find_model, load_model, parse_options
 from layton_bench.run.engine.halving import Halving
+from layton_bench.run.picture_files import (
+    Picture,
+    Settings,
+    check_folder,
+    claim_folder,
+    is_drawn,
+    save_png,
+    words,
+)
+from layton_bench.run.plan import weight_digests
 from layton_bench.seeds import sample_seed
 from layton_bench.tasks.geneval import IMAGES_PER_PROMPT, sample_path, write_metadata
 from layton_bench.types import Failure, Prompt, image_key
@@ -29,17 +36,20 @@ if TYPE_CHECKING:
 SUITE = "generate"
 """Stands for the name of a suite in the seeds."""
 
-_SLUG_CHARACTERS = 60
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """One picture to draw: image ``index`` of a prompt, and its file."""
+class Artist:
+    """A generator that is not loaded yet.
 
-    prompt: Prompt
-    index: int
-    seed: int
-    path: Path
+    Attributes:
+        load: loads it.
+        size_px: side of its pictures.
+        settings: everything that determines a picture, apart from its prompt, index and seed.
+    """
+
+    load: Callable[[], Generator]
+    size_px: int
+    settings: Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +59,46 @@ class Drawn:
     paths: tuple[Path, ...]
     num_found: int
     failures: tuple[Failure, ...]
+
+
+def find_artist(
+    plugins: Plugins, model: str, settings: Sequence[str], *, device: str, dtype: str
+) -> Artist:
+    """Look up a generator and check its options.
+
+    Args:
+        plugins: where names are looked up.
+        model: name of the generator.
+        settings: ``name=value`` for its options.
+        device: ``auto`` or a device as torch writes it.
+        dtype: dtype of the model.
+
+    Raises:
+        UserError: an unknown name, a tokenizer, a wrong option, or missing weights.
+    """
+    spec = find_model(plugins, model)
+    if spec.card.kind != "generator":
+        raise UserError(f"model '{model}'", "it is a tokenizer", "Name a generator.")
+    options = parse_options(spec, settings)
+    torch_dtype(dtype)
+    return Artist(
+        load=partial(_load, plugins, spec, resolve_device(device), dtype, options),
+        size_px=spec.card.side_px(None),
+        settings={
+            "model": spec.card.name,
+            "options": dict(options),
+            "dtype": dtype,
+            "weights": dict(weight_digests(plugins, spec)),
+        },
+    )
+
+
+def _load(
+    plugins: Plugins, spec: ModelSpec, device: str, dtype: str, options: dict[str, OptionValue]
+) -> Generator:
+    loaded = load_model(plugins, spec, device, dtype, options)
+    assert isinstance(loaded, Generator)
+    return loaded
 
 
 def plan_pictures(
@@ -70,7 +120,7 @@ def plan_pictures(
         Picture(
             prompt=prompt,
             index=index,
-            seed=sample_seed(SUITE, _what(prompt), user_seed=seed, repeat=index),
+            seed=sample_seed(SUITE, words(prompt), user_seed=seed, repeat=index),
             path=path_of(number, prompt, index),
         )
         for number, prompt in enumerate(prompts)
@@ -85,7 +135,7 @@ def plan_layout(
     images_per_prompt: int = IMAGES_PER_PROMPT,
     seed: int = 0,
 ) -> list[Picture]:
-    """Write every prompt's metadata; the pictures to draw, seeded as the suite ``geneval`` does.
+    """Write the metadata of every prompt, and return its pictures, seeded as suite ``geneval``.
 
     Raises:
         UserError: a folder belongs to another prompt.
@@ -104,56 +154,75 @@ def plan_layout(
     ]
 
 
-def file_name(number: int, prompt: Prompt, index: int) -> str:
-    """Return a safe file name for any prompt, such as ``00012-a-red-cube-01.png``."""
-    slug = re.sub(r"[^a-z0-9]+", "-", _what(prompt).lower())[:_SLUG_CHARACTERS].strip("-")
-    return f"{number:05d}-{slug or 'prompt'}-{index:02d}.png"
-
-
 def draw(
-    generator: Generator,
+    artist: Artist,
     pictures: Sequence[Picture],
+    folder: Path,
     *,
-    model_name: str,
-    size_px: int,
     batch_size: int,
-    rounding: RoundingRule = "round",
-    on_progress: Callable[[int], None] = lambda _: None,
+    reporter: Reporter | None = None,
 ) -> Drawn:
     """Draw the pictures that do not exist yet. A failure costs only its own picture.
 
-    A picture exists if its file names the same model, prompt and seed.
+    The generator is loaded only if a picture is missing.
+
+    Args:
+        artist: the generator.
+        pictures: what to draw.
+        folder: folder of all pictures.
+        batch_size: pictures per call of the generator.
+        reporter: shows the progress.
 
     Raises:
-        UserError: the model cannot draw one of the prompts (nothing is drawn then), or failed on
-            each of the first ones; the folder cannot be written (earlier pictures are kept).
+        UserError: the folder has pictures of other settings, or another picture has the name of
+            one of these; the model cannot draw one of the prompts (nothing is drawn then), or
+            failed on each of the first ones; the folder cannot be written (earlier pictures are
+            kept).
     """
-    missing = [p for p in pictures if not _is_drawn(p, model_name)]
-    check_prompts(generator, [p.prompt for p in missing])
-    on_progress(len(pictures) - len(missing))
+    check_folder(folder, artist.settings)
+    missing = [picture for picture in pictures if not is_drawn(picture, artist.settings)]
     failures: list[Failure] = []
-    halving = Halving(lambda: "generate")
-    for start in range(0, len(missing), batch_size):
-        batch = missing[start : start + batch_size]
-        call = partial(_call, generator, batch, size_px, rounding)
-        for made in halving([str(picture.path) for picture in batch], call):
-            if isinstance(made, Failure):
-                failures.append(made)
-                continue
-            for picture, image in made:
-                save_png(picture, to_pil(image), model_name)
-        on_progress(len(batch))
+    if missing:
+        generator = artist.load()
+        check_prompts(generator, [picture.prompt for picture in missing])
+        failures = _draw(generator, artist, missing, folder, batch_size, reporter or Silent())
     failed = {failure.key for failure in failures}
     paths = tuple(p.path for p in pictures if str(p.path) not in failed)
     return Drawn(paths=paths, num_found=len(pictures) - len(missing), failures=tuple(failures))
 
 
-def _call(
+def _draw(
     generator: Generator,
-    batch: Sequence[Picture],
-    size_px: int,
-    rounding: RoundingRule,
-    part: slice,
+    artist: Artist,
+    missing: Sequence[Picture],
+    folder: Path,
+    batch_size: int,
+    reporter: Reporter,
+) -> list[Failure]:
+    failures: list[Failure] = []
+    halving, is_claimed = Halving(lambda: "generate"), False
+    reporter.start(str(artist.settings["model"]), len(missing))
+    try:
+        for start in range(0, len(missing), batch_size):
+            batch = missing[start : start + batch_size]
+            call = partial(_call, generator, batch, artist.size_px)
+            for made in halving([str(picture.path) for picture in batch], call):
+                if isinstance(made, Failure):
+                    failures.append(made)
+                    continue
+                if not is_claimed:
+                    claim_folder(folder, artist.settings)
+                    is_claimed = True
+                for picture, image in made:
+                    save_png(picture, to_pil(image), artist.settings)
+            reporter.advance(len(batch))
+    finally:
+        reporter.finish()
+    return failures
+
+
+def _call(
+    generator: Generator, batch: Sequence[Picture], size_px: int, part: slice
 ) -> list[tuple[Picture, Tensor]]:
     """Draw a part of a batch; raises ModelOutputError, or whatever the model raises."""
     import torch
@@ -162,52 +231,4 @@ def _call(
     with torch.inference_mode():
         images = generator.generate([p.prompt for p in pictures], [p.seed for p in pictures])
     check_images(images, (len(pictures), 3, size_px, size_px))
-    return list(zip(pictures, to_uint8(images.float(), rounding).cpu(), strict=True))
-
-
-def save_png(picture: Picture, image: Image.Image, model_name: str) -> None:
-    """Write one picture, completely or not at all. The file names prompt, seed and model."""
-    information = PngImagePlugin.PngInfo()
-    for name, value in _metadata(picture, model_name).items():
-        information.add_itxt(name, value)
-    try:
-        with writing_whole(picture.path) as part:
-            image.save(part, format="PNG", pnginfo=information)
-    except OSError as error:
-        raise output_error(picture.path.parent, error) from error
-
-
-def grid(images: Sequence[Image.Image], *, columns: int | None = None) -> Image.Image:
-    """Return pictures of one size side by side, in a square unless ``columns`` is given."""
-    if not images:
-        raise ValueError("a grid needs at least one picture")
-    across = columns or math.ceil(math.sqrt(len(images)))
-    width, height = images[0].size
-    sheet = Image.new("RGB", (across * width, -(-len(images) // across) * height), "white")
-    for number, image in enumerate(images):
-        sheet.paste(image, (number % across * width, number // across * height))
-    return sheet
-
-
-def _metadata(picture: Picture, model_name: str) -> dict[str, str]:
-    return {
-        "prompt": _what(picture.prompt),
-        "model": model_name,
-        "seed": str(picture.seed),
-        "image": str(picture.index),
-    }
-
-
-def _is_drawn(picture: Picture, model_name: str) -> bool:
-    try:
-        with Image.open(picture.path) as image:
-            found = image.info
-    except OSError:
-        return False
-    wanted = _metadata(picture, model_name)
-    return all(found.get(name) == value for name, value in wanted.items())
-
-
-def _what(prompt: Prompt) -> str:
-    """Return the text of the prompt, or its class."""
-    return prompt.text if prompt.text is not None else f"class {prompt.class_id}"
+    return list(zip(pictures, to_uint8(images.float(), "round").cpu(), strict=True))

@@ -154,7 +154,7 @@ def make_plan(
         options=options,
         device=resolve_device(options.device),
         metrics=metrics,
-        weights=_weights(plugins, spec),
+        weights=weight_digests(plugins, spec),
         left_out=left_out,
     )
 
@@ -201,7 +201,7 @@ def _check_decode_seeds(count: int, spec: ModelSpec) -> None:
         )
 
 
-def _weights(plugins: Plugins, spec: ModelSpec) -> dict[str, str]:
+def weight_digests(plugins: Plugins, spec: ModelSpec) -> dict[str, str]:
     """Return the digest of each of the model's weights, and of its other files."""
     store = WeightsStore(plugins.weights.entries)
     digests = {name: store.digest(name) for name in spec.card.weights}

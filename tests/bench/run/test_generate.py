@@ -1,21 +1,21 @@
 """Pictures from prompts: seeds, safe names, metadata, resuming, failures."""
 
-import io
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from lab import Bench
 from PIL import Image
 
 from layton_bench.errors import UserError
 from layton_bench.models.base import check_prompts
 from layton_bench.models.resized import ResizedGenerator
-from layton_bench.run.generate import draw, file_name, grid, plan_pictures
+from layton_bench.run.generate import Artist, draw, plan_pictures
+from layton_bench.run.picture_files import file_name
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Prompt
+
+SETTINGS = {"model": "m", "options": {"steps": 4}, "dtype": "float32", "weights": {}}
 
 
 class Painter:
@@ -58,24 +58,8 @@ def planned(folder: Path, *texts: str, **options: int):
 
 def drawn(folder: Path, painter: Painter, *texts: str, batch_size: int = 2, **options: int):
     pictures = planned(folder, *texts, **options)
-    return draw(painter, pictures, model_name="m", size_px=8, batch_size=batch_size)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("A red cube", "00003-a-red-cube-01.png"),
-        ("../../etc/passwd\0\n", "00003-etc-passwd-01.png"),
-        ("日本", "00003-prompt-01.png"),
-        ("x" * 500, f"00003-{'x' * 60}-01.png"),
-    ],
-)
-def test_names_are_safe_whatever_the_prompt(text: str, expected: str) -> None:
-    assert file_name(3, Prompt(key="k", text=text), 1) == expected
-
-
-def test_a_class_is_named_by_its_number() -> None:
-    assert file_name(0, Prompt(key="k", class_id=207), 0) == "00000-class-207-00.png"
+    artist = Artist(load=lambda: painter, size_px=8, settings=SETTINGS)
+    return draw(artist, pictures, folder, batch_size=batch_size)
 
 
 def test_a_seed_depends_on_prompt_number_and_user_seed_alone(tmp_path: Path) -> None:
@@ -103,15 +87,14 @@ def test_what_is_there_is_not_drawn_again(tmp_path: Path) -> None:
     painter = Painter()
     again = drawn(tmp_path, painter, "a", "b", "c")
     assert (painter.drawn, again.num_found, len(again.paths)) == (["c"], 2, 3)
-    # another prompt under the same number is another picture
-    other = Painter()
-    drawn(tmp_path, other, "a!", "b", "c")
-    assert other.drawn == ["a!"]
-    # a file cut short is drawn again
-    again.paths[0].write_bytes(again.paths[0].read_bytes()[:20])
-    third = Painter()
-    drawn(tmp_path, third, "a!", "b")
-    assert third.drawn == ["a!"]
+    # a file cut short is drawn again, wherever it was cut
+    whole = again.paths[0].read_bytes()
+    for damaged in (whole[:20], whole[: len(whole) // 2], whole[:-12], b""):
+        again.paths[0].write_bytes(damaged)
+        third = Painter()
+        drawn(tmp_path, third, "a", "b")
+        assert third.drawn == ["a"]
+        assert again.paths[0].read_bytes() == whole
 
 
 def test_a_failure_costs_its_own_picture(tmp_path: Path) -> None:
@@ -121,41 +104,6 @@ def test_a_failure_costs_its_own_picture(tmp_path: Path) -> None:
     assert (Path(failure.key).name, failure.stage) == ("00001-bad-00.png", "generate")
     assert failure.reason == "ArithmeticError: no idea"
     assert not list(tmp_path.glob("*.partial"))
-
-
-def test_a_grid_puts_pictures_in_reading_order() -> None:
-    tiles = [Image.new("RGB", (2, 2), (i, i, i)) for i in (10, 20, 30)]
-    sheet = np.asarray(grid(tiles))
-    assert sheet.shape == (4, 4, 3)
-    assert [sheet[0, 0, 0], sheet[0, 2, 0], sheet[2, 0, 0], sheet[2, 2, 0]] == [10, 20, 30, 255]
-    with pytest.raises(ValueError, match="at least one"):
-        grid([])
-
-
-def test_the_command_draws_the_oracles_scenes(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("a photo of a red circle\n\n"))
-    words = ("--model", "scenes-oracle", "--out", "drawn", "--device", "cpu")
-    outcome = bench("generate", *words, "a photo of a blue square", "-", "--grid")
-    assert outcome.code == 0
-    assert outcome.out.split() == [
-        "drawn/00000-a-photo-of-a-blue-square-00.png",
-        "drawn/00001-a-photo-of-a-red-circle-00.png",
-        "drawn/grid.png",
-    ]
-    for words_given, told in (
-        ((), "there is no prompt"),
-        (("",), "it is empty"),
-        (("--prompts", "none.txt"), "there is no such file"),
-    ):
-        refused = bench("generate", *words, *words_given)
-        assert (refused.code, told in refused.err) == (2, True), refused.err
-    assert "it is a tokenizer" in bench("generate", "--model", "identity", "x").err
-    sized = bench("generate", "--model", "scenes-oracle@256", "--out", "sized", "a circle")
-    assert (sized.code, sized.out.split()) == (0, ["sized/00000-a-circle-00.png"])
-    refused = bench("generate", "--model", "scenes-oracle@100", "a circle")
-    assert (refused.code, "Use one of scenes-oracle@256" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize(("text", "told"), [("never", "not this one"), ("broken", "no idea")])
@@ -171,3 +119,21 @@ def test_prompts_are_checked_before_any_is_drawn(tmp_path: Path, text: str, told
     # a picture that is there is not asked about again
     drawn(tmp_path, painter, "a", "b")
     assert painter.drawn == ["a", "b"]
+
+
+def test_a_generator_is_not_loaded_for_pictures_that_exist(tmp_path: Path) -> None:
+    made = drawn(tmp_path, Painter(), "a", "b")
+
+    def load() -> Painter:
+        raise AssertionError
+
+    artist = Artist(load=load, size_px=8, settings=SETTINGS)
+    again = draw(artist, planned(tmp_path, "a", "b"), tmp_path, batch_size=2)
+    assert (again.paths, again.num_found) == (made.paths, 2)
+
+
+def test_a_folder_of_failures_may_be_used_with_other_settings(tmp_path: Path) -> None:
+    drawn(tmp_path, Painter(), "bad")
+    artist = Artist(load=Painter, size_px=8, settings={**SETTINGS, "dtype": "bfloat16"})
+    assert draw(artist, planned(tmp_path, "a"), tmp_path, batch_size=1).num_found == 0
+    assert (tmp_path / "generated.json").is_file()

@@ -15,7 +15,7 @@ from layton_bench.errors import UserError
 from layton_bench.machine.clock import Clock
 from layton_bench.run.engine.candidates import Draw
 from layton_bench.run.engine.halving import Halving
-from layton_bench.run.generate import draw, plan_pictures
+from layton_bench.run.generate import Artist, draw, plan_pictures
 from layton_bench.seeds import sample_seed
 from layton_bench.types import Codes, Failure, Item, Prompt
 
@@ -122,7 +122,8 @@ def test_a_run_and_generate_lose_the_same_pictures(
     prompts = [Prompt(key=name, text=name) for name in names]
     pictures = plan_pictures(prompts, lambda number, prompt, index: tmp_path / f"{prompt.key}.png")
     generator = Hoarder(at_fault)
-    drawn = draw(generator, pictures, model_name="m", size_px=16, batch_size=batch_size)
+    artist = Artist(load=lambda: generator, size_px=16, settings={"model": "m"})
+    drawn = draw(artist, pictures, tmp_path, batch_size=batch_size)
     lost = {Path(failure.key).stem: failure.reason for failure in drawn.failures}
 
     items = [Item(key=name, captions=(name,)) for name in names]
@@ -142,8 +143,9 @@ def test_generate_stops_a_model_that_fails_on_everything_too(tmp_path: Path) -> 
     prompts = [Prompt(key=f"{n}", text=f"p{n}") for n in range(12)]
     pictures = plan_pictures(prompts, lambda number, prompt, index: tmp_path / f"{number}.png")
     generator = Hoarder({f"p{n}" for n in range(12)})
+    artist = Artist(load=lambda: generator, size_px=16, settings={"model": "m"})
     with pytest.raises(UserError, match="failed on each of the first 8 samples"):
-        draw(generator, pictures, model_name="m", size_px=16, batch_size=4)
+        draw(artist, pictures, tmp_path, batch_size=4)
 
 
 def test_sys_exit_of_a_model_costs_its_sample_alone() -> None:
