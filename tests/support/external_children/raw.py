@@ -85,7 +85,21 @@ def noise():
         sys.stderr.write(f"noise {number:060d}\n")
 
 
+def sparse():
+    with (FOLDER / "bad.npy").open("wb") as file:
+        file.truncate(2**40)
+
+
+def folders():
+    (FOLDER / "bad.npy" / "below").mkdir(parents=True)
+
+
 BEFORE_THE_ANSWER = {
+    "fifo": lambda: os.mkfifo(FOLDER / "bad.npy"),
+    "device": lambda: (FOLDER / "bad.npy").symlink_to("/dev/zero"),
+    "sparse": sparse,
+    "folder": folders,
+    "huge-shape": lambda: npy("bad.npy", "<i8", (2**40, 2**20), bytes(8)),
     "crash": crash,
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "stop": stop,
@@ -111,6 +125,11 @@ IN_THE_ANSWER = {
     "no-file": BAD,
     "pickle": BAD,
     "no-array": BAD,
+    "fifo": BAD,
+    "device": BAD,
+    "sparse": BAD,
+    "folder": BAD,
+    "huge-shape": BAD,
     "float-codes": BAD,
     "no-codebook": {"codes": "bad.npy"},
     "two-kinds": {"codes": "bad.npy", "latents": "bad.npy"},

@@ -44,6 +44,7 @@ from typing import Any
 
 PROTOCOL = 1
 
+_MAX_REASON = 2000
 _MAGIC = b"\x93NUMPY"
 _TYPES = {"f4": "f", "f8": "d", "i8": "q", "i4": "i", "i2": "h", "u1": "B"}
 _KINDS = ("codes", "latents", "payloads")
@@ -272,7 +273,7 @@ def _write_array(path: Path, values: Array) -> None:
 
 
 def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}"[:_MAX_REASON]
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,5 +1,6 @@
 """Arrays exchanged with a child."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,18 @@ import pytest
 
 from layton_bench.errors import ModelOutputError
 from layton_bench.models.external.arrays import ArrayFolder
+
+
+def test_whatever_a_child_leaves_in_the_folder_is_removed(tmp_path: Path) -> None:
+    folder = ArrayFolder(tmp_path)
+    (tmp_path / "deep" / "deeper").mkdir(parents=True)
+    (tmp_path / "deep" / "file").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path.parent)
+    folder.clear()
+    assert list(tmp_path.iterdir()) == [] and tmp_path.parent.is_dir()
+    tmp_path.rmdir()
+    folder.clear()  # nothing is left to remove
 
 
 def test_files_are_taken_once(tmp_path: Path) -> None:
