@@ -188,6 +188,8 @@ def reason_of(error: BaseException) -> str:
 
     Long texts are cut. Control characters are escaped. A text that cannot be made is left out.
     """
+    if isinstance(error, PluginError):
+        return str(error)  # of this form already
     try:
         text = shown(str(error))
     except BaseException as failure:  # an outsider's __str__ may raise anything

@@ -3,6 +3,7 @@ from .base import (
     Generator as Generator,
     LoadContext as LoadContext,
     ModelCard as ModelCard,
+    ModelKind as ModelKind,
     ModelPattern as ModelPattern,
     ModelSpec as ModelSpec,
     OptionValue as OptionValue,

@@ -16,10 +16,14 @@ from pathlib import Path
 
 from layton_bench import hookspecs
 from layton_bench.errors import LaytonBenchError, guarded, reason_of
+from layton_bench.machine import open_regular
 from layton_bench.registry import builtin
 from layton_bench.registry.declared import external_model
 
 ENVIRONMENT_VARIABLE = "LAYTON_BENCH_PLUGINS"
+
+_MAX_BYTES = 2**24
+"""Size at which a file is no Python source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,8 @@ def _import(name: str) -> object:
         return external_model(path.resolve())
     is_package = path.is_dir() and (path / "__init__.py").is_file()
     if path.suffix == ".py" or is_package or len(path.parts) > 1:
+        if path.suffix == ".py" and not path.is_file():
+            raise FileNotFoundError(f"there is no {path.absolute()}")
         return _import_path(path.resolve(), is_package=is_package)
     return importlib.import_module(name)
 
@@ -113,7 +119,8 @@ def _import(name: str) -> object:
 def _import_path(path: Path, *, is_package: bool) -> object:
     file = path / "__init__.py" if is_package else path
     if not file.is_file():
-        raise FileNotFoundError(f"there is no {file if path.suffix else path / '__init__.py'}")
+        raise FileNotFoundError(f"there is no {path / '__init__.py'}")
+    open_regular(file, max_bytes=_MAX_BYTES).close()
     # on sys.path, because worker processes must find the module too; at its end, because the
     # plugin's neighbours must not hide other modules
     if str(path.parent) not in sys.path:

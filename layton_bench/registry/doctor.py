@@ -1,4 +1,4 @@
-"""What is installed and found here, and what each missing thing would enable."""
+"""What is installed and found on this machine, and what each missing thing would enable."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from layton_bench import __version__
-from layton_bench.errors import LaytonBenchError
+from layton_bench.errors import LaytonBenchError, guarded
 from layton_bench.registry.plugins import Plugins
 from layton_bench.weights import WeightsStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing looked for.
+    """One thing that ``doctor`` looks for.
 
     Attributes:
-        area: ``machine``, ``plugins``, ``data sets``, ``weights``, ``models`` (those made of files
-            that are no registered weights) or ``packages``.
-        name: what was looked for.
-        is_found: whether it is here.
+        area: ``machine``, ``plugins``, ``data sets``, ``weights``, ``models`` (models made of
+            files that are not registered weights) or ``packages``.
+        name: the thing.
+        is_found: whether it is found and works.
         detail: what was found, or how to get it.
-        enables: what works with it alone.
+        enables: what works only with it.
     """
 
     area: str
@@ -35,7 +35,7 @@ class Finding:
 
 
 def examine(plugins: Plugins, data_root: Path | None) -> list[Finding]:
-    """Everything a run may need, found or not."""
+    """Return everything that a run may need, whether found or not."""
     return [
         *_machine(),
         *_plugins(plugins),
@@ -60,6 +60,24 @@ def _machine() -> Iterator[Finding]:
         area="machine", name="GPU", is_found=has_gpu,
         detail=name if has_gpu else "none that torch can use; models run on the CPU",
     )  # fmt: skip
+    yield _opencv()
+
+
+def _opencv() -> Finding:
+    """Import OpenCV: its build for desktops fails without libGL and libxcb."""
+    enables = "faster PSNR, SSIM and MS-SSIM"
+    try:
+        with guarded():
+            import cv2
+
+            detail = str(cv2.__version__)
+    except LaytonBenchError as error:
+        remedy = "pip install --force-reinstall opencv-python-headless"
+        detail = f"it cannot be imported ({error}); {remedy}"
+        return Finding(
+            area="machine", name="OpenCV", is_found=False, detail=detail, enables=enables
+        )
+    return Finding(area="machine", name="OpenCV", is_found=True, detail=detail, enables=enables)
 
 
 def _plugins(plugins: Plugins) -> Iterator[Finding]:
@@ -76,7 +94,8 @@ def _datasets(plugins: Plugins, data_root: Path | None) -> Iterator[Finding]:
     for name, spec in plugins.datasets.entries.items():
         enables = f"suites {', '.join(suites[name])}" if suites[name] else ""
         try:
-            count = len(plugins.open_dataset(name, data_root).items())
+            with guarded():
+                count = len(plugins.open_dataset(name, data_root).items())
         except LaytonBenchError as error:
             yield Finding(
                 area="data sets", name=name, is_found=False, detail=str(error), enables=enables
@@ -102,6 +121,8 @@ def _weights(plugins: Plugins) -> Iterator[Finding]:
     for name in plugins.weights.entries:
         is_found = store.is_installed(name)
         detail = str(store.find(name)) if is_found else f"layton-bench weights pull {name}"
+        if is_found and store.is_own(name):
+            detail += " (own weights)"
         yield Finding(
             area="weights", name=name, is_found=is_found, detail=detail,
             enables=", ".join(users[name]),
@@ -112,7 +133,8 @@ def _models(plugins: Plugins) -> Iterator[Finding]:
     specs = {spec.card.name: spec for spec in plugins.models.entries.values()}
     for name, spec in specs.items():
         try:
-            files = spec.files()
+            with guarded():
+                files = spec.files()
         except LaytonBenchError as error:
             yield Finding(area="models", name=name, is_found=False, detail=str(error))
             continue

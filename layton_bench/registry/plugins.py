@@ -29,6 +29,7 @@ from layton_bench.errors import (
 from layton_bench.metrics import BackboneSpec, MetricPattern, MetricSpec
 from layton_bench.models import ModelPattern, ModelSpec
 from layton_bench.registry.discovery import Found, PluginInfo, find_plugins
+from layton_bench.registry.wellformed import refuse_wrong_types
 from layton_bench.suite import Suite, load_suite
 from layton_bench.weights import WeightsEntry
 
@@ -146,6 +147,7 @@ class Plugins:
         """Yield each entry with its table and name; raises TypeError for an unknown kind."""
         for hook, entries in offered.items():
             for entry in entries:
+                refuse_wrong_types(entry)
                 found = list(self._named(hook, entry))
                 if not found:
                     raise TypeError(f"{hook} was given a {type(entry).__name__}")
@@ -225,4 +227,5 @@ def _look_up(name: str, table: Table[T], patterns: Table[Any], kind: type[T]) ->
         spec = made[owners[0]]()
         if not isinstance(spec, kind):
             raise TypeError(f"it made a {type(spec).__name__} of the name")
+        refuse_wrong_types(spec)
     return spec

@@ -1,4 +1,5 @@
 import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,8 @@ def test_installed_weights_are_found(
     doctor.WeightsStore(Plugins().weights.entries).add("the-weights", tmp_path / "c")
     weights = found()["weights", "the-weights"]
     assert weights.is_found
-    assert Path(weights.detail).read_bytes() == b"weights"
+    path, _, note = weights.detail.partition(" (")
+    assert Path(path).read_bytes() == b"weights" and note == "own weights)"
 
 
 def test_a_plugin_whose_data_set_cannot_be_opened_does_not_end_it(site: Site) -> None:
@@ -155,3 +157,24 @@ def test_plugins_are_listed_with_their_faults(site: Site) -> None:
     assert here["plugins", "named_one"].detail == "named by you"
     assert here["plugins", "builtin"].detail.startswith("layton-bench ")
     assert "no_such_module_here" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "fault", [ImportError("libGL.so.1: cannot open shared object file"), SystemExit(1)]
+)
+def test_opencv_that_cannot_be_imported_is_found_out(
+    monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    assert found()["machine", "OpenCV"].is_found
+
+    class Broken(MetaPathFinder):
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "cv2":
+                raise fault
+
+    monkeypatch.delitem(sys.modules, "cv2")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    opencv = found()["machine", "OpenCV"]
+    assert not opencv.is_found
+    assert str(fault) in opencv.detail and "opencv-python-headless" in opencv.detail
+    assert opencv.enables == "faster PSNR, SSIM and MS-SSIM"

@@ -64,6 +64,31 @@ BROKEN = {
     "error while importing": ("1 / 0", "ZeroDivisionError: division by zero"),
     "syntax error": ("def", "SyntaxError"),
     "exit while importing": ("raise SystemExit(3)", "SystemExit: 3"),
+    "quiet exit": ("import sys; sys.exit(0)", "SystemExit: 0"),
+    "base exception": ("raise GeneratorExit('x')", "GeneratorExit: x"),
+    "message that cannot be shown": (
+        """
+        class Mute(Exception):
+            def __str__(self):
+                raise ValueError
+
+        raise Mute
+        """,
+        "Mute: its message cannot be shown",
+    ),
+    "endless message": ("raise ValueError('x' * 50_000_000)", "… (50,000,000 characters)"),
+    "escape sequence": ("raise ValueError('\\x1b[31m')", "ValueError: \\x1b[31m"),
+    "wrong types": (
+        """
+        from layton_bench import ModelCard, ModelSpec, hookimpl
+
+        @hookimpl
+        def layton_bench_register_models(register):
+            card = ModelCard(name=["n"], kind="tokenizer", family="f", summary="s")
+            register(ModelSpec(card=card, load=print))
+        """,
+        "ModelCard.name is a list, not str",
+    ),
     "misspelt hook": (
         """
         from layton_bench import hookimpl
@@ -265,3 +290,55 @@ def test_look_ups_suggest_the_nearest_names(table: str, name: str, near: str) ->
     with pytest.raises(UnknownNameError) as caught:
         getattr(Plugins(), table)[name]
     assert near in caught.value.near
+
+
+def test_a_plugin_cannot_move_the_working_directory(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    site.plugin("mover", "import os; os.chdir('/')")
+    Plugins()
+    assert Path.cwd() == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise SystemExit(0)", r"model 'odd-1': its plugin failed \(SystemExit: 0\)"),
+        ("return None", "it made a NoneType of the name"),
+        ("raise UserError('a', 'b', 'c')", "a: b. c"),
+    ],
+)
+def test_a_pattern_that_fails_is_named(site: Site, body: str, message: str) -> None:
+    site.plugin(
+        "odd",
+        f"""
+        import re
+        from layton_bench import ModelPattern, UserError, hookimpl
+
+        def make(match):
+            {body}
+
+        @hookimpl
+        def layton_bench_register_models(register):
+            register(ModelPattern(
+                pattern=re.compile("odd-[0-9]"), examples=("odd-1",), summary="s", make_spec=make,
+            ))
+        """,
+    )
+    with pytest.raises(UserError, match=message):
+        Plugins().model("odd-1")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "huge"])
+def test_a_plugin_file_that_is_no_regular_file_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "odd_plugin.py"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**40)
+    with pytest.raises(UserError, match=r"there is no .*odd_plugin\.py|1,099,511,627,776 bytes"):
+        Plugins([str(path)])
