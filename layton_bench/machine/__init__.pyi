@@ -34,6 +34,7 @@ from .memory import (
 )
 from .progress import Reporter as Reporter, Silent as Silent
 from .provenance import Provenance as Provenance, collect as collect
+from .temporary import remove_stale as remove_stale, temporary_folder as temporary_folder
 from .texts import (
     decode_text as decode_text,
     lines_of as lines_of,

@@ -32,21 +32,23 @@ from .record import (
     json_schema as json_schema,
 )
 from .results import (
-    StorageError as StorageError,
     StoredRun as StoredRun,
-    check_writable as check_writable,
-    copy_images as copy_images,
     find_existing as find_existing,
     find_run as find_run,
     latest as latest,
     model_folder as model_folder,
-    new_run_id as new_run_id,
     run_key as run_key,
     safe_name as safe_name,
-    store as store,
     stored_runs as stored_runs,
 )
 from .signatures import metric_label as metric_label, signature as signature
+from .storing import (
+    StorageError as StorageError,
+    check_writable as check_writable,
+    copy_images as copy_images,
+    new_run_id as new_run_id,
+    store as store,
+)
 from .tiles import TileRow as TileRow, difference_map as difference_map, tile_sheet as tile_sheet
 from .words import (
     ARROWS as ARROWS,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from layton_bench.errors import UserError, output_error, pydantic_problem
-from layton_bench.machine import read_json, sync
+from layton_bench.machine import read_json, sync, temporary_folder
 from layton_bench.records.record import RunRecord
 from layton_bench.records.versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
 
@@ -39,29 +38,21 @@ CANDIDATE_DIGEST = "candidate digest"
 def new_run_folder(final: Path) -> Iterator[Path]:
     """Yield a temporary folder; when the block ends well, one rename makes it ``final``.
 
-    A block that raises leaves nothing behind. A killed process leaves a folder whose name begins
-    with ``.tmp-``, which no reader looks at.
+    A block that raises leaves nothing behind. A killed process leaves a folder that no reader looks
+    at, and that the next process removes.
 
     Raises:
         UserError: the disk is full or not writable.
     """
-    temporary = final.with_name(f".tmp-{final.name}")
     try:
-        temporary.mkdir(parents=True)
+        with temporary_folder(final.parent) as temporary:
+            yield temporary
+            for path in (*temporary.rglob("*"), temporary):
+                sync(path)
+            temporary.replace(final)
+            sync(final.parent)
     except OSError as error:
-        raise output_error(final.parent, error) from error
-    try:
-        yield temporary
-        for path in (*temporary.rglob("*"), temporary):
-            sync(path)
-        temporary.replace(final)
-        sync(final.parent)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise output_error(final, error) from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def write_record(folder: Path, record: RunRecord, samples: pd.DataFrame) -> RunRecord:
@@ -106,7 +97,11 @@ def read_record(folder: Path) -> RunRecord:
             f" {min(STEPS)} to {SCHEMA_VERSION}",
             f"Read it with the layton-bench that wrote it, or delete {folder} and run again.",
         )
-    if raw.get("digest") != _digest(raw):
+    try:
+        is_whole = raw.get("digest") == _digest(raw)
+    except (ValueError, RecursionError):  # such as a lone surrogate, or JSON too deep to be written
+        is_whole = False
+    if not is_whole:
         raise UserError(f"record {path}", "it does not match its digest", _damaged(folder))
     try:
         return RunRecord.model_validate(migrate(raw))

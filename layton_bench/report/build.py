@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layton_bench.errors import UserError, output_error
 from layton_bench.leaderboard import FRONT_NOTE, Board, boards, read_reported, render
+from layton_bench.machine import temporary_folder
 from layton_bench.records import RunRecord, StoredRun, latest, stored_runs
 from layton_bench.report.boards import view_board
 from layton_bench.report.origins import view_origin
@@ -37,13 +37,12 @@ def build_report(results: Path, site: Path) -> Path:
         )
     _check_replaceable(site)
     try:
-        site.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=site.parent, prefix=".tmp-report-") as temporary:
-            made = Path(temporary) / "site"
+        with temporary_folder(site.parent) as temporary:
+            made = temporary / "site"
             made.mkdir()
             _write_pages(runs, results, made)
             if site.is_dir():
-                site.rename(Path(temporary) / "old")
+                site.rename(temporary / "old")
             made.rename(site)
     except OSError as error:
         raise output_error(site, error) from error

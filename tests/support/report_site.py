@@ -12,7 +12,7 @@ from PIL import Image
 
 from layton_bench.records.folder import IMAGES
 from layton_bench.records.record import RunRecord, SavedImage
-from layton_bench.records.results import store
+from layton_bench.records.storing import store
 
 EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}</script><img src=x onerror=alert(2)>"
 KEYS = ("a", f"../../{EVIL}", "c")

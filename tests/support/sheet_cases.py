@@ -10,7 +10,8 @@ from PIL import Image
 
 from layton_bench.records.folder import IMAGES
 from layton_bench.records.record import SavedImage
-from layton_bench.records.results import StoredRun, store
+from layton_bench.records.results import StoredRun
+from layton_bench.records.storing import store
 from layton_bench.records.tiles import TILE_PX
 
 GAP, LINE = 8, 22

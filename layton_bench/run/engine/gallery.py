@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-import tempfile
 from bisect import insort
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layton_bench.images import encode_png
+from layton_bench.machine import temporary_folder
 from layton_bench.metrics import badness
 from layton_bench.records import IMAGES, SavedImage
 
@@ -55,8 +55,8 @@ def image_spool(out: Path, *, is_wanted: bool) -> Iterator[Path | None]:
     if not is_wanted:
         yield None
         return
-    with tempfile.TemporaryDirectory(dir=out, prefix=".tmp-images-") as folder:
-        yield Path(folder)
+    with temporary_folder(out) as folder:
+        yield folder
 
 
 class Gallery:

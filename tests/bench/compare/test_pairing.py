@@ -15,7 +15,7 @@ from layton_bench.compare.pairing import (
 )
 from layton_bench.errors import NotComparableError
 from layton_bench.records.folder import REFERENCE_DIGEST
-from layton_bench.records.results import store
+from layton_bench.records.storing import store
 from layton_bench.tasks.accuracy import TaskAccuracy
 
 

@@ -205,5 +205,5 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_an_output_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="Not a directory"), new_run_folder(tmp_path / "file/run"):
+    with pytest.raises(UserError, match="cannot be written"), new_run_folder(tmp_path / "file/run"):
         pytest.fail("there is no folder to work in")

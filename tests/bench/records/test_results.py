@@ -1,5 +1,3 @@
-import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -11,20 +9,16 @@ from layton_bench.errors import UserError
 from layton_bench.records.folder import RECORD
 from layton_bench.records.record import RunRecord
 from layton_bench.records.results import (
-    StorageError,
     StoredRun,
-    check_writable,
     find_existing,
     find_run,
     latest,
-    model_folder,
-    new_run_id,
     run_folders,
     run_key,
     safe_name,
-    store,
     stored_runs,
 )
+from layton_bench.records.storing import store
 
 TABLE = pd.DataFrame({"key": ["a"], "psnr": [30.0]})
 OTHER = suite(name="other-16")
@@ -51,16 +45,6 @@ def test_usual_names_stay_what_they_are() -> None:
     for name in ("webp@448B", "llamagen-16@256", "layton-h-star", "coco5k-1024"):
         assert safe_name(name) == name
     assert safe_name("../../etc/passwd") == "_.._etc_passwd"
-
-
-def test_run_ids_sort_by_time_and_differ_within_a_moment() -> None:
-    moment = datetime(2025, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
-    made = [new_run_id(moment) for _ in range(100)]
-    assert len(set(made)) == 100
-    assert all(run_id.startswith("20250304T050607.089Z-") for run_id in made)
-    assert new_run_id(moment) < new_run_id(moment.replace(microsecond=100_000))
-    assert new_run_id(moment) < new_run_id(moment.replace(second=8, microsecond=0))
-    assert safe_name(made[0]) == made[0]
 
 
 def test_the_run_key_is_over_all_inputs_in_any_order() -> None:
@@ -112,69 +96,22 @@ def test_an_interrupted_run_does_not_count_as_existing(tmp_path: Path) -> None:
     assert find_existing(tmp_path, "tiny-16", "m", "k") is None
 
 
-def test_a_finished_run_replaces_those_of_the_same_inputs(tmp_path: Path) -> None:
-    put(
-        tmp_path,
-        record("m", number=1, run_key="k", status="interrupted"),
-        record("m", number=2, run_key="k"),
-        record("m", number=3, run_key="other"),
-        record("m", number=4, run_key="k"),
-    )
-    assert [r.record.run_key for r in stored_runs(tmp_path)] == ["other", "k"]
-    assert ids(stored_runs(tmp_path))[-1].endswith("4")
-
-
-def test_an_interrupted_run_replaces_nothing(tmp_path: Path) -> None:
-    put(
-        tmp_path,
-        record("m", number=1, run_key="k"),
-        record("m", number=2, run_key="k", status="interrupted"),
-    )
-    assert [r.record.status for r in stored_runs(tmp_path)] == ["complete", "interrupted"]
-
-
-def test_another_process_that_is_still_writing_is_left_alone(tmp_path: Path) -> None:
-    made = record("m", run_key="k")
-    theirs = model_folder(tmp_path, "tiny-16", "m") / ".tmp-theirs"
-    theirs.mkdir(parents=True)
-    (theirs / RECORD).write_text(json.dumps({"run_key": "k"}))
-    put(tmp_path, made)
-    assert (theirs / RECORD).is_file()
-
-
-def test_a_damaged_neighbour_does_not_keep_a_run_from_being_stored(tmp_path: Path) -> None:
-    damaged = model_folder(tmp_path, "tiny-16", "m") / "damaged"
-    damaged.mkdir(parents=True)
-    for text in ("{", "[]"):
-        (damaged / RECORD).write_text(text)
-        put(tmp_path, record("m", number=len(text), run_key=text))
-    assert (damaged / RECORD).is_file()
-
-
-def test_a_run_that_cannot_be_written_keeps_its_values_in_the_error(tmp_path: Path) -> None:
-    def fail(folder: Path) -> tuple[()]:
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(StorageError, match="No space left on device") as caught:
-        store(tmp_path, record("m"), TABLE, fail)
-    assert caught.value.record.metrics["psnr"].value == 1.0
-    assert list(run_folders(tmp_path)) == []
-
-
-def test_the_newest_run_of_each_model_options_dtype_and_data(tmp_path: Path) -> None:
+def test_a_run_replaces_older_runs_of_the_same_inputs_also_by_older_code(tmp_path: Path) -> None:
+    first = {"model": "m", "seed": 0, "code": "one"}
     made = put(
         tmp_path,
-        record("m", number=1),
-        record("m", number=2),
-        record("m", number=3, options={"steps": 2}),
-        record("m", number=4, dtype="bfloat16"),
-        record("m", number=5, data="e" * 64),
-        record("m", number=6, suite=OTHER),
-        record("a", number=7),
+        record("m", number=1, inputs=first),
+        record("m", number=2, inputs=first | {"code": "two"}),
+        record("m", number=3, inputs=first | {"seed": 1}, seed=1),
+        record("m", number=4, inputs=first | {"candidates": "c" * 64}),
+        record("m", number=5),  # of an older version: only the hash of its inputs is known
+        record("m", number=6),
+        record("模型", number=7),
+        record("数据", number=8),
     )
     chosen = latest(list(reversed(made)))
     assert [(r.record.model.name, r.record.run_id[-1]) for r in chosen] == [
-        ("a", "7"), ("m", "2"), ("m", "3"), ("m", "4"), ("m", "5"), ("m", "6"),
+        ("m", "2"), ("m", "3"), ("m", "4"), ("m", "5"), ("m", "6"), ("数据", "8"), ("模型", "7"),
     ]  # fmt: skip
 
 
@@ -212,9 +149,26 @@ def test_an_unknown_run_says_where_it_was_looked_for(tmp_path: Path) -> None:
         find_run(tmp_path, "nothing")
 
 
-def test_an_output_folder_is_tried_before_work(tmp_path: Path) -> None:
-    check_writable(tmp_path / "new" / "one")
-    assert list((tmp_path / "new" / "one").iterdir()) == []
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="cannot be written"):
-        check_writable(tmp_path / "file")
+def test_a_model_is_found_by_its_name_though_names_share_a_folder(tmp_path: Path) -> None:
+    first, second = put(tmp_path, record("a/b", number=1), record("a:b", number=2))
+    assert first.folder.parent == second.folder.parent
+    assert find_run(tmp_path, "a/b") == first
+    assert find_run(tmp_path, "a:b") == second
+    with pytest.raises(UserError, match="has that id or model"):
+        find_run(tmp_path, "a?b")
+
+
+def test_runs_of_a_sweep_come_after_those_with_default_options(tmp_path: Path) -> None:
+    (swept,) = put(tmp_path, record("m", number=3, options={"steps": 2}))
+    assert find_run(tmp_path, "m") == swept
+    default, _ = put(tmp_path, record("m", number=1), record("m", number=4, options={"steps": 4}))
+    assert find_run(tmp_path, "m") == default
+
+
+def test_long_names_and_those_of_any_script_have_folders(tmp_path: Path) -> None:
+    names = ["模型", "м" * 300, "a" * 500, "a" * 501, "café", "cafe\u0301"]
+    for number, name in enumerate(names, start=1):
+        assert len(safe_name(name).encode()) <= 160
+        put(tmp_path, record(name, number=number))
+    assert len({safe_name(name) for name in names}) == 5  # both ways to write é are one
+    assert [find_run(tmp_path, name).record.model.name for name in names] == names
