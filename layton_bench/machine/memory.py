@@ -8,6 +8,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from layton_bench.errors import PluginError
+
 # numbers of mallopt(3) in glibc, and what they are set to
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_INT = 2**31 - 1
@@ -45,6 +47,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out, of the device or of the host."""
     import torch
 
+    error = _raised(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
@@ -55,11 +58,18 @@ def recover(error: BaseException) -> None:
     import torch
 
     held: BaseException | None = error
-    while held is not None:  # the errors that led to this one have frames of their own
+    seen: set[int] = set()  # a plugin can make a circle of errors
+    while held is not None and id(held) not in seen:
+        seen.add(id(held))
         held.__traceback__ = None
-        held = held.__cause__ or held.__context__
+        held = held.__cause__ or held.__context__  # these have frames of their own
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _raised(error: BaseException) -> BaseException:
+    """Return what a plugin raised, if the error is about that."""
+    return error.cause if isinstance(error, PluginError) else error
 
 
 def peak_host_mib() -> float:

@@ -13,7 +13,7 @@ from itertools import count
 
 import numpy as np
 
-from layton_bench.errors import LaytonBenchError
+from layton_bench.errors import LaytonBenchError, guarded, reason_of
 from layton_bench.machine import peak_device_mib, peak_host_mib, reset_peak
 from layton_bench.models import CallCost, Generator, TellsCost
 from layton_bench.records import Throughput
@@ -73,9 +73,10 @@ def measure_throughput(
         if not draws.prompts:
             return Throughput(unavailable=reason)
         try:
-            alone = _alone(draws, device, num_images)
-        except Exception as error:  # a plugin may raise anything
-            return Throughput(unavailable=_describe(error))
+            with guarded():
+                alone = _alone(draws, device, num_images)
+        except LaytonBenchError as error:
+            return Throughput(unavailable=reason_of(error))
         peak = peak_device_mib(device)
         host = peak_host_mib()
         best, rates = _batches(draws, device, alone)
@@ -106,10 +107,11 @@ class _Draws:
         reason = "there is no prompt"
         for prompt in prompts:
             try:
-                self.generator.generate([prompt], [self.seed_of(prompt.key)])
+                with guarded():
+                    self.generator.generate([prompt], [self.seed_of(prompt.key)])
                 self.prompts.append(prompt)
-            except Exception as error:  # a plugin may raise anything
-                reason = _describe(error)
+            except LaytonBenchError as error:
+                reason = reason_of(error)
         return reason
 
     def __call__(self, batch_size: int) -> None:
@@ -169,9 +171,3 @@ def _batches(draws: _Draws, device: str, alone: _Alone) -> tuple[int, dict[int, 
 def _medians(calls: Sequence[Mapping[Stage, float]]) -> dict[Stage, float]:
     stages = dict.fromkeys(stage for call in calls for stage in call)
     return {s: float(np.median([call.get(s, 0.0) for call in calls])) for s in stages}
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, LaytonBenchError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"

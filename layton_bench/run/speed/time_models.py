@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from layton_bench import models
 from layton_bench.datasets import canonical, open_photos
-from layton_bench.errors import UserError
+from layton_bench.errors import LaytonBenchError, UserError, guarded, reason_of
 from layton_bench.images import decode_rgb, to_signed, to_tensor
 from layton_bench.machine import is_out_of_memory, recover, reset_peak, resolve_device, torch_dtype
 from layton_bench.models import ModelSpec, Tokenizer
@@ -194,11 +194,12 @@ def _speeds(
 def _told(failed: list[NotTimed], batch_size: int | None) -> Iterator[None]:
     """Note what a model raises, out of memory above all, and go on in good health."""
     try:
-        yield
+        with guarded():
+            yield
     except UserError:
         raise
-    except Exception as error:  # a plugin's model may raise anything
-        reason = "out of memory" if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
+    except LaytonBenchError as error:
+        reason = "out of memory" if is_out_of_memory(error) else reason_of(error)
         recover(error)
         failed.append(NotTimed(batch_size=batch_size, reason=reason))
 

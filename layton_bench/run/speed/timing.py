@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from layton_bench.errors import LaytonBenchError, guarded
 from layton_bench.intervals import bootstrap
 from layton_bench.machine import (
     counted_flops,
@@ -232,8 +233,9 @@ def best_batch_size(
     while size <= largest and time.perf_counter() - began + 2 * latest <= seconds:
         start = time.perf_counter()
         try:
-            rates[size] = images_per_second(size)
-        except Exception as error:
+            with guarded():
+                rates[size] = images_per_second(size)
+        except LaytonBenchError as error:
             if not rates or not is_end(error):
                 raise
             recover(error)

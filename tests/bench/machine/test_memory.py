@@ -7,6 +7,7 @@ import weakref
 import pytest
 import torch
 
+from layton_bench.errors import PluginError
 from layton_bench.machine.memory import is_out_of_memory, keep_freed_memory, recover
 
 PROGRAM = """
@@ -74,6 +75,9 @@ print(before, high, peak_host_mib())
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
         (RuntimeError("shapes do not match"), False),
         (ValueError("out of memory"), False),
+        (PluginError(MemoryError()), True),
+        (PluginError(RuntimeError("CUDA out of memory")), True),
+        (PluginError(ValueError("out of memory")), False),
     ],
 )
 def test_memory_that_runs_out_is_recognised(error: Exception, *, is_memory: bool) -> None:
@@ -100,3 +104,9 @@ def test_what_a_failed_call_held_is_freed(*, chained: bool) -> None:
         assert len(alive) == 1
         recover(error)
     assert len(alive) == 0
+
+
+def test_a_circle_of_errors_is_walked_once() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    recover(first)

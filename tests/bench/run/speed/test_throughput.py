@@ -159,14 +159,24 @@ def test_a_batch_that_fails_ends_the_search_and_keeps_the_rest(hands: Hands) -> 
     assert speed.best_batch_size == 4
 
 
-def test_a_generator_that_breaks_later_has_the_reason(hands: Hands) -> None:
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (ArithmeticError("tired"), "ArithmeticError: tired"),
+        (SystemExit(0), "SystemExit: 0"),
+        (GeneratorExit(), "GeneratorExit"),
+    ],
+)
+def test_a_generator_that_breaks_later_has_the_reason(
+    hands: Hands, fault: BaseException, reason: str
+) -> None:
     class Breaking(Silent):
         def generate(self, prompts, seeds):
             if len(self.calls) == 9:
-                raise ArithmeticError("tired")
+                raise fault
             return super().generate(prompts, seeds)
 
-    assert measured(Breaking(hands)).unavailable == "ArithmeticError: tired"
+    assert measured(Breaking(hands)).unavailable == reason
 
 
 def test_ctrl_c_is_not_swallowed(hands: Hands) -> None:
