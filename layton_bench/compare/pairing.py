@@ -81,10 +81,9 @@ def _check_pairs(table: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame)
             f" '{first['key'].iloc[0]}' and '{second['key'].iloc[0]}')",
             "Give both runs files with the same names.",
         )
-    digests = [table.get(f"{REFERENCE_DIGEST}_{run}") for run in "ab"]
-    if any(column is None for column in digests):  # a record of an older version has none
+    a, b = (table.get(f"{REFERENCE_DIGEST}_{run}") for run in "ab")
+    if a is None or b is None:  # a record of an older version has none
         return
-    a, b = digests
     others = table["key"][a.notna() & b.notna() & (a != b)]
     if len(others):
         raise NotComparableError(
