@@ -1,5 +1,5 @@
 from .checkpoint import compare as compare, load_strict as load_strict, read_state as read_state
-from .fingerprints import codebook_digest as codebook_digest
+from .fingerprints import codebook_digest as codebook_digest, content_digest as content_digest
 from .folder import (
     CONFIG_FILE as CONFIG_FILE,
     WEIGHTS_FILE as WEIGHTS_FILE,

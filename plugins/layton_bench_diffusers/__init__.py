@@ -72,7 +72,8 @@ def _found(source: str) -> ModelSpec:
     folder = read_folder(find_folder(source))
     kind = folder.kind
     is_local = Path(source).expanduser().is_dir()
-    name = folder.path.resolve().name if is_local else source
+    # another folder of the same name is another model
+    name = f"{folder.path.resolve().name}-{folder.digest()}" if is_local else source
     card = ModelCard(
         name=f"diffusers:{name}",
         kind="generator",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from layton.weights import content_digest
 from layton_bench import UserError
 from layton_bench_diffusers.variants import KINDS, PipelineKind
 
@@ -19,7 +20,7 @@ LIBRARIES = ("diffusers", "transformers")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # components without weights
 _NO_NETWORK = ("tokenizer", "scheduler", "feature_extractor", "image_processor")
-_DEFAULT_LATENT_SIDE = 128  # if the denoiser's config.json does not have a size
+_MAX_LATENT_SIDE = 4096  # no pipeline is made for larger pictures than 32,768 px
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +49,12 @@ class PipelineFolder:
     def networks(self) -> tuple[str, ...]:
         """Names of the components that have weights."""
         return tuple(name for name in self.components if not name.startswith(_NO_NETWORK))
+
+    def digest(self) -> str:
+        """Return digits that tell this folder from another one of the same name."""
+        folders = (self.path / name for name in self.components)
+        found = (path for folder in folders for path in folder.glob("*") if path.is_file())
+        return content_digest([self.path / INDEX, *sorted(found)])
 
     def files(self) -> list[Path]:
         """Return every file that is read; raise UserError if one is missing."""
@@ -138,8 +145,22 @@ def _components(
 
 
 def _latent_side(path: Path, kind: PipelineKind) -> int:
-    side = _json(path / kind.denoiser / "config.json").get("sample_size", _DEFAULT_LATENT_SIDE)
-    return side if isinstance(side, int) else _DEFAULT_LATENT_SIDE
+    """Return the side of the latents that the denoiser was made for."""
+    file = path / kind.denoiser / "config.json"
+    size = _json(file).get("sample_size")
+    side = kind.latent_side if size is None else size
+    if isinstance(side, list) and len(side) == 2 and side[0] == side[1]:  # (height, width)
+        side = side[0]
+    if isinstance(side, int) and not isinstance(side, bool) and 0 < side <= _MAX_LATENT_SIDE:
+        return side
+    reason = (
+        "it has no sample_size"
+        if side is None
+        else f"its sample_size is {str(side)[:60]}, not one side in latent pixels"
+    )
+    raise UserError(
+        str(file), reason, "Set it to the side of the square latents that the model was made for."
+    )
 
 
 def _downsample_factor(path: Path) -> int:

@@ -28,6 +28,8 @@ class PipelineKind:
         cfg_scale: guidance by two passes, w; None where the pipeline has none.
         guidance: guidance that a distilled model takes as an input; None likewise.
         text_tokens: text tokens that fit; longer prompts are cut by the pipeline.
+        latent_side: side of the latents if the denoiser's config.json gives no sample_size, as
+            diffusers itself has it; None if diffusers needs the sample_size.
         load_settings, call_settings: arguments of ``from_pretrained`` and of the call.
     """
 
@@ -36,6 +38,7 @@ class PipelineKind:
     cfg_scale: float | None = None
     guidance: float | None = None
     text_tokens: int
+    latent_side: int | None = 128
     load_settings: Mapping[str, object] = field(default_factory=dict)
     call_settings: Mapping[str, object] = field(default_factory=dict)
 
@@ -50,6 +53,7 @@ KINDS: Mapping[str, PipelineKind] = MappingProxyType(
             steps=50,
             cfg_scale=7.5,
             text_tokens=77,
+            latent_side=None,
             # the safety checker blackens pictures, which no published evaluation lets it do
             load_settings={
                 "safety_checker": None,
@@ -73,7 +77,7 @@ KINDS: Mapping[str, PipelineKind] = MappingProxyType(
             steps=20, cfg_scale=4.5, text_tokens=300, call_settings=_AS_ASKED
         ),
         "SanaPipeline": PipelineKind(
-            steps=20, cfg_scale=4.5, text_tokens=300, call_settings=_AS_ASKED
+            steps=20, cfg_scale=4.5, text_tokens=300, latent_side=32, call_settings=_AS_ASKED
         ),
     }
 )

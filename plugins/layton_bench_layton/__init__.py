@@ -158,7 +158,7 @@ def _shipped_card(shipped: Shipped) -> ModelCard:
         kind="tokenizer",
         family="layton",
         summary=f"{config.image_px} px in {config.num_tokens} codes, {origin}",
-        title=shipped.name.capitalize(),
+        title=shipped.title,
         sizes_px=(config.image_px,),
         num_tokens=config.num_tokens,
         codebook_size=config.encoder.codebook_size,
@@ -171,7 +171,7 @@ def _shipped_card(shipped: Shipped) -> ModelCard:
         is_stochastic=True,
         num_inference_steps=config.sampler.steps,
         nfe=config.sampler.steps,
-        notes="the model card is beside the weights" if ours else str(shipped.folder),
+        notes="the model card is beside the weights" if ours else "a folder in LAYTON_MODELS",
     )
 
 
@@ -188,4 +188,4 @@ def _load_published(name: str, context: LoadContext) -> Tokenizer:
 def _load_shipped(shipped: Shipped, context: LoadContext) -> Tokenizer:
     from layton_bench_layton.adapter import load_shipped
 
-    return load_shipped(shipped.name, context)
+    return load_shipped(shipped.folder, context)

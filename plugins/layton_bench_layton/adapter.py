@@ -104,11 +104,11 @@ def load_published(name: str, file: str, lora: str | None, context: LoadContext)
         return _adapted(tokenizer, context)
 
 
-def load_shipped(name: str, context: LoadContext) -> LaytonTokenizer:
+def load_shipped(folder: Path, context: LoadContext) -> LaytonTokenizer:
     """Load a model from the folders of models."""
     with as_user_error(LaytonError):
         tokenizer = layton.Tokenizer.from_pretrained(
-            name, device=context.device, dtype=torch_dtype(context.dtype)
+            folder, device=context.device, dtype=torch_dtype(context.dtype)
         )
         return _adapted(tokenizer, context)
 

@@ -12,10 +12,11 @@ from safetensors import SafetensorError, safe_open
 
 from layton.errors import CheckpointError, ConfigError
 from layton.tokenizer import NAMED_MODELS, TokenizerConfig, config_from_json
-from layton.weights.shipped import model_folders
+from layton.weights import content_digest
+from layton.weights.shipped import PACKAGED, model_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,11 @@ class Shipped:
         """Name of the model."""
         return self.folder.name
 
+    @property
+    def title(self) -> str:
+        """What tables show; a folder of the user also has a digest, as names may recur."""
+        return title_of(self.folder, self.files())
+
     def files(self) -> tuple[Path, ...]:
         """Return every file that its pictures depend on."""
         return (self.folder / "config.json", self.folder / "model.safetensors")
@@ -51,8 +57,21 @@ def find_shipped(*folders: Path) -> list[Shipped]:
     for folder in folders or model_folders():
         for path in sorted(folder.glob("*/config.json")):
             for shipped in _read(path):
-                found.setdefault(shipped.name, shipped)
+                note_hidden(found.setdefault(shipped.name, shipped).folder, shipped.folder)
     return list(found.values())
+
+
+def note_hidden(used: Path, found: Path) -> None:
+    """Log that a model is hidden by another one of the same name."""
+    if used != found:
+        _log.warning("%s is not used: %s has the same name and comes first", found, used)
+
+
+def title_of(folder: Path, files: Iterable[Path]) -> str:
+    """Return the title of the model in a folder."""
+    name = folder.name.replace("laytongen", "LaytonGen")
+    title = name[:1].upper() + name[1:]
+    return title if folder.parent == PACKAGED else f"{title} ({content_digest(files)})"
 
 
 def _read(path: Path) -> Iterator[Shipped]:

@@ -16,7 +16,7 @@ from layton.weights.fingerprints import codebook_digest
 from layton.weights.shipped import PACKAGED, model_folders
 from layton_bench import Generator, LoadContext, ModelCard, ModelSpec, as_user_error, torch_dtype
 from layton_bench_layton.generators import assemble, decoder_options
-from layton_bench_layton.shipped import Shipped, tensor_sizes
+from layton_bench_layton.shipped import Shipped, note_hidden, tensor_sizes, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +55,7 @@ def specs(tokenizers: Sequence[Shipped]) -> Iterator[ModelSpec]:
     folders: dict[str, Path] = {}
     for root in model_folders():
         for path in sorted(root.glob(f"*/{GENERATOR_FILE}")):
-            folders.setdefault(path.parent.name, path.parent)
+            note_hidden(folders.setdefault(path.parent.name, path.parent), path.parent)
     known = {tokenizer.name: tokenizer for tokenizer in tokenizers}
     for name, folder in folders.items():
         try:
@@ -129,7 +129,7 @@ def _card(shipped: ShippedGenerator) -> ModelCard:
             f"{image_px} px from a text of known words, by {gpt.num_tokens} codes of"
             f" {tokenizer.name}{'; ships with the package' if is_ours else ''}"
         ),
-        title=name.replace("laytongen", "LaytonGen"),
+        title=title_of(shipped.folder, shipped.files()),
         sizes_px=(image_px,),
         num_tokens=gpt.num_tokens,
         codebook_size=gpt.codebook_size,
@@ -173,5 +173,5 @@ def _load(shipped: ShippedGenerator, context: LoadContext) -> Generator:
         of_decoder = decoder_options(context.options, tokenizer.config)
         encoder = load_words(folder / TEXT_FOLDER, device=context.device)
         gpt = load_gpt(folder, dtype=torch_dtype(context.dtype), device=context.device)
-        decoder = load_shipped(tokenizer.name, replace(context, options=of_decoder))
+        decoder = load_shipped(tokenizer.folder, replace(context, options=of_decoder))
     return assemble(folder.name, config, encoder, gpt, decoder, context)

@@ -1,6 +1,7 @@
 """Pipelines of diffusers as generators: tiny ones of the real classes, by the real loading path."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -433,12 +434,76 @@ def test_what_is_not_here_is_not_downloaded_but_explained(hub, bench):
 def test_names_of_folders(folders, monkeypatch):
     plugins = Plugins()
     card = plugins.model(f"diffusers:{folders(SD)}").card
-    # the folder's own name: no path of this machine goes into a record
-    assert (card.name, card.title, card.source) == (f"diffusers:{SD}", SD, "")
+    # name and contents of the folder: no path of this machine goes into a record
+    digest = read_folder(folders(SD)).digest()
+    assert re.fullmatch(r"[0-9a-f]{6}", digest)
+    name = f"{SD}-{digest}"
+    assert (card.name, card.title, card.source) == (f"diffusers:{name}", name, "")
     assert card.sizes_px == (16,)
     assert "PNDMScheduler" in card.notes
     resized = find_model(plugins, f"diffusers:{folders(SD)}@16", size_px=32)
-    assert (resized.card.name, resized.card.sizes_px) == (f"diffusers:{SD}@16", (32,))
+    assert (resized.card.name, resized.card.sizes_px) == (f"diffusers:{name}@16", (32,))
+
+
+def test_folders_of_one_name_are_different_models(own, tmp_path):
+    """Fine-tuned weights have the layout and the size of their base."""
+    twin = shutil.copytree(own, tmp_path / "other/own")
+    names = [spec_of(folder).card.name for folder in (own, twin)]
+    assert names[0] == names[1]  # the same contents at another place are the same model
+    weights = twin / "unet/diffusion_pytorch_model.safetensors"
+    size = weights.stat().st_size
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert weights.stat().st_size == size
+    assert spec_of(twin).card.name != names[0]
+    assert spec_of(twin).card.title != spec_of(own).card.title
+    # a part that is configured otherwise, with the same weights
+    shutil.rmtree(twin)
+    shutil.copytree(own, twin)
+    change(twin / "scheduler/scheduler_config.json", beta_end=0.013)
+    assert spec_of(twin).card.name != names[0]
+
+
+def change(path, **fields):
+    """Set fields of a JSON file; None removes one."""
+    content = json.loads(path.read_text()) | fields
+    path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+
+
+@pytest.mark.parametrize(
+    ("name", "sample_size", "latent_px"),
+    [
+        (SD, 8, 8),
+        (SD, [8, 8], 8),
+        (SD, [1, 1], 1),
+        # what diffusers assumes where the file has none
+        ("StableDiffusionXLPipeline", None, 128),
+        ("FluxPipeline", None, 128),
+        ("SanaPipeline", None, 32),
+    ],
+)
+def test_the_size_follows_from_the_sample_size(folders, tmp_path, name, sample_size, latent_px):
+    folder = shutil.copytree(folders(name), tmp_path / "own")
+    change(folder / KINDS[name].denoiser / "config.json", sample_size=sample_size)
+    vae = json.loads((folder / "vae/config.json").read_text())
+    levels = len(vae.get("block_out_channels") or vae["encoder_block_out_channels"])
+    assert spec_of(folder).card.sizes_px == (latent_px * 2 ** (levels - 1),)
+
+
+@pytest.mark.parametrize(
+    "sample_size", [[60, 80], [64], [64, 64, 64], 0, -8, 64.0, "64", True, [8.0, 8.0], 10**9]
+)
+def test_a_sample_size_that_is_no_side_is_refused(own, sample_size):
+    change(own / "unet/config.json", sample_size=sample_size)
+    with pytest.raises(UserError, match=r"unet.config\.json: its sample_size is"):
+        spec_of(own)
+
+
+def test_a_pipeline_without_a_size_is_refused(own):
+    change(own / "unet/config.json", sample_size=None)
+    with pytest.raises(UserError, match="it has no sample_size"):
+        spec_of(own)
 
 
 def published_networks(name):
@@ -626,7 +691,7 @@ def test_a_record_names_the_weights_and_the_options(bench, quick, own):
     words += ["--set", "steps=2", "--set", "cfg_scale=2", "--batch-size", "3"]
     assert bench(*words).code == 0
     (record,) = bench(*words).records  # the second time it is there already
-    assert record.model.name == "diffusers:own@16"
+    assert record.model.name == f"diffusers:own-{read_folder(own).digest()}@16"
     assert record.model.options["cfg_scale"] == 2.0
     assert set(record.model.changed_options) == {"steps", "cfg_scale"}
     assert len(record.model.weights["files"]) == 64

@@ -1,5 +1,6 @@
 """The Layton plugin: cards, published files on a small configuration, shipped models, options."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -218,6 +219,32 @@ def test_a_torn_file_hides_no_other_model_and_no_folder_takes_a_published_name(t
     assert str(weights) in caplog.text
     card = plugin._shipped_card(find_shipped(tmp_path)[0])
     assert (card.licence, card.training_data) == ("", "")  # nothing is known of it
+
+
+def test_models_of_one_name_are_told_apart(tmp_path, monkeypatch, caplog):
+    for seed, root in enumerate("ab"):
+        torch.manual_seed(seed)
+        tokenizer = random_tokenizer()
+        tokenizer.quantize.embedding.weight.data.add_(seed)
+        tokenizer.save_pretrained(tmp_path / root / "layton-small")
+    titles = [plugin._shipped_card(find_shipped(tmp_path / r)[0]).title for r in "ab"]
+    assert titles[0] != titles[1]
+    assert all(re.fullmatch(r"Layton-small \([0-9a-f]{6}\)", title) for title in titles)
+    assert caplog.text == ""
+    # only one of them can have the name; which, and which is hidden, is said
+    (found,) = find_shipped(tmp_path / "b", tmp_path / "a")
+    assert found.folder == tmp_path / "b/layton-small"
+    assert f"{tmp_path / 'a/layton-small'} is not used: {found.folder} has" in caplog.text
+    # what is described is what is loaded, whatever the search order is by then
+    monkeypatch.setenv("LAYTON_MODELS", str(tmp_path / "a"))
+    card = plugin._shipped_card(found)
+    spec = plugin._spec(card, found.config, lambda context: plugin._load_shipped(found, context))
+    context = LoadContext(
+        device="cpu", dtype="float32", weights=lambda name: tmp_path, options=spec.options
+    )
+    loaded = spec.load(context).tokenizer.quantize.digest
+    assert loaded == Tokenizer.from_pretrained(found.folder).quantize.digest
+    assert str(tmp_path) not in f"{card}"  # records may be published
 
 
 def test_a_shipped_model_loads(tmp_path, monkeypatch):

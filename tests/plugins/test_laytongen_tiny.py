@@ -1,6 +1,7 @@
 """Generators in folders, as laytongen-tiny ships: found by name, drawn offline, refused by name."""
 
 import json
+import re
 import shutil
 import socket
 from dataclasses import replace
@@ -109,7 +110,9 @@ def count(module):
 def test_the_card_is_true(models, monkeypatch):
     specs = registered()
     card = specs[NAME].card
-    assert (card.kind, card.title, card.sizes_px) == ("generator", "LaytonGen-small", (256,))
+    assert (card.kind, card.sizes_px) == ("generator", (256,))
+    # names may recur in another folder; contents may not
+    assert re.fullmatch(r"LaytonGen-small \([0-9a-f]{6}\)", card.title)
     assert (card.num_tokens, card.codebook_size, card.bits_per_image) == (16, 32, 80)
     assert card.encoder_params == count(load_words(models / NAME / "text"))
     tokenizer = specs[TOKENIZER].card

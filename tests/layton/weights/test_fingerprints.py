@@ -16,7 +16,7 @@ from layton.tokenizer.official import official_layout
 from layton.tokenizer.vq_model import VQModel
 from layton.weights import fingerprints
 from layton.weights.checkpoint import load_strict
-from layton.weights.fingerprints import codebook_digest, fingerprint, recognise
+from layton.weights.fingerprints import codebook_digest, content_digest, fingerprint, recognise
 
 
 def meta_state(config):
@@ -70,3 +70,38 @@ def test_every_manifest_has_its_entry(shared):
     assert len(manifests) >= 32
     for path in manifests:
         assert fingerprint(json.loads(path.read_text())["params"]) in table, path.name
+
+
+def test_contents_of_one_layout_have_different_digests(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprints, "_BLOCK_BYTES", 1024)  # 256 KiB of a larger file are read
+    rng = np.random.default_rng(0)
+    data = bytearray(rng.bytes(3_000_000))
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(data)
+    digest = content_digest([path])
+    assert content_digest([path]) == digest
+    assert len(digest) == 6
+    for place in (0, 1023, 128 * (3_000_000 // 256), len(data) - 1):  # within a block
+        changed = data.copy()
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        assert content_digest([path]) != digest
+    path.write_bytes(data + b"\0")
+    assert content_digest([path]) != digest
+    path.write_bytes(data)
+    # a fine-tuned model differs a little everywhere
+    path.write_bytes(bytes(np.frombuffer(data, np.uint8) ^ (rng.random(len(data)) < 0.01)))
+    assert content_digest([path]) != digest
+    small = data[: 256 * 1024]  # read whole
+    path.write_bytes(small)
+    digest = content_digest([path])
+    for place in (5_000, 131_071, 200_001):
+        changed = small.copy()
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        assert content_digest([path]) != digest
+    for content in (b"", b"x"):
+        path.write_bytes(content)
+        other = tmp_path / "other"
+        other.write_bytes(content)
+        assert content_digest([path]) != content_digest([other])
