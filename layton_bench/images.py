@@ -7,7 +7,8 @@ the same picture. This is the one place where the harness imports ``layton``.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -15,9 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from layton import images as decoding
+from layton import images as layton_images
 from layton.errors import ImageError as LaytonImageError
-from layton.images import IMAGE_SUFFIXES, MAX_PIXELS
+from layton.images import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    Archive,
+    Found,
+    Span,
+    find_images,
+    is_hidden,
+    is_image_name,
+)
 from layton_bench.errors import ImageError
 
 if TYPE_CHECKING:
@@ -27,11 +37,19 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "ROUNDING_RULES",
+    "Archive",
+    "Found",
     "RoundingRule",
+    "Span",
     "UInt8Array",
     "decode_rgb",
     "encode_png",
+    "find_images",
+    "is_hidden",
+    "is_image_name",
     "read_file",
+    "read_index",
+    "read_span",
     "to_pil",
     "to_signed",
     "to_tensor",
@@ -44,6 +62,15 @@ RoundingRule = Literal["round", "floor-128", "truncate", "truncate-01"]
 ROUNDING_RULES: tuple[RoundingRule, ...] = get_args(RoundingRule)
 
 
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    """Turn errors of ``layton`` into those of the harness, without the file's folder."""
+    try:
+        yield
+    except LaytonImageError as error:
+        raise ImageError(error.reason) from None
+
+
 def decode_rgb(data: bytes) -> Image.Image:
     """Decode an image file to RGB, upright, over white where it is transparent.
 
@@ -53,10 +80,8 @@ def decode_rgb(data: bytes) -> Image.Image:
         ImageError: the file is empty, truncated, not an image, too large, or of a kind that has
             no defined conversion; the message says which.
     """
-    try:
-        return decoding.decode_rgb(data)
-    except LaytonImageError as error:
-        raise ImageError(error.reason) from None
+    with _as_ours():
+        return layton_images.decode_rgb(data)
 
 
 def read_file(path: Path) -> bytes:
@@ -65,9 +90,21 @@ def read_file(path: Path) -> bytes:
     Only regular files of bounded size are read: a pipe or a device may never end.
     """
     try:
-        return decoding.read_file(path)
+        return layton_images.read_file(path)
     except LaytonImageError as error:
         raise ImageError(f"{error.reason}: {path.name}") from None
+
+
+def read_index(path: Path) -> Archive:
+    """Return where the members of a tar archive are; raises ImageError if it cannot be read."""
+    with _as_ours():
+        return layton_images.read_index(path)
+
+
+def read_span(path: Path, span: Span) -> bytes:
+    """Return a member's bytes; raises ImageError if the archive does not hold them all."""
+    with _as_ours():
+        return layton_images.read_span(path, span)
 
 
 def encode_png(image: UInt8Array | Tensor | Image.Image) -> bytes:

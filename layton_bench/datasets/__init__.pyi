@@ -10,7 +10,6 @@ from .fingerprints import (
     sample_digests as sample_digests,
 )
 from .layouts.embedded import open_photos as open_photos
-from .layouts.folder import is_hidden as is_hidden
 from .layouts.pairs import Pairs as Pairs, pair_folders as pair_folders
 from .loading import load as load, prompt_batches as prompt_batches
 from .prompts import PromptDataset as PromptDataset, open_prompts as open_prompts

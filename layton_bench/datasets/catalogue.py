@@ -6,13 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from layton_bench.datasets.base import Dataset, DatasetSpec
+from layton_bench.datasets.captions import captions_of
 from layton_bench.datasets.layouts.any import open_images
 from layton_bench.datasets.layouts.coco import open_coco_val2017
 from layton_bench.datasets.layouts.embedded import PHOTOS, open_photos
 from layton_bench.datasets.layouts.folder import FileDataset
 from layton_bench.datasets.layouts.imagenet import open_imagenet_val
+from layton_bench.datasets.layouts.names import and_more, readable
 from layton_bench.datasets.prompts import open_prompts
-from layton_bench.errors import MissingDataError
+from layton_bench.errors import MissingDataError, UserError
+from layton_bench.machine import read_json
+
+MJHQ_PROMPTS = "meta_data.json"
 
 
 def _opener(name: str, how_to_get: str) -> Callable[[Path | None], Dataset]:
@@ -35,10 +40,25 @@ def _open_mjhq(root: Path | None) -> Dataset:
     if not isinstance(dataset, FileDataset):
         return dataset
     for folder in (dataset.root, dataset.root.parent):
-        if (folder / "meta_data.json").is_file():
-            prompts = open_prompts(folder / "meta_data.json").items()
-            return dataset.with_captions({item.key: item.captions for item in prompts})
+        if (folder / MJHQ_PROMPTS).exists():
+            captions, notes = _mjhq_captions(folder / MJHQ_PROMPTS)
+            prompted = dataset.with_captions(captions)
+            return prompted.with_entries(prompted.entries, (*dataset.notes, *notes))
     return dataset
+
+
+def _mjhq_captions(path: Path) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Image → prompts, and notes. The images are used without prompts that are not understood."""
+    try:
+        content = read_json(path, name=MJHQ_PROMPTS)
+        captions = {str(key): captions_of(value) for key, value in content.items()}
+    except UserError as error:
+        return {}, (f"no prompts: {error.thing}: {error.reason}",)
+    except AttributeError:
+        return {}, (f"no prompts: {MJHQ_PROMPTS} is no object of image → prompt",)
+    without = [readable(key) for key, texts in captions.items() if not texts]
+    notes = (f"{MJHQ_PROMPTS} has no prompt for {and_more(without)}",) if without else ()
+    return captions, notes
 
 
 def _open_dpg(root: Path | None) -> Dataset:

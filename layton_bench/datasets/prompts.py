@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layton_bench.datasets.layouts.folder import natural_key, repeated
+from layton_bench.datasets.captions import captions_of, encodable
+from layton_bench.datasets.layouts.names import natural_key, readable, repeated
 from layton_bench.errors import ImageError, MissingDataError, UserError
+from layton_bench.images import is_hidden
+from layton_bench.machine import lines_of, parse_json, read_csv, read_json, read_text
 from layton_bench.types import Item
 
 TEXT_FIELDS = ("prompt", "prompts", "caption", "text")
@@ -53,7 +53,8 @@ class PromptDataset:
 def open_prompts(path: Path, *, name: str | None = None) -> PromptDataset:
     """The prompts of a file, or of a folder of text files.
 
-    Rows of one id and one text are one prompt (DPG-Bench's table has a row for each question).
+    Rows of one id and one text are one prompt (DPG-Bench's table has a row for each question). All
+    white space in a prompt becomes single spaces.
 
     Raises:
         MissingDataError: there is no such file or folder.
@@ -63,11 +64,10 @@ def open_prompts(path: Path, *, name: str | None = None) -> PromptDataset:
         raise MissingDataError(str(path), "there is no such file", "Check the path.")
     try:
         found = list(_folder(path) if path.is_dir() else _file(path))
-    except (ValueError, csv.Error) as error:  # UnicodeDecodeError and JSONDecodeError too
+    except ValueError as error:
         raise UserError(str(path), f"it cannot be read: {error}", _FORMS) from None
-    texts = [(key, " ".join(text.split())) for key, text in found]
-    entries = _entries([(key, text) for key, text in texts if text], path)
-    return PromptDataset(name=name or path.stem, entries=entries)
+    entries = _entries([(readable(key), text) for key, text in found], path)
+    return PromptDataset(name=readable(name or path.stem), entries=entries)
 
 
 def _entries(prompts: Sequence[tuple[str, str]], path: Path) -> tuple[Item, ...]:
@@ -88,54 +88,62 @@ def _entries(prompts: Sequence[tuple[str, str]], path: Path) -> tuple[Item, ...]
 
 def _folder(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.glob("*.txt"), key=lambda path: natural_key(path.name)):
-        yield path.stem, path.read_text(encoding="utf-8-sig")
+        if not is_hidden(path.name):
+            yield path.stem, _text(read_text(path), readable(path.name))
 
 
 def _file(path: Path) -> Iterable[tuple[str, str]]:
-    text = path.read_text(encoding="utf-8-sig")
     match path.suffix.lower():
         case ".txt":
-            return (("", line) for line in text.splitlines())
+            lines = lines_of(read_text(path))
+            return [("", " ".join(encodable(line).split())) for line in lines if line.strip()]
         case ".csv" | ".tsv":
-            return _table(text, "\t" if path.suffix.lower() == ".tsv" else ",")
+            delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+            rows = read_csv(path, delimiter=delimiter)
+            return (_key_and_text(row, f"line {number}") for number, row in rows)
         case ".jsonl":
-            return _json_lines(text)
+            return _json_lines(read_text(path), path)
         case ".json":
-            return _json(json.loads(text))
+            return _json(read_json(path))
     raise ValueError(f"'{path.suffix}' is not a form of prompt file that is known")
 
 
-def _table(text: str, delimiter: str) -> Iterator[tuple[str, str]]:
-    for row in csv.DictReader(io.StringIO(text), delimiter=delimiter):
-        yield _key_and_text(row)
-
-
-def _json_lines(text: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+def _json_lines(text: str, path: Path) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(lines_of(text), start=1):
         if line.strip():
-            try:
-                yield _key_and_text(json.loads(line))
-            except ValueError as error:
-                raise ValueError(f"line {number}: {error}") from None
+            record = parse_json(line, name=f"{path}, line {number}")
+            yield _key_and_text(record, f"line {number}")
 
 
 def _json(content: Any) -> Iterator[tuple[str, str]]:
     if isinstance(content, dict):  # id → object, as MJHQ-30K's meta_data.json
         for key, value in content.items():
-            yield str(key), _key_and_text(value)[1]
+            yield str(key), _key_and_text(value, f"entry '{key}'")[1]
     elif isinstance(content, list):
-        for value in content:
-            yield ("", value) if isinstance(value, str) else _key_and_text(value)
+        for number, value in enumerate(content, start=1):
+            where = f"entry {number}"
+            yield (
+                ("", _text(value, where)) if isinstance(value, str) else _key_and_text(value, where)
+            )
     else:
         raise ValueError("it is neither a list nor an object")
 
 
-def _key_and_text(record: Any) -> tuple[str, str]:
+def _key_and_text(record: Any, where: str) -> tuple[str, str]:
     if not isinstance(record, Mapping):
-        raise ValueError(f"{record!r} is not an object")
+        raise ValueError(f"{where}: {record!r} is not an object")
     fields = {str(name).strip().lower(): value for name, value in record.items()}
-    text = next((fields[name] for name in TEXT_FIELDS if name in fields), None)
-    if not isinstance(text, str):
-        raise ValueError(f"no '{TEXT_FIELDS[0]}' among {', '.join(fields)}")
-    key = next((fields[name] for name in KEY_FIELDS if fields.get(name) is not None), "")
-    return str(key), text
+    name = next((name for name in TEXT_FIELDS if name in fields), None)
+    if name is None:
+        raise ValueError(f"{where}: no '{TEXT_FIELDS[0]}' among {', '.join(fields)}")
+    key = next((fields[n] for n in KEY_FIELDS if fields.get(n) not in (None, "")), "")
+    return str(key), _text(fields[name], where)
+
+
+def _text(value: Any, where: str) -> str:
+    """The one prompt in a value."""
+    texts = captions_of(value)
+    if len(texts) != 1:
+        found = "is empty" if value in (None, "") or isinstance(value, str) else f"is {value!r:.40}"
+        raise ValueError(f"{where}: the prompt {found}, and must be one text")
+    return " ".join(texts[0].split())

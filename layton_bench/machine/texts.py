@@ -82,7 +82,9 @@ def parse_json(text: str, *, name: str, remedy: str = "Fix the file.") -> Any:
         raise UserError(name, f"not valid JSON: {_why(error)}", remedy) from error
 
 
-def read_csv(path: Path, *, name: str = "") -> Iterator[tuple[int, dict[str, str]]]:
+def read_csv(
+    path: Path, *, name: str = "", delimiter: str = ","
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and cells by column of each row of a CSV file with a header.
 
     Cells that a row lacks are empty.
@@ -91,7 +93,7 @@ def read_csv(path: Path, *, name: str = "") -> Iterator[tuple[int, dict[str, str
         UserError: it cannot be read, or a row has more cells than the header; names the line.
     """
     text = read_text(path, name=name)
-    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="", delimiter=delimiter)
     try:
         for row in reader:
             if None in row:

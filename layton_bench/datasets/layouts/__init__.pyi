@@ -1,1 +1,1 @@
-from .any import open_images as open_images
+from .any import ImageDataset as ImageDataset, open_images as open_images

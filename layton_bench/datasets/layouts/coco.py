@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from layton_bench.datasets.layouts.folder import FileDataset, find_images
-from layton_bench.errors import MissingDataError
+from layton_bench.datasets.captions import captions_of
+from layton_bench.datasets.layouts.folder import FileDataset, open_folder
+from layton_bench.datasets.layouts.names import natural_key, readable, stem_of
+from layton_bench.errors import MissingDataError, UserError
+from layton_bench.machine import read_json
 from layton_bench.types import Item
+
+NAME = "coco-val2017"
+CAPTIONS = "annotations/captions_val2017.json"
 
 PLACES = ("", "coco", "coco2017", "COCO", "COCO2017", "images")
 """Where the images' folder is looked for below the data root."""
@@ -26,20 +32,34 @@ def open_coco_val2017(root: Path | None) -> FileDataset:
 
     Items are those of the captions file, in order of image id, whether their file is there or not:
     one that is missing becomes a failed sample. Captions are in order of annotation id. Without a
-    captions file the images are taken as they are, without captions, and ``notes`` says so.
+    captions file, or with a damaged one, the images are taken without captions, and ``notes`` says
+    so.
 
     Raises:
-        MissingDataError: no ``val2017`` below the root, or the captions file is damaged.
+        MissingDataError: no ``val2017`` below the root, or no image in it.
     """
     folder = _find_images_folder(root)
     annotations = _find_captions(folder)
     if annotations is None:
-        expected = folder.parent / "annotations" / "captions_val2017.json"
-        note = f"no captions: there is no {expected}"
-        return FileDataset(
-            name="coco-val2017", root=folder, entries=_from_files(folder), notes=(note,)
-        )
-    return FileDataset(name="coco-val2017", root=folder, entries=_from_captions(annotations))
+        return _without_captions(folder, f"there is no {CAPTIONS} beside {folder.name}")
+    try:
+        content = read_json(annotations, name=CAPTIONS)
+        entries = _items(content["images"], content["annotations"], _spellings(folder))
+    except UserError as error:
+        return _without_captions(folder, f"{error.thing}: {error.reason}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{CAPTIONS} is not COCO's captions file: {type(error).__name__}: {error}"
+        return _without_captions(folder, reason)
+    return FileDataset(name=NAME, root=folder, entries=entries)
+
+
+def _without_captions(folder: Path, reason: str) -> FileDataset:
+    try:
+        dataset = open_folder(folder, name=NAME)
+    except MissingDataError as error:
+        raise MissingDataError(error.thing, error.reason, HOW_TO_GET) from None
+    by_key = sorted(dataset.entries, key=lambda item: item.key)
+    return dataset.with_entries(tuple(by_key), (f"no captions: {reason}", *dataset.notes))
 
 
 def _find_images_folder(root: Path | None) -> Path:
@@ -56,38 +76,32 @@ def _find_images_folder(root: Path | None) -> Path:
 
 def _find_captions(folder: Path) -> Path | None:
     for parent in (folder.parent, folder.parent.parent):
-        path = parent / "annotations" / "captions_val2017.json"
+        path = parent / CAPTIONS
         if path.is_file():
             return path
     return None
 
 
-def _from_files(folder: Path) -> tuple[Item, ...]:
-    paths = sorted(find_images(folder))
-    if not paths:
-        raise MissingDataError(str(folder), "there is no image in it", HOW_TO_GET)
-    return tuple(Item(key=PurePosixPath(path).stem, locator=path) for path in paths)
+def _spellings(folder: Path) -> dict[str, str]:
+    """Name of each file in one spelling → as it is stored."""
+    return {readable(path.name): path.name for path in folder.iterdir() if not path.name.isascii()}
 
 
-def _from_captions(path: Path) -> tuple[Item, ...]:
-    try:
-        content = json.loads(path.read_bytes())
-        return _items(content["images"], content["annotations"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        cause = f"it is not COCO's captions file: {type(error).__name__}: {error}"
-        raise MissingDataError(str(path), cause, HOW_TO_GET) from None
+def _items(
+    images: list[dict[str, Any]], annotations: list[dict[str, Any]], stored: Mapping[str, str]
+) -> tuple[Item, ...]:
+    captions: dict[str, tuple[str, ...]] = defaultdict(tuple)
+    for annotation in sorted(annotations, key=_id_order):
+        # an id may be a number in one list and a text in the other
+        captions[str(annotation["image_id"])] += captions_of(annotation["caption"])
+    items = []
+    for image in sorted(images, key=_id_order):
+        # the name alone: nothing in an annotation file may point out of the folder
+        name = PurePosixPath(str(image["file_name"])).name
+        name = stored.get(readable(name), name)
+        items.append(Item(key=stem_of(name), locator=name, captions=captions[str(image["id"])]))
+    return tuple(items)
 
 
-def _items(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> tuple[Item, ...]:
-    captions: dict[int, list[str]] = defaultdict(list)
-    for annotation in sorted(annotations, key=lambda a: int(a["id"])):
-        captions[annotation["image_id"]].append(str(annotation["caption"]))
-    return tuple(
-        Item(
-            key=PurePosixPath(image["file_name"]).stem,
-            # the name alone: nothing in an annotation file may point out of the folder
-            locator=PurePosixPath(image["file_name"]).name,
-            captions=tuple(captions[image["id"]]),
-        )
-        for image in sorted(images, key=lambda image: int(image["id"]))
-    )
+def _id_order(entry: Mapping[str, Any]) -> Any:
+    return natural_key(str(entry["id"]))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from layton_bench.datasets.layouts.names import (
+    and_more,
+    left_out_notes,
+    natural_key,
+    readable,
+    unique_keys,
+)
 from layton_bench.errors import MissingDataError
-from layton_bench.images import IMAGE_SUFFIXES, read_file
+from layton_bench.images import IMAGE_SUFFIXES, find_images, is_hidden, read_file
 from layton_bench.types import Item
 
 
@@ -34,10 +38,15 @@ class FileDataset:
         """All samples, in order."""
         return self.entries
 
+    def with_entries(self, entries: tuple[Item, ...], notes: tuple[str, ...]) -> FileDataset:
+        """The same files with other keys, labels or captions, or some of them."""
+        return replace(self, entries=entries, notes=notes)
+
     def with_captions(self, captions: Mapping[str, tuple[str, ...]]) -> FileDataset:
         """The same files with captions, given by the last part of their keys."""
+        spelt = {readable(name): texts for name, texts in captions.items()}
         entries = (
-            replace(item, captions=captions.get(PurePosixPath(item.key).name, ()))
+            replace(item, captions=spelt.get(PurePosixPath(item.key).name, ()))
             for item in self.entries
         )
         return replace(self, entries=tuple(entries))
@@ -55,67 +64,39 @@ def open_folder(root: Path, *, name: str | None = None) -> FileDataset:
     """All images below ``root``, recursively, in natural order (``img2`` before ``img10``).
 
     A key is the path below ``root`` without its extension. Where two files differ in the extension
-    alone, both keep it, and ``notes`` says so.
+    alone, both keep it, and ``notes`` says so. ``notes`` also names folders that cannot be read.
 
     Raises:
         MissingDataError: there is no such directory, or no image below it.
     """
     if not root.is_dir():
         raise MissingDataError(str(root), "there is no such directory", "Check the path.")
-    paths = sorted(find_images(root), key=natural_key)
+    found = find_images(root)
+    unread = tuple(left_out_notes(root.name, found.left_out))
+    paths = sorted(found.paths, key=natural_key)
     if not paths:
-        known = " ".join(sorted(IMAGE_SUFFIXES))
-        raise MissingDataError(
-            str(root), "there is no image below it", f"It should hold files of these kinds: {known}"
-        )
+        raise _no_image(root, unread)
     keys, notes = unique_keys(paths)
     entries = tuple(Item(key=k, locator=p) for k, p in zip(keys, paths, strict=True))
-    return FileDataset(name=name or root.name, root=root, entries=entries, notes=notes)
+    return FileDataset(
+        name=readable(name or root.name), root=root, entries=entries, notes=(*notes, *unread)
+    )
 
 
-def find_images(root: Path) -> Iterator[str]:
-    """Paths below ``root``, with forward slashes, of files that look like images, hidden ones not.
-
-    Directories behind symbolic links are entered, each once.
-    """
-    seen: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(s for s in subfolders if not is_hidden(s))
-        for file in files:
-            if Path(file).suffix.lower() in IMAGE_SUFFIXES and not is_hidden(file):
-                yield Path(folder, file).relative_to(root).as_posix()
+def _no_image(root: Path, unread: Sequence[str]) -> MissingDataError:
+    present = "; ".join(unread) or f"in it: {and_more(listing(root) or ['nothing'])}"
+    known = " ".join(sorted(IMAGE_SUFFIXES))
+    return MissingDataError(
+        str(root),
+        f"there is no image below it ({present})",
+        f"It must hold files of these kinds, or .tar or .parquet files: {known}",
+    )
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a system hides the file, or wrote it (``._a.jpg``, ``__MACOSX``, ``Thumbs.db``)."""
-    return name.startswith((".", "__MACOSX")) or name in ("Thumbs.db", "desktop.ini")
-
-
-def natural_key(text: str) -> tuple[tuple[tuple[int, str], ...], str]:
-    """Sorting key in which runs of digits count as numbers; ties are broken by the text itself."""
-    parts = re.split(r"(\d+)", text)
-    pieces = ((int(p), "") if i % 2 else (-1, p) for i, p in enumerate(parts))
-    return tuple(pieces), text
-
-
-def unique_keys(paths: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Keys of relative paths: without extension, unless that would make two the same.
-
-    Returns:
-        The keys in order, and a note for each name that stands for several files.
-    """
-    stems = [str(PurePosixPath(path).with_suffix("")) for path in paths]
-    twice = repeated(stems)
-    keys = [path if stem in twice else stem for path, stem in zip(paths, stems, strict=True)]
-    notes = tuple(f"several files are named {stem}: each keeps its extension" for stem in twice)
-    return keys, notes
-
-
-def repeated(names: Iterable[str]) -> dict[str, int]:
-    """The names that occur more than once and how often, in order of first appearance."""
-    return {name: count for name, count in Counter(names).items() if count > 1}
+def listing(folder: Path) -> list[str]:
+    """Return the names in a folder, hidden ones not, in natural order; none if it is not read."""
+    try:
+        names = [readable(path.name) for path in folder.iterdir() if not is_hidden(path.name)]
+    except OSError:
+        return []
+    return sorted(names, key=natural_key)

@@ -14,16 +14,19 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
 from layton_bench.datasets.base import Dataset
-from layton_bench.datasets.layouts.folder import (
-    FileDataset,
-    find_images,
+from layton_bench.datasets.layouts.folder import FileDataset, listing
+from layton_bench.datasets.layouts.imagenet_labels import read_labels
+from layton_bench.datasets.layouts.names import (
+    and_more,
+    left_out_notes,
     natural_key,
+    readable,
     repeated,
 )
-from layton_bench.datasets.layouts.imagenet_labels import read_labels
 from layton_bench.datasets.layouts.parquet import ParquetDataset, open_parquet
 from layton_bench.datasets.layouts.webdataset import TarDataset, open_tars
 from layton_bench.errors import MissingDataError
+from layton_bench.images import find_images, is_image_name
 from layton_bench.types import Item
 
 NAME = "imagenet-val"
@@ -39,6 +42,7 @@ HOW_TO_GET = (
 )
 
 _WNID = re.compile(r"n\d{8}")
+_PREFIX = "ILSVRC2012_val_"
 _OFFICIAL = re.compile(r"(ILSVRC2012_val_\d{8})(_n\d{8})?")
 
 
@@ -49,29 +53,36 @@ def open_imagenet_val(root: Path | None) -> Dataset:
     is one (see ``imagenet_labels``); otherwise ``notes`` says that they have none.
 
     Raises:
-        MissingDataError: none of the layouts lies below the root, or its files are damaged.
+        MissingDataError: none of the layouts is below the root, or its files are damaged.
     """
     if root is None:
         raise MissingDataError("ImageNet val", "no data root was given", HOW_TO_GET)
+    unused: list[str] = []
     for base in BASES:
         for folder in FOLDERS:
             place = root / base / folder
-            dataset = _open_layout(place) if place.is_dir() else None
+            dataset = _open_layout(place, unused) if place.is_dir() else None
             if dataset is not None:
                 return dataset
     expected = root / "val" / "n01440764" / "ILSVRC2012_val_00000293.JPEG"
+    present = f" ({'; '.join(unused)})" if unused else ""
     raise MissingDataError(
-        str(expected), "neither this nor another known layout exists", HOW_TO_GET
+        str(expected), f"neither this nor another known layout exists{present}", HOW_TO_GET
     )
 
 
-def _open_layout(folder: Path) -> Dataset | None:
-    if any(_WNID.fullmatch(child.name) and child.is_dir() for child in folder.iterdir()):
+def _open_layout(folder: Path, unused: list[str]) -> Dataset | None:
+    """The data set in a folder; what has the name of one but is another goes to ``unused``."""
+    names = listing(folder)
+    if any(_WNID.fullmatch(name) and (folder / name).is_dir() for name in names):
         return _open_by_wnid(folder)
-    if next(folder.glob("ILSVRC2012_val_*.JPEG"), None) is not None:
-        return _open_flat(folder)
+    if flat := [name for name in names if name.startswith(_PREFIX) and is_image_name(name)]:
+        return _open_flat(folder, flat)
     if paths := _matching(folder, "val-*.parquet", "validation-*.parquet"):
-        return _open_parquet(paths)
+        dataset = _open_parquet(paths)
+        if dataset is None:
+            unused.append(f"{and_more([path.name for path in paths])}: no column of class labels")
+        return dataset
     if paths := _matching(folder, "ILSVRC2012_img_val.tar") or _matching(
         folder, "imagenet*val*.tar"
     ):
@@ -85,25 +96,35 @@ def _matching(folder: Path, *patterns: str) -> list[Path]:
 
 
 def _open_by_wnid(folder: Path) -> FileDataset:
-    paths = [path for path in find_images(folder) if _WNID.fullmatch(path.partition("/")[0])]
+    found = find_images(folder)
+    paths = [path for path in found.paths if _WNID.fullmatch(path.partition("/")[0])]
     stems = [key_of(path) for path in paths]
     twice = repeated(stems)
     entries = [
         Item(
-            key=str(PurePosixPath(path).with_suffix("")) if stem in twice else stem,
+            key=readable(str(PurePosixPath(path).with_suffix(""))) if stem in twice else stem,
             locator=path,
             label=class_indices().get(path.partition("/")[0]),
         )
         for path, stem in zip(paths, stems, strict=True)
     ]
-    notes = tuple(f"several files are named {stem}: each keeps its wnid" for stem in twice)
-    return FileDataset(name=NAME, root=folder, entries=_sorted(entries), notes=notes)
+    notes = left_out_notes(folder.name, found.left_out)
+    if twice:
+        notes.append(f"several files are named {and_more(list(twice))}: each keeps its wnid")
+    return FileDataset(name=NAME, root=folder, entries=_sorted(entries), notes=tuple(notes))
 
 
-def _open_flat(folder: Path) -> FileDataset:
-    paths = [path.name for path in folder.glob("ILSVRC2012_val_*.JPEG")]
+def _open_flat(folder: Path, names: Sequence[str]) -> FileDataset:
     labels, notes = _labels_beside(folder)
-    entries = [Item(key=key_of(p), locator=p, label=labels.get(key_of(p))) for p in paths]
+    keys = [key_of(name) for name in names]
+    twice = repeated(keys)
+    entries = [
+        Item(key=name if key in twice else key, locator=name, label=labels.get(key))
+        for name, key in zip(names, keys, strict=True)
+    ]
+    if twice:
+        same = f"several files are named {and_more(list(twice))}: each keeps its extension"
+        notes = (*notes, same)
     return FileDataset(name=NAME, root=folder, entries=_sorted(entries), notes=notes)
 
 
@@ -112,17 +133,17 @@ def _open_parquet(paths: Sequence[Path]) -> ParquetDataset | None:
     entries = _official_keys(dataset.items())
     # other data sets have files of these names too
     is_imagenet = any(item.label is not None for item in entries)
-    return dataset.with_entries(entries) if is_imagenet else None
+    return dataset.with_entries(entries, dataset.notes) if is_imagenet else None
 
 
 def _open_archives(paths: Sequence[Path]) -> TarDataset:
     dataset = open_tars(paths, name=NAME)
     entries = _official_keys(dataset.entries)
     if any(item.label is not None for item in entries):
-        return replace(dataset, entries=entries)
+        return dataset.with_entries(entries, dataset.notes)
     labels, notes = _labels_beside(paths[0].parent)
     labelled = _sorted([replace(item, label=labels.get(item.key)) for item in entries])
-    return replace(dataset, entries=labelled, notes=(*dataset.notes, *notes))
+    return dataset.with_entries(labelled, (*dataset.notes, *notes))
 
 
 def _official_keys(items: Sequence[Item]) -> tuple[Item, ...]:
@@ -136,7 +157,7 @@ def _official_keys(items: Sequence[Item]) -> tuple[Item, ...]:
 
 def key_of(path: str) -> str:
     """The stem of a path; without the wnid that some copies append to the official name."""
-    stem = PurePosixPath(path).name.partition(".")[0]
+    stem = readable(PurePosixPath(path).name.partition(".")[0])
     match = _OFFICIAL.fullmatch(stem)
     return match[1] if match else stem
 
@@ -147,10 +168,11 @@ def _sorted(items: Sequence[Item]) -> tuple[Item, ...]:
 
 
 def _labels_beside(folder: Path) -> tuple[Mapping[str, int], tuple[str, ...]]:
-    labels = read_labels((folder, folder.parent, folder.parent.parent), class_indices())
-    if labels is None:
-        return {}, (f"no class labels: there is no label file in {folder} or above",)
-    return labels, ()
+    places = (folder, folder.parent, folder.parent.parent)
+    labels, problems = read_labels(places, class_indices())
+    if labels is not None:
+        return labels, problems
+    return {}, problems or ("no class labels: there is no label file beside the images or above",)
 
 
 @cache

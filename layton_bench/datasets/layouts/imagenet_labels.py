@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from layton_bench.errors import MissingDataError
+from layton_bench.errors import MissingDataError, UserError, reason_of
+from layton_bench.machine import lines_of, read_text
 
 LABEL_FILES = (
     "LOC_val_solution.csv",
@@ -26,25 +27,33 @@ _REMEDY = (
     "in alphabetical order of wnid), or one wnid a line in the order of the images; the official "
     "ground truth needs the devkit's meta.mat beside it."
 )
-_PAIR = re.compile(r"(ILSVRC2012_val_\d{8})(?:\.JPEG)?[\s,]+(n\d{8}|\d+)\b.*")
+_PAIR = re.compile(r"(?:\S*/)?(ILSVRC2012_val_\d{8})(?:\.[A-Za-z]+)?[\s,]+(n\d{8}|\d+)\b.*")
+_NUMBER = re.compile(r"[0-9]{1,4}")
 _WNID = re.compile(r"n\d{8}")
 
 
-def read_labels(folders: Sequence[Path], class_indices: Mapping[str, int]) -> dict[str, int] | None:
-    """Key → class index from the first label file found, or None where there is none.
+def read_labels(
+    folders: Sequence[Path], class_indices: Mapping[str, int]
+) -> tuple[dict[str, int] | None, tuple[str, ...]]:
+    """Read the first label file that can be understood.
 
     Args:
         folders: where to look.
         class_indices: wnid → index.
 
-    Raises:
-        MissingDataError: the file has a line that cannot be understood.
+    Returns:
+        Key → class index, or None if there is no such file; and a sentence for each file that was
+        tried in vain. Labels are optional, so no file of them stops a run.
     """
-    for folder in folders:
-        for name in LABEL_FILES:
-            if (folder / name).is_file():
-                return _Parser(folder / name, class_indices).labels()
-    return None
+    problems: list[str] = []
+    for path in (folder / name for folder in folders for name in LABEL_FILES):
+        if not path.exists():
+            continue
+        try:
+            return _Parser(path, class_indices).labels(), tuple(problems)
+        except UserError as error:
+            problems.append(f"labels are not used: {Path(error.thing).name}: {error.reason}")
+    return None, tuple(problems)
 
 
 class _Parser:
@@ -53,12 +62,12 @@ class _Parser:
         self._class_indices = class_indices
 
     def labels(self) -> dict[str, int]:
-        text = self._path.read_text(encoding="utf-8-sig", errors="replace")
-        lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), start=1)]
+        text = read_text(self._path)
+        lines = [(n, line.strip()) for n, line in enumerate(lines_of(text), start=1)]
         lines = [(n, line) for n, line in lines if line and not line.startswith("ImageId,")]
         if not lines:
             raise MissingDataError(str(self._path), "it has no lines", _REMEDY)
-        if lines[0][1].isdecimal():
+        if _NUMBER.fullmatch(lines[0][1]):
             return self._ground_truth(lines)
         if _WNID.fullmatch(lines[0][1]):
             return {_key(i): self._index(n, w) for i, (n, w) in enumerate(lines, start=1)}
@@ -75,7 +84,7 @@ class _Parser:
         wnids = _devkit_wnids(self._path.with_name("meta.mat"))
         labels = {}
         for position, (number, line) in enumerate(lines, start=1):
-            if not line.isdecimal() or int(line) not in wnids:
+            if not _NUMBER.fullmatch(line) or int(line) not in wnids:
                 raise self._bad(number, line)
             labels[_key(position)] = self._index(number, wnids[int(line)])
         return labels
@@ -83,7 +92,7 @@ class _Parser:
     def _index(self, number: int, label: str) -> int:
         if label in self._class_indices:
             return self._class_indices[label]
-        if label.isdecimal() and int(label) < len(self._class_indices):
+        if _NUMBER.fullmatch(label) and int(label) < len(self._class_indices):
             return int(label)
         raise self._bad(number, label)
 
@@ -104,7 +113,6 @@ def _devkit_wnids(path: Path) -> dict[int, str]:
     try:
         synsets: Any = loadmat(path, squeeze_me=True)["synsets"]
         return {int(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MissingDataError(
-            str(path), f"it cannot be read as the devkit's meta.mat: {error}", _REMEDY
-        ) from None
+    except Exception as error:  # scipy's reader raises many kinds for damaged files
+        reason = f"it cannot be read as the devkit's meta.mat: {reason_of(error)}"
+        raise MissingDataError(str(path), reason, _REMEDY) from None

@@ -1,13 +1,15 @@
-"""Two folders of images, paired by their paths below each folder without extensions."""
+"""Two sets of images, paired by their names without extensions: folders, archives or tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from layton_bench.datasets.layouts.folder import FileDataset, open_folder, repeated
+from layton_bench.datasets.layouts.any import ImageDataset, open_images
+from layton_bench.datasets.layouts.folder import FileDataset
+from layton_bench.datasets.layouts.names import repeated, stem_of
 from layton_bench.errors import UserError
+from layton_bench.types import Item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,14 +17,14 @@ class Pairs:
     """What pairs up, and what does not.
 
     Attributes:
-        references, candidates: the paired files; the same keys in the same order.
-        unpaired_references, unpaired_candidates: files without a counterpart, or with several.
+        references, candidates: the paired images; the same keys in the same order.
+        unpaired_references, unpaired_candidates: images without a counterpart, or with several.
         ambiguous: files that share their name with another of their folder, but for the extension;
             none of them is used.
     """
 
-    references: FileDataset
-    candidates: FileDataset
+    references: ImageDataset
+    candidates: ImageDataset
     unpaired_references: tuple[str, ...] = ()
     unpaired_candidates: tuple[str, ...] = ()
     ambiguous: tuple[str, ...] = ()
@@ -38,59 +40,72 @@ class Pairs:
         return tuple(f"{kind}: {path}" for kind, paths in kinds for path in paths)
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two sets: key → item, key → what a message calls it, and what has no clear key."""
+
+    dataset: ImageDataset
+    items: dict[str, Item]
+    names: dict[str, str]
+    ambiguous: tuple[str, ...] = ()
+
+    def only(self, keys: list[str], notes: tuple[str, ...]) -> ImageDataset:
+        return self.dataset.with_entries(
+            tuple(replace(self.items[key], key=key) for key in keys), notes
+        )
+
+    def unpaired(self, other: _Side) -> tuple[str, ...]:
+        return tuple(name for key, name in self.names.items() if key not in other.items)
+
+
 def pair_folders(references: Path, candidates: Path) -> Pairs:
-    """Pair ``a/b.png`` of one folder with ``a/b.jpg`` of the other.
+    """Pair ``a/b.png`` of one folder with ``a/b.jpg`` of the other, whatever the layout of each.
 
     Raises:
         MissingDataError: a folder is missing or holds no image.
         UserError: no file pairs up.
     """
-    left = open_folder(references)
-    right = open_folder(candidates)
-    left_by_key, left_ambiguous = _by_key(left)
-    right_by_key, right_ambiguous = _by_key(right)
-    keys = [key for key in left_by_key if key in right_by_key]
+    left, right = _side(open_images(references)), _side(open_images(candidates))
+    keys = [key for key in left.items if key in right.items]
     if not keys:
-        raise _nothing_pairs(left, right)
+        raise _nothing_pairs(references, candidates, left, right)
+    notes = (*left.dataset.notes, *right.dataset.notes)
     return Pairs(
-        references=_only(left, keys, left_by_key),
-        candidates=_only(right, keys, right_by_key),
-        unpaired_references=tuple(p for key, p in left_by_key.items() if key not in right_by_key),
-        unpaired_candidates=tuple(p for key, p in right_by_key.items() if key not in left_by_key),
-        ambiguous=tuple(
-            f"{dataset.root.name}/{path}"
-            for dataset, paths in ((left, left_ambiguous), (right, right_ambiguous))
-            for path in paths
+        references=left.only(keys, notes),
+        candidates=right.only(keys, ()),
+        unpaired_references=left.unpaired(right),
+        unpaired_candidates=right.unpaired(left),
+        ambiguous=(*left.ambiguous, *right.ambiguous),
+    )
+
+
+def _side(dataset: ImageDataset) -> _Side:
+    items = dataset.items()
+    if not isinstance(dataset, FileDataset):
+        return _Side(dataset, {i.key: i for i in items}, {i.key: i.key for i in items})
+    stems = [stem_of(str(item.locator)) for item in items]
+    twice = repeated(stems)
+    clear = {stem: item for stem, item in zip(stems, items, strict=True) if stem not in twice}
+    return _Side(
+        dataset,
+        clear,
+        {stem: str(item.locator) for stem, item in clear.items()},
+        tuple(
+            f"{dataset.root.name}/{item.locator}"
+            for stem, item in zip(stems, items, strict=True)
+            if stem in twice
         ),
     )
 
 
-def _key(path: str) -> str:
-    return str(PurePosixPath(path).with_suffix(""))
-
-
-def _by_key(dataset: FileDataset) -> tuple[dict[str, str], list[str]]:
-    """Path by key, and the paths that share their key, which are in the first no more."""
-    paths = [str(item.locator) for item in dataset.entries]
-    twice = repeated(map(_key, paths))
-    by_key = {_key(path): path for path in paths if _key(path) not in twice}
-    return by_key, [path for path in paths if _key(path) in twice]
-
-
-def _only(dataset: FileDataset, keys: Sequence[str], paths: dict[str, str]) -> FileDataset:
-    by_path = {item.locator: item for item in dataset.entries}
-    entries = tuple(replace(by_path[paths[key]], key=key) for key in keys)
-    return replace(dataset, entries=entries, notes=())
-
-
-def _nothing_pairs(left: FileDataset, right: FileDataset) -> UserError:
-    first, second = left.entries[0].locator, right.entries[0].locator
-    stems = ({PurePosixPath(str(i.locator)).stem for i in d.entries} for d in (left, right))
+def _nothing_pairs(references: Path, candidates: Path, left: _Side, right: _Side) -> UserError:
+    first, second = (next(iter([*side.names.values(), *side.ambiguous])) for side in (left, right))
+    stems = ({PurePosixPath(key).name for key in side.items} for side in (left, right))
     hint = "Names without extensions must be equal, subfolders included."
     if set.intersection(*stems):
         hint += " Some names are, but lie in different subfolders."
     return UserError(
-        f"{left.root} and {right.root}",
+        f"{references} and {candidates}",
         f"no file of one has its counterpart in the other (for instance {first} and {second})",
         hint,
     )

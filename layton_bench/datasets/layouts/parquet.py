@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from layton_bench.datasets.layouts.folder import repeated
+from layton_bench.datasets.captions import captions_of
+from layton_bench.datasets.layouts.names import and_more, readable, repeated
 from layton_bench.errors import ImageError, MissingDataError
 from layton_bench.types import Item
 
@@ -72,12 +73,11 @@ class ParquetDataset:
         """All samples, in order."""
         return self._entries
 
-    def with_entries(self, entries: tuple[Item, ...]) -> ParquetDataset:
-        """The same files with other keys, labels or captions."""
+    def with_entries(self, entries: tuple[Item, ...], notes: tuple[str, ...]) -> ParquetDataset:
+        """The same files with other keys, labels or captions, or some of the rows."""
         return ParquetDataset(
-            name=self.name, paths=self.paths, columns=self._columns, entries=entries,
-            notes=self.notes,
-        )  # fmt: skip
+            name=self.name, paths=self.paths, columns=self._columns, entries=entries, notes=notes
+        )
 
     def source(self, item: Item) -> Path:
         """The file that holds the image."""
@@ -114,7 +114,7 @@ def _read_row_group(path: Path, group: int, column: str) -> pa.ChunkedArray:
         with pq.ParquetFile(path) as file:
             table = file.read_row_group(group, columns=[column], use_threads=False)
     except (pa.ArrowException, OSError) as error:
-        raise ImageError(f"row group {group} cannot be read: {error}: {path}") from None
+        raise ImageError(f"row group {group} cannot be read: {error}: {path.name}") from None
     values = table.column(0)
     return values if not pa.types.is_struct(values.type) else _field(values, "bytes")
 
@@ -154,6 +154,8 @@ def _index(path: Path, number: int) -> tuple[str, list[Item]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if path.exists() and not path.is_file():
+        raise MissingDataError(str(path), "it is not a regular file", "Check the path.")
     try:
         with pq.ParquetFile(path) as file:
             column, wanted = _columns(file.schema_arrow, path)
@@ -165,7 +167,7 @@ def _index(path: Path, number: int) -> tuple[str, list[Item]]:
             return column, items
     except FileNotFoundError:
         raise MissingDataError(str(path), "there is no such file", "Check the path.") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:  # KeyError: two columns of one name
         raise MissingDataError(
             str(path), f"it cannot be read as parquet: {error}", "Fetch it again."
         ) from None
@@ -179,8 +181,9 @@ def _columns(schema: pa.Schema, path: Path) -> tuple[str, list[str]]:
     if image is None:
         raise MissingDataError(
             str(path),
-            f"none of its columns holds images; it has {', '.join(schema.names)}",
-            f"One of them must be named {' or '.join(IMAGE_COLUMNS)}.",
+            "none of its columns holds images; it has "
+            + (", ".join(f"{field.name} ({field.type})" for field in schema) or "no column"),
+            f"Name the column of the files' bytes {' or '.join(IMAGE_COLUMNS)}.",
         )
     small = [n for n in (*LABEL_COLUMNS, *CAPTION_COLUMNS) if n in schema.names]
     kind = schema.field(image).type
@@ -217,17 +220,11 @@ def _rows(table: pa.Table, num_rows: int, file: int, group: int) -> Iterator[Ite
 def _stem(values: dict[str, Any]) -> str:
     path = next((v["path"] for v in values.values() if isinstance(v, dict)), None)
     # the name alone: nothing in a file may point out of a folder of results
-    return PurePosixPath(str(path or "").replace("\\", "/")).stem
+    return readable(PurePosixPath(str(path or "").replace("\\", "/")).stem)
 
 
 def _captions(values: dict[str, Any]) -> tuple[str, ...]:
-    for name in CAPTION_COLUMNS:
-        value = values.get(name)
-        if isinstance(value, str):
-            return (value,)
-        if isinstance(value, list):
-            return tuple(str(v.get("raw", "") if isinstance(v, dict) else v) for v in value)
-    return ()
+    return next((found for n in CAPTION_COLUMNS if (found := captions_of(values.get(n)))), ())
 
 
 def _with_unique_keys(items: Sequence[Item]) -> tuple[tuple[Item, ...], tuple[str, ...]]:
@@ -239,5 +236,4 @@ def _with_unique_keys(items: Sequence[Item]) -> tuple[tuple[Item, ...], tuple[st
     named = [key for key in twice if key]
     if not named:
         return entries, ()
-    names = f"{named[0]} and {len(named) - 1} more" if len(named) > 1 else named[0]
-    return entries, (f"several rows are named {names}: they go by their number",)
+    return entries, (f"several rows are named {and_more(named)}: they go by their number",)

@@ -15,8 +15,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layton_bench.datasets import is_hidden
 from layton_bench.errors import MissingDataError, UserError
+from layton_bench.images import is_hidden
 from layton_bench.machine import read_text, write_whole
 from layton_bench.tasks.geneval.prompts import parse_prompts
 from layton_bench.types import Failure

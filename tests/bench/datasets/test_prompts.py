@@ -56,12 +56,20 @@ def test_a_folder_of_text_files(tmp_path):
     ("name", "content", "message"),
     [
         ("p.txt", b"\n \n", "it holds no prompt"),
-        ("p.txt", b"\xff\xfe\xfa", "it cannot be read: 'utf-8' codec"),
-        ("p.csv", b"id,category\n1,x\n", "it cannot be read: no 'prompt' among id, category"),
-        ("p.jsonl", b'{"prompt": "a"}\n{"prompt"', "it cannot be read: line 2: "),
-        ("p.jsonl", b'{"prompt": 3}', "it cannot be read: line 1: no 'prompt' among prompt"),
+        ("p.txt", b"a\n\xe9t\xe9", "line 2 is not UTF-8 text"),
+        ("p.csv", b"id,category\n1,x\n", "line 2: no 'prompt' among id, category"),
+        ("p.csv", b"id,prompt\n1,a cup, red\n", "line 2: it has more cells than the header"),
+        ("p.csv", b"id,prompt\n1,a cup\n2\n", "line 3: the prompt is empty"),
+        ("p.tsv", b"id\tprompt\n1\t\n", "line 2: the prompt is empty"),
+        ("p.jsonl", b'{"prompt": "a"}\n{"prompt"', "line 2: not valid JSON"),
+        ("p.jsonl", b'{"prompt": 3}', "line 1: the prompt is 3, and must be one text"),
+        ("p.jsonl", b'{"prompt": "a"}\n{"prompt": null}', "line 2: the prompt is empty"),
+        ("p.json", b'[{"prompt": ["a", "b"]}]', r"entry 1: the prompt is \['a', 'b'\]"),
+        ("p.json", b'{"x": {"prompt": " "}}', "entry 'x': the prompt is empty"),
+        ("p.json", b'["a", ""]', "entry 2: the prompt is empty"),
         ("p.json", b'"text"', "it is neither a list nor an object"),
-        ("p.json", b"[[1]]", r"it cannot be read: \[1\] is not an object"),
+        ("p.json", b"[[1]]", r"entry 1: \[1\] is not an object"),
+        ("p.json", b"[" * 100_000, "nested too deeply"),
         ("p.docx", b"x", "'.docx' is not a form of prompt file that is known"),
         ("p.csv", b"id,prompt\n1,x\n1,y\n", "several prompts have the id '1'"),
     ],
@@ -70,7 +78,42 @@ def test_bad_files_are_named_with_the_cause(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
         open_prompts(tmp_path / name)
-    assert caught.value.thing == str(tmp_path / name)
+    assert caught.value.thing.startswith(str(tmp_path / name))
+
+
+SEPARATORS = "\u2028\u2029\x85\v\f\x1c\x1d\x1e"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_other_line_separators_are_white_space_of_their_prompt(tmp_path, end):
+    texts = [f"a circle{separator}and a square" for separator in SEPARATORS]
+    (tmp_path / "p.txt").write_bytes(end.join(texts).encode())
+    assert [text for _, text in prompts(tmp_path / "p.txt")] == ["a circle and a square"] * 8
+    lines = [json.dumps({"prompt": text}, ensure_ascii=False) for text in texts[:3]]
+    (tmp_path / "p.jsonl").write_bytes(end.join(lines).encode())
+    assert [text for _, text in prompts(tmp_path / "p.jsonl")] == ["a circle and a square"] * 3
+    rows = ["prompt,x", *(f"{text},1" for text in texts)]
+    (tmp_path / "p.csv").write_bytes(end.join(rows).encode())
+    assert [text for _, text in prompts(tmp_path / "p.csv")] == ["a circle and a square"] * 8
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks(tmp_path, encoding):
+    for name, text in (
+        ("p.txt", "a cup\n"),
+        ("p.csv", "prompt\na cup\n"),
+        ("p.json", '["a cup"]'),
+        ("p.jsonl", '{"prompt": "a cup"}'),
+    ):
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        assert prompts(tmp_path / name) == [("00000", "a cup")]
+
+
+def test_half_a_pair_of_surrogates_is_replaced(tmp_path):
+    (tmp_path / "p.json").write_text(r'[{"id": "k\ud83d", "prompt": "a cup \ud83d"}]')
+    ((key, text),) = prompts(tmp_path / "p.json")
+    assert (key, text) == ("k%uD83D", "a cup \ufffd")
+    assert (key + text).encode()
 
 
 def test_no_file(tmp_path):

@@ -25,7 +25,7 @@ def make(root, images=IMAGES, annotations=ANNOTATIONS, *, captions=True):
     folder.mkdir(parents=True)
     for image in images[:2]:
         (folder / image["file_name"]).write_bytes(
-            file_bytes(picture(image["id"], (16, 16)), "JPEG")
+            file_bytes(picture(int(image["id"]), (16, 16)), "JPEG")
         )
     if captions:
         (root / "annotations").mkdir()
@@ -74,8 +74,8 @@ def test_images_in_a_folder_of_their_own(tmp_path):
 def test_without_captions_the_images_are_taken_and_a_note_says_so(tmp_path):
     dataset = open_coco_val2017(make(tmp_path, captions=False))
     assert [item.key for item in dataset.items()] == ["000000000139", "000000000285"]
-    expected = tmp_path / "annotations" / "captions_val2017.json"
-    assert dataset.notes == (f"no captions: there is no {expected}",)
+    expected = "no captions: there is no annotations/captions_val2017.json beside val2017"
+    assert dataset.notes == (expected,)
 
 
 def test_no_data(tmp_path):
@@ -86,21 +86,69 @@ def test_no_data(tmp_path):
     with pytest.raises(MissingDataError, match="no data root was given"):
         open_coco_val2017(None)
     (tmp_path / "val2017").mkdir()
-    with pytest.raises(MissingDataError, match="there is no image in it"):
+    with pytest.raises(MissingDataError, match="there is no image below it"):
         open_coco_val2017(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "content",
-    ["{", "[]", '{"images": []}', '{"images": [{"id": 1}], "annotations": []}', '{"images": 3}'],
+    ("content", "reason"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "is not COCO's captions file: TypeError"),
+        ('{"images": []}', "is not COCO's captions file: KeyError: 'annotations'"),
+        ('{"images": [{"id": 1}], "annotations": []}', "KeyError: 'file_name'"),
+        ('{"images": 3, "annotations": 3}', "TypeError"),
+        ("[" * 100_000, "it is nested too deeply"),
+    ],
 )
-def test_a_damaged_captions_file_is_named(tmp_path, content):
+def test_a_damaged_captions_file_is_a_note(tmp_path, content, reason):
+    make(tmp_path)
+    (tmp_path / "annotations" / "captions_val2017.json").write_text(content)
+    dataset = open_coco_val2017(tmp_path)
+    assert [item.key for item in dataset.items()] == ["000000000139", "000000000285"]
+    (note,) = dataset.notes
+    assert note.startswith("no captions: annotations/captions_val2017.json")
+    assert reason in note
+
+
+def test_a_byte_order_mark(tmp_path):
     make(tmp_path)
     path = tmp_path / "annotations" / "captions_val2017.json"
-    path.write_text(content)
-    with pytest.raises(MissingDataError, match="it is not COCO's captions file") as caught:
-        open_coco_val2017(tmp_path)
-    assert caught.value.thing == str(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert open_coco_val2017(tmp_path).items()[0].captions == ("first", "second", "third")
+
+
+@pytest.mark.parametrize("kinds", [(str, int), (int, str), (str, str)])
+def test_ids_may_be_texts(tmp_path, kinds):
+    of_images, of_annotations = kinds
+    images = [{**i, "id": of_images(i["id"])} for i in IMAGES]
+    annotations = [
+        {**a, "id": str(a["id"]), "image_id": of_annotations(a["image_id"])} for a in ANNOTATIONS
+    ]
+    images += [{"id": of_images(1000), "file_name": "000000001000.jpg"}]
+    first, second, *others = open_coco_val2017(make(tmp_path, images, annotations)).items()
+    assert (first.key, first.captions) == ("000000000139", ("first", "second", "third"))
+    assert second.captions == ("a bear",)
+    assert [item.key for item in others] == ["000000000632", "000000001000"]  # by value
+
+
+def test_captions_made_of_anything(tmp_path):
+    texts = (None, "  ", ["a hill", None, "a tree"], {"raw": "a house"}, 3, "\ufeffa ball")
+    annotations = [
+        {"id": number, "image_id": 139, "caption": text} for number, text in enumerate(texts)
+    ]
+    dataset = open_coco_val2017(make(tmp_path, annotations=annotations))
+    assert dataset.items()[0].captions == ("a hill", "a tree", "a house", "a ball")
+
+
+def test_a_name_in_the_other_spelling_of_unicode_is_found(tmp_path):
+    composed, parts = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    for number, (listed, stored) in enumerate(((composed, parts), (parts, composed))):
+        root = make(tmp_path / str(number), [{"id": 1, "file_name": listed}], [])
+        (root / "val2017" / listed).rename(root / "val2017" / stored)
+        (item,) = open_coco_val2017(root).items()
+        assert item.key == "caf\u00e9"
+        assert open_coco_val2017(root).read(item).startswith(b"\xff\xd8")
 
 
 def test_a_captions_file_cannot_point_out_of_the_folder(tmp_path):

@@ -1,17 +1,14 @@
+import os
 import pickle
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from lab import file_bytes, picture
 from PIL import Image
 
-from layton_bench.datasets.fingerprints import fingerprint
-from layton_bench.datasets.layouts.any import open_images
-from layton_bench.datasets.layouts.embedded import PHOTOS, open_photos
-from layton_bench.datasets.layouts.folder import natural_key, open_folder
+from layton_bench.datasets.layouts.folder import open_folder
 from layton_bench.errors import ImageError, MissingDataError
-from layton_bench.images import decode_rgb
 from layton_bench.types import Item
 
 
@@ -42,14 +39,6 @@ def test_natural_order_below_subfolders(tmp_path):
     assert dataset.items()[3].locator == "b/img2.PNG"
     assert dataset.name == tmp_path.name
     assert dataset.notes == ()
-
-
-def test_natural_order_is_total_and_stable():
-    names = ["a1", "a01", "a001", "1a", "a", "a1b", "a10", "a2", "é", "01", "1"]
-    ordered = sorted(names, key=natural_key)
-    names.reverse()
-    assert ordered == sorted(names, key=natural_key)
-    assert ordered.index("a2") < ordered.index("a10")
 
 
 def test_names_that_differ_in_the_extension_alone_keep_it(tmp_path):
@@ -83,10 +72,8 @@ def test_no_folder_and_no_image(tmp_path):
     put(tmp_path / "readme.md")
     with pytest.raises(MissingDataError) as caught:
         open_folder(tmp_path)
-    assert caught.value.reason == "there is no image below it"
+    assert caught.value.reason == "there is no image below it (in it: readme.md)"
     assert ".jpeg .jpg" in caught.value.remedy
-    with pytest.raises(MissingDataError, match="there is no such directory"):
-        open_images(tmp_path / "nowhere")
 
 
 def test_reading(tmp_path):
@@ -113,54 +100,68 @@ def test_captions_by_name(tmp_path):
     ]
 
 
-def test_embedded_photographs_are_colour_photographs_of_a_fair_size():
-    photos = open_photos()
-    assert keys(photos) == sorted(PHOTOS)
-    assert len(photos.items()) == 10
-    for item in photos.items():
-        image = decode_rgb(photos.read(item))
-        assert min(image.size) >= 300
-        pixels = np.asarray(image.resize((64, 64))).astype(int)
-        assert np.abs(pixels[..., 0] - pixels[..., 2]).mean() > 2, f"{item.key} is grey"
-
-
-def test_embedded_photographs_are_those_of_the_packages():
-    data = pytest.importorskip("skimage.data")
-    datasets = pytest.importorskip("sklearn.datasets")
-    photos = {item.key: decode_rgb(open_photos().read(item)) for item in open_photos().items()}
-    assert (np.asarray(photos["astronaut"]) == data.astronaut()).all()
-    assert (np.asarray(photos["chelsea"]) == data.cat()).all()
-    assert (np.asarray(photos["immunohistochemistry"]) == data.immunohistochemistry()).all()
-    assert (np.asarray(photos["china"]) == datasets.load_sample_image("china.jpg")).all()
-
-
-def test_embedded_photographs_are_the_same_bytes_everywhere():
-    """As in scikit-image 0.24.0 and 0.26.0, scikit-learn 1.5.0 and 1.9.1."""
-    photos = open_photos()
-    expected = "21b465bb34c27e81dfb08adaf0989cc42c2667ee575f463a25844ca325e8eeb6"
-    assert fingerprint(photos, photos.items()) == expected
-
-
-def test_embedded_photographs_lie_in_the_wheels():
-    """None of them is there only because something downloaded it."""
-    from importlib.metadata import files
-
-    listed = {str(path) for name in ("scikit-image", "scikit-learn") for path in files(name) or ()}
-    assert {f"{package}/{path}" for package, path in PHOTOS.values()} <= listed
-
-
-def test_a_package_that_lacks_a_photograph_is_named(monkeypatch):
-    monkeypatch.setitem(PHOTOS, "astronaut", ("skimage", "data/gone.png"))
-    with pytest.raises(MissingDataError) as caught:
-        open_photos()
-    assert caught.value.thing.endswith("skimage/data/gone.png")
-    assert "pip install" in caught.value.remedy
-    monkeypatch.setitem(PHOTOS, "astronaut", ("no_such_package", "a.png"))
-    with pytest.raises(MissingDataError, match="package no_such_package: it is not installed"):
-        open_photos()
-
-
 def test_an_unknown_item_of_a_folder_is_an_image_error(tmp_path):
     put(tmp_path / "a.png", file_bytes(Image.new("RGB", (2, 2))))
     with pytest.raises(ImageError, match="no such file"):
         open_folder(tmp_path).read(Item(key="b", locator="b.png"))
+
+
+def test_names_in_two_spellings_and_encodings(tmp_path):
+    composed, parts = "caf\u00e9", "cafe\u0301"
+    put(tmp_path / "a" / f"{composed}.png")
+    put(tmp_path / "b" / f"{parts}.png")
+    assert keys(open_folder(tmp_path / "a")) == keys(open_folder(tmp_path / "b")) == [composed]
+    captions = {parts: ("a cup",)}
+    assert open_folder(tmp_path / "a").with_captions(captions).items()[0].captions == ("a cup",)
+    latin = Path(os.fsdecode(os.fsencode(tmp_path) + b"/c\xe9"))
+    try:
+        put(latin / os.fsdecode(b"caf\xe9.png"), b"data")
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    dataset = open_folder(latin)
+    (item,) = pickle.loads(pickle.dumps(dataset)).items()
+    assert (dataset.name, item.key) == ("c%E9", "caf%E9")
+    assert dataset.read(item) == b"data"
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    put(tmp_path / "a.png")
+    put(tmp_path / "closed" / "b.png")
+    deny(monkeypatch, tmp_path / "closed")
+    dataset = open_folder(tmp_path)
+    assert keys(dataset) == ["a"]
+    assert dataset.notes == (f"{tmp_path.name}: closed left out: Permission denied",)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(MissingDataError, match="closed left out: Permission denied"):
+        open_folder(tmp_path)
+
+
+def deny(monkeypatch, folder: Path) -> None:
+    """Let a folder be one without permission, for root too."""
+    scandir = os.scandir
+
+    def refusing(path):
+        if os.fspath(path) == str(folder):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are files of Unix")
+def test_pipes_and_devices_are_failed_samples(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    with (tmp_path / "sparse.png").open("wb") as file:
+        file.truncate(1 << 40)
+    dataset = open_folder(tmp_path)
+    reasons = {}
+    for item in dataset.items():
+        with pytest.raises(ImageError) as caught:
+            dataset.read(item)
+        reasons[item.key] = str(caught.value)
+    assert reasons["pipe"] == "not a regular file but a pipe: pipe.png"
+    assert reasons["zero"] == "not a regular file but a device: zero.png"
+    assert reasons["gone"] == "no such file: gone.png"
+    assert reasons["sparse"].startswith("too large: 1,099,511,627,776 bytes")

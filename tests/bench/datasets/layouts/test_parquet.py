@@ -80,7 +80,7 @@ def test_what_is_no_parquet_file_of_images(tmp_path):
         open_parquet([tmp_path / "bad.parquet"], name="p")
     assert caught.value.thing == str(tmp_path / "bad.parquet")
     path = write(tmp_path / "text.parquet", image=["http://x/a.jpg"], text=["a"])
-    with pytest.raises(MissingDataError, match="none of its columns holds images; it has image, t"):
+    with pytest.raises(MissingDataError, match=r"it has image \(string\), text \(string\)"):
         open_parquet([path], name="p")
     path = write(tmp_path / "none.parquet", image=pa.array([], pa.binary()))
     with pytest.raises(MissingDataError, match="it has no rows"):
@@ -112,3 +112,16 @@ def test_a_folder_of_parquet_files(tmp_path):
     dataset = open_images(tmp_path, name="mine")
     assert [dataset.read(item) for item in dataset.items()] == IMAGES[:2]
     assert dataset.name == "mine"
+
+
+def test_captions_made_of_anything(tmp_path):
+    texts = [["a boat", None, " "], None, ["\ufeffa ball", "a tree"]]
+    path = write(tmp_path / "a.parquet", image=IMAGES[:3], captions=texts)
+    found = [item.captions for item in open_parquet([path], name="p").items()]
+    assert found == [("a boat",), (), ("a ball", "a tree")]
+
+
+def test_a_folder_in_place_of_a_file(tmp_path):
+    (tmp_path / "a.parquet").mkdir()
+    with pytest.raises(MissingDataError, match="it is not a regular file"):
+        open_parquet([tmp_path / "a.parquet"], name="p")

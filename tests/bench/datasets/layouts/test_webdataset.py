@@ -8,6 +8,7 @@ import pytest
 from lab import file_bytes, picture
 
 from layton_bench.datasets.layouts.any import open_images
+from layton_bench.datasets.layouts.folder import open_folder
 from layton_bench.datasets.layouts.webdataset import open_tars
 from layton_bench.errors import ImageError, MissingDataError
 
@@ -73,13 +74,13 @@ def test_same_names_in_several_shards(tmp_path):
     dataset = open_tars(paths, name="x")
     assert keys(dataset) == ["b-1/0", "1", "b-2/0", "2"]
     assert [dataset.read(item) for item in dataset.items()] == IMAGES
-    assert dataset.notes == ("several archives hold 0: the archive's name comes before",)
+    assert dataset.notes == ("several archives hold 0: the archive's name is added",)
 
 
-def test_members_that_point_elsewhere_are_left_out(tmp_path):
+def test_what_is_left_out_is_named(tmp_path):
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w") as archive:
-        for name in ("../up.jpg", "/etc/abs.jpg", "a/../../b.jpg", "._x.jpg", "good.jpg"):
+        for name in ("../up.jpg", "a/../../b.jpg", "._x.jpg", "good.jpg"):
             info = tarfile.TarInfo(name)
             info.size = len(IMAGES[0])
             archive.addfile(info, io.BytesIO(IMAGES[0]))
@@ -88,7 +89,60 @@ def test_members_that_point_elsewhere_are_left_out(tmp_path):
             info.type = kind
             info.linkname = "/etc/passwd"
             archive.addfile(info)
-    assert keys(open_tars([path], name="x")) == ["good"]
+    dataset = open_tars([path], name="x")
+    assert keys(dataset) == ["good"]
+    assert dataset.notes == (
+        "a.tar: ../up.jpg and 1 more left out: its name leads out of the archive's folder",
+        "a.tar: special6.jpg left out: it is neither a file nor a link",
+        "a.tar: special2.jpg left out: it links to /etc/passwd, which is not in the archive",
+        "a.tar: special1.jpg left out: it links to etc/passwd, which is not in the archive",
+    )
+
+
+def test_keys_are_those_of_the_folder_that_was_packed(tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "d").mkdir(parents=True)
+    names = ["d/1.jpg", "d/caf\u00e9.png", "d/cafe\u0301.v2.png", "0.webp", "a.png", "a.jpg"]
+    for name in names:
+        (folder / name).write_bytes(IMAGES[0])
+    expected = sorted(keys(open_folder(folder)))
+    for number, prefix in enumerate(("", "./", "/", ".//")):
+        (tmp_path / str(number)).mkdir()
+        write_tar(
+            tmp_path / str(number) / "a.tar", {f"{prefix}{name}": IMAGES[0] for name in names}
+        )
+        assert sorted(keys(open_images(tmp_path / str(number)))) == expected
+
+
+def test_images_beside_the_plain_one_are_named(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {"2.jpg": IMAGES[2], "2.seg.png": IMAGES[1]})
+    dataset = open_tars([path], name="x")
+    assert keys(dataset) == ["2"]
+    assert dataset.notes == (
+        "a.tar: 2.seg.png left out: its sample has an image of the plain name",
+    )
+
+
+def test_captions_made_of_anything(tmp_path):
+    members = {f"{number}.jpg": IMAGES[0] for number in range(6)} | {
+        "0.json": json.dumps({"caption": ["a ball", None, "a tree"]}).encode(),
+        "1.txt": b"\xef\xbb\xbfa house",
+        "2.json": json.dumps({"caption": None, "label": 7}).encode(),
+        "3.json": b"\xef\xbb\xbf" + json.dumps({"caption": " a hill"}).encode(),
+        "4.json": b"[" * 100_000,
+        "5.txt": b"  \n",
+    }
+    found = [
+        item.captions
+        for item in open_tars([write_tar(tmp_path / "a.tar", members)], name="x").items()
+    ]
+    assert found == [("a ball", "a tree"), ("a house",), (), (" a hill",), (), ()]
+
+
+def test_a_text_without_end_is_no_caption(tmp_path):
+    members = {"0.jpg": IMAGES[0], "0.txt": b"a" * (1 << 20) + b"b"}
+    (item,) = open_tars([write_tar(tmp_path / "a.tar", members)], name="x").items()
+    assert item.captions == ()
 
 
 def test_long_names(tmp_path):
