@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections import Counter
@@ -15,8 +14,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from layton import images
 from layton.errors import CodesError, ImageError
-from layton.images import IMAGE_SUFFIXES, decode_rgb, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -64,18 +63,18 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
         else:
             raise ImageError(str(path), "no such file or folder", "Check the path.")
     if not found:
-        raise ImageError("images", "none found", f"Known: {', '.join(sorted(IMAGE_SUFFIXES))}.")
+        raise ImageError(
+            "images", "none found", f"Known: {', '.join(sorted(images.IMAGE_SUFFIXES))}."
+        )
     return found
 
 
 def _images_below(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        name = str(error.filename)
-        raise ImageError(name, f"cannot be read ({error.strerror})", "Check its permissions.")
-
-    for parent, _, names in os.walk(folder, onerror=refuse):
-        paths = (Path(parent, name) for name in names)
-        yield from (p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    found = images.find_images(folder)
+    for name, reason in found.left_out.items():
+        thing = str(folder / name)
+        raise ImageError(thing, f"cannot be read ({reason})", "Check its permissions.")
+    yield from (folder / path for path in found.paths)
 
 
 def read_image(path: Path, side_px: int) -> Tensor:
@@ -87,7 +86,7 @@ def read_image(path: Path, side_px: int) -> Tensor:
     Raises:
         ImageError: no image, or a broken one.
     """
-    image = decode_rgb(read_file(path), name=str(path))
+    image = images.decode_rgb(images.read_file(path), name=str(path))
     size = (side_px, side_px)
     if image.size != size:
         image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)

@@ -7,7 +7,7 @@ once by their headers; a member is then one read.
 from __future__ import annotations
 
 import json
-import tarfile
+import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
@@ -17,11 +17,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 from safetensors import safe_open
 
 from layton.errors import ImageError
-from layton.images import IMAGE_SUFFIXES, decode_rgb, read_file
+from layton.images import (
+    IMAGE_SUFFIXES,
+    Span,
+    decode_rgb,
+    find_images,
+    read_file,
+    read_index,
+    read_span,
+)
 from layton.training.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from PIL import Image
     from torch import Tensor
@@ -93,11 +101,14 @@ class ImageFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        found = find_images(folder)
+        for name, reason in found.left_out.items():
+            raise DataError(str(folder / name), f"cannot be read ({reason})", "Leave it out.")
+        self._paths = sorted(folder / path for path in found.paths)
         if not self._paths:
             raise DataError(str(folder), "holds no images", f"Known: {', '.join(IMAGE_SUFFIXES)}.")
         self._captions = {
-            str(metadata.parent / line["file_name"]): str(line.get("text", ""))
+            _spelt(metadata.parent / str(line["file_name"])): _caption(line.get("text"))
             for metadata in folder.rglob("metadata.jsonl")
             for line in _named_lines(metadata)
         }
@@ -109,7 +120,12 @@ class ImageFolder:
         """Read one image from its file."""
         path = self._paths[index]
         image = _decoded(lambda: read_file(path), name=str(path))
-        return Sample(image=image, caption=self._captions.get(str(path), ""))
+        return Sample(image=image, caption=self._captions.get(_spelt(path), ""))
+
+
+def _spelt(path: Path) -> str:
+    # é is one character on some file systems and two on others
+    return unicodedata.normalize("NFC", str(path))
 
 
 class Shards:
@@ -128,9 +144,9 @@ class Shards:
         """Read one sample from its shard."""
         shard, members = self._samples[index]
         image = next(span for suffix, span in members.items() if suffix in IMAGE_SUFFIXES)
-        caption = _read_span(shard, members[".txt"]).decode() if ".txt" in members else ""
-        picture = _decoded(lambda: _read_span(shard, image), name=str(shard))
-        return Sample(image=picture, caption=caption.strip())
+        picture = _decoded(lambda: read_span(shard, image), name=str(shard))
+        text = read_span(shard, members[".txt"]) if ".txt" in members else b""
+        return Sample(image=picture, caption=_caption(text.decode("utf-8-sig", "replace")).strip())
 
 
 class HubDataset:
@@ -173,7 +189,7 @@ class HubDataset:
             lambda: _content(row[self._recipe.image_column]),
             name=f"{self._recipe.path}, row {index}",
         )
-        return Sample(image=image, caption=str(row.get(self._recipe.caption_column, "")))
+        return Sample(image=image, caption=_caption(row.get(self._recipe.caption_column)))
 
 
 class Extracted:
@@ -238,8 +254,17 @@ def _decoded(read: Callable[[], bytes], *, name: str) -> Image.Image:
         raise DataError(name, f"cannot be read as an image ({reason})", "Leave it out.") from None
 
 
+def _caption(value: Any) -> str:
+    """The text in a caption's field, of a list the first one; empty for null and other values."""
+    texts = value if isinstance(value, list) else [value]
+    found = (text.removeprefix("\ufeff") for text in texts if isinstance(text, str))
+    return next((text for text in found if text.strip()), "")
+
+
 def _named_lines(path: Path) -> Iterator[dict[str, Any]]:
-    for number, text in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, text in enumerate(path.read_text("utf-8-sig").split("\n"), 1):
+        if not text.strip():
+            continue
         try:
             line = json.loads(text)
         except ValueError as error:
@@ -249,24 +274,20 @@ def _named_lines(path: Path) -> Iterator[dict[str, Any]]:
         yield line
 
 
-def _index(shard: Path) -> list[tuple[Path, dict[str, tuple[int, int]]]]:
-    """Return the place of each sample's members in a shard: suffix → (offset, size)."""
-    samples: dict[str, dict[str, tuple[int, int]]] = {}
+def _index(shard: Path) -> list[tuple[Path, dict[str, Span]]]:
+    """Where each sample's members are in a shard: suffix → place."""
     try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                if member.isfile():
-                    name = PurePosixPath(member.name)
-                    stem = str(name.parent / name.name.partition(".")[0])
-                    suffix = "." + name.name.partition(".")[2].lower()
-                    samples.setdefault(stem, {})[suffix] = (member.offset_data, member.size)
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(str(shard), f"cannot be read ({error})", "Shards are plain tar.") from None
+        archive = read_index(shard)
+    except ImageError as error:
+        raise DataError(str(shard), f"cannot be read ({error.reason})", "Leave it out.") from None
+    problems = [archive.damage, *(f"{name}: {why}" for name, why in archive.left_out.items())]
+    if any(problems):
+        reason = next(filter(None, problems))
+        raise DataError(str(shard), f"cannot be read ({reason})", "Shards are plain tar.")
+    samples: dict[str, dict[str, Span]] = {}
+    for member, span in archive.spans.items():
+        name = PurePosixPath(member)
+        stem = str(name.parent / name.name.partition(".")[0])
+        suffix = "." + name.name.partition(".")[2].lower()
+        samples.setdefault(stem, {})[suffix] = span
     return [(shard, m) for m in samples.values() if any(s in IMAGE_SUFFIXES for s in m)]
-
-
-def _read_span(shard: Path, span: Sequence[int]) -> bytes:
-    offset, size = span
-    with shard.open("rb") as file:
-        file.seek(offset)
-        return file.read(size)
