@@ -1,4 +1,4 @@
-"""Wall time and floating-point operations by phase of a run, and by stage of a generator."""
+"""Wall time and floating-point operations: per phase of a run, and per stage of a generator."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds spent in each phase, with the device's queue drained at every border.
+    """Seconds spent in each phase. The device finishes its work before a phase ends.
 
     Attributes:
-        device: whose queue.
+        device: device that does the work.
         seconds: wall time of each phase.
-        latest: the phase that was entered last, which is where an error arose.
-        flops: operations an image of each phase that said how many images it had, counted once by
-            torch's own counter (a multiply-add is two); 0 for work outside torch.
+        latest: phase that was entered last; an error is from this phase.
+        flops: operations per image, for each phase that gave its number of images. They are counted
+            once by torch's own counter (a multiply-add is two); 0 for work outside torch.
     """
 
     device: str = "cpu"
@@ -34,7 +34,7 @@ class Clock:
 
     @contextmanager
     def phase(self, name: Phase, *, images: int = 0) -> Iterator[None]:
-        """Add the block's wall time to a phase; with ``images``, count its operations once."""
+        """Add the block's wall time to a phase. With ``images``, count its operations once."""
         self.latest = name
         start = time.perf_counter()
         try:
@@ -52,9 +52,9 @@ class Clock:
                 self._note(name, images, spent)
 
     def seconds_per_image(self, name: Phase) -> float | None:
-        """Of a phase that said its images, without its first block, which warms up; None for none.
+        """Return the time per image, without the first block, which warms up.
 
-        A phase of one block alone has that block's time.
+        None if the phase gave no number of images. If there is only one block, its time counts.
         """
         (first_images, first), (images, seconds) = self._blocks.get(name, [(0, 0.0), (0, 0.0)])
         if images > first_images:
@@ -62,7 +62,7 @@ class Clock:
         return seconds / images if images else None
 
     def _note(self, name: Phase, images: int, spent: float) -> None:
-        """Keep the first block and the sum of all."""
+        """Keep the first block and the sum of all blocks."""
         first, (count, seconds) = self._blocks.get(name, [(images, spent), (0, 0.0)])
         self._blocks[name] = [first, (count + images, seconds + spent)]
 
@@ -70,10 +70,10 @@ class Clock:
 class StageClock:
     """Seconds of each stage of one call of a generator.
 
-    Calling it gives a context: ``with clock("text"): …``.
+    Use it as ``with clock("text"): …``.
 
     Args:
-        device: whose queue is drained at every border.
+        device: device that does the work; it finishes before a stage ends.
     """
 
     def __init__(self, device: str) -> None:
@@ -81,7 +81,7 @@ class StageClock:
         self._device = device
 
     def restart(self) -> None:
-        """Forget the call before."""
+        """Forget the previous call."""
         self.seconds = {}
 
     @contextmanager
@@ -99,7 +99,7 @@ class StageClock:
 
 @contextmanager
 def counted_flops() -> Iterator[Callable[[], int]]:
-    """Count the block's floating-point operations; yields a function that tells them."""
+    """Count the block's floating-point operations; yields a function that returns the count."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
@@ -107,7 +107,7 @@ def counted_flops() -> Iterator[Callable[[], int]]:
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has done all it was given."""
+    """Wait until the device has finished its work."""
     import torch
 
     if device.startswith("cuda"):

@@ -1,4 +1,4 @@
-"""Who is told how far a long piece of work has come."""
+"""Progress reporting for long tasks."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Told how work goes on; the command line draws a progress bar from it."""
+    """Receives the progress of a task; the command line draws a progress bar."""
 
     def start(self, title: str, total: int) -> None:
-        """A pass over ``total`` samples begins."""
+        """Start a task with ``total`` samples."""
 
     def advance(self, count: int) -> None:
-        """That many more samples are dealt with."""
+        """Count samples that are done."""
 
     def finish(self) -> None:
-        """The pass is over."""
+        """End the task."""
 
 
 class Silent:
-    """A reporter that tells nobody."""
+    """A reporter that shows nothing."""
 
     def start(self, title: str, total: int) -> None:
         """Ignore."""

@@ -20,7 +20,7 @@ _CODECS = ("libjpeg_turbo", "jpg_2000", "webp", "avif", "zlib", "littlecms2")
 
 
 class Provenance(BaseModel):
-    """Everything beside the inputs that may have changed a number."""
+    """Versions and machine: everything apart from the inputs that can change a number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

@@ -1,4 +1,4 @@
-"""An ordered map over worker processes that reads a bounded distance ahead and cleans up."""
+"""An ordered map over worker processes, with a bounded number of results ahead of their use."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ V = TypeVar("V")
 R = TypeVar("R")
 
 CHUNK = 8
-"""Most values a task: enough to hide the cost of a task, few enough to share out evenly."""
+"""Largest number of values per task: it hides the cost of a task, and shares work evenly."""
 
 
 def map_ahead(
     function: Callable[[V], R], values: Iterable[V], *, num_workers: int, ahead: int
 ) -> Generator[R, None, None]:
-    """``function(value)`` for every value, in order, computed ahead of its use.
+    """Yield ``function(value)`` for every value, in order, computed ahead of its use.
 
     Args:
-        function: picklable; each worker process is given it once.
-        values: picklable; taken as they are needed.
-        num_workers: processes; 0 computes in this one, when the result is asked for.
-        ahead: how many results may wait (rounded up so that every worker has something to do).
+        function: picklable; sent to each worker process once.
+        values: picklable; read as they are needed.
+        num_workers: number of processes; 0 computes in this process, when a result is needed.
+        ahead: number of results that may wait, rounded up so that every worker has work.
 
     Raises:
         UserError: a worker died, or ``function`` raised one there.

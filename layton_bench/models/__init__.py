@@ -1,4 +1,4 @@
-"""What a model is, adapters around models, and models in processes of their own."""
+"""What a model is, adapters around models, and models in separate processes."""
 
 import lazy_loader
 

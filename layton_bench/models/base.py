@@ -1,4 +1,4 @@
-"""What a model is to the harness: a card, and a way to load a Tokenizer or a Generator.
+"""What a model is: a card, and a function that loads a Tokenizer or a Generator.
 
 A model's name is ``family-variant[@modifier]``: ``titok-l-32``, ``webp@448B``; ``@<px>`` runs a
 tokenizer at its native size behind a resize adapter (``llamagen-16@256``).
@@ -27,19 +27,19 @@ OptionValue = int | float | str
 class Tokenizer(Protocol):
     """Encodes images to codes and decodes codes to images.
 
-    Deterministic given the seeds; a sample never depends on its batch mates.
+    The result depends on the seeds only, and never on other samples in the batch.
     """
 
     def encode(self, images: Tensor) -> Codes:
         """Encode float32 images in [-1, 1], (B, 3, H, W)."""
 
     def decode(self, codes: Codes, seeds: Sequence[int]) -> Tensor:
-        """Decode to float32 images in [-1, 1], (B, 3, H, W), with one seed an image."""
+        """Decode to float32 images in [-1, 1], (B, 3, H, W), with one seed per image."""
 
 
 @runtime_checkable
 class Generator(Protocol):
-    """Draws one image a prompt; a picture depends on its prompt and seed alone."""
+    """Draws one image per prompt. An image depends on its prompt and seed only."""
 
     def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
         """Draw float32 images in [-1, 1], (B, 3, H, W)."""
@@ -47,14 +47,14 @@ class Generator(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallCost:
-    """What a generator tells of its latest call.
+    """Cost of the latest ``generate`` call.
 
     Attributes:
-        seconds: of the whole batch by stage, the device's queue drained at every border: reading
-            the texts, drawing image tokens or denoising, decoding to pixels.
+        seconds: time of the whole batch per stage (reading the texts, drawing image tokens or
+            denoising, decoding to pixels). The device finishes its work before a stage ends.
         nfe: forward passes of the denoiser for one image; None without a denoiser.
-        peak_host_mib, peak_device_mib: of a model in a process of its own; None where the model
-            runs in this one, whose memory the harness sees.
+        peak_host_mib, peak_device_mib: peak memory of a model in a separate process; None if the
+            model runs in this process, whose memory is measured here.
     """
 
     seconds: Mapping[Stage, float] = field(default_factory=dict)
@@ -65,25 +65,25 @@ class CallCost:
 
 @runtime_checkable
 class TellsCost(Protocol):
-    """A generator that says where its time goes; those that don't are timed as a whole."""
+    """A generator that returns its cost per stage; others are timed as a whole."""
 
     def latest_cost(self) -> CallCost:
-        """Cost of the latest ``generate``."""
+        """Return the cost of the latest ``generate``."""
 
 
 @runtime_checkable
 class ChecksPrompts(Protocol):
-    """A generator that knows which prompts it can draw; they are checked before any is drawn."""
+    """A generator that checks all prompts before it draws the first one."""
 
     def check_prompts(self, prompts: Sequence[Prompt]) -> None:
-        """Raise UserError for a prompt that it cannot draw; quick."""
+        """Raise UserError for a prompt that it cannot draw. This must be fast."""
 
 
 def check_prompts(generator: Generator, prompts: Sequence[Prompt]) -> None:
-    """Ask a generator whether it can draw these; one that does not know is not asked.
+    """Check the prompts if the generator has a check for them.
 
     Raises:
-        UserError: it cannot draw one of them, or fails to say.
+        UserError: it cannot draw one of them, or its check fails.
     """
     if not isinstance(generator, ChecksPrompts):
         return
@@ -173,13 +173,13 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadContext:
-    """What a plugin's load function is given.
+    """Argument of a plugin's load function.
 
     Attributes:
-        device: where to run, as torch writes it (``cpu``, ``cuda:0``, ``mps``).
+        device: device to run on, as torch writes it (``cpu``, ``cuda:0``, ``mps``).
         dtype: ``float32``, ``bfloat16`` or ``float16``.
-        weights: finds installed weights by registry name; raises MissingWeightsError.
-        options: the spec's options with the user's values in place of defaults.
+        weights: returns the path of installed weights; raises MissingWeightsError.
+        options: options of the spec, with the user's values instead of the defaults.
     """
 
     device: str
@@ -193,12 +193,13 @@ class ModelSpec:
     """A card and how to load the model.
 
     Attributes:
-        card: what is known without loading.
-        load: builds the model; imports torch only when called.
-        options: settings a user may change (``steps``), with their defaults; their values' types
-            are the defaults' types.
-        files: finds what the model is made of beside registered weights, without loading it; the
-            record holds the digest of their contents. Raises UserError where one is missing.
+        card: what is known without loading the model.
+        load: builds the model. It imports torch only when it is called.
+        options: settings that a user may change (``steps``), with their defaults. A value has the
+            type of its default.
+        files: returns the files that the model is made of, apart from registered weights, without
+            loading it. The record holds the digest of their contents. Raises UserError if one is
+            missing.
     """
 
     card: ModelCard
@@ -212,11 +213,11 @@ class ModelPattern:
     """A family of models named by a pattern (``jpeg-q10``, ``webp@448B``).
 
     Attributes:
-        pattern: matched against the whole name.
-        examples: names shown by ``list models``.
+        pattern: must match the whole name.
+        examples: names that ``list models`` shows.
         summary: one line for ``list models``.
-        make_spec: the spec of a matching name; raises UserError for one that cannot be.
-        kind: what its models can do.
+        make_spec: returns the spec of a matching name; raises UserError if there is none.
+        kind: what its models do.
     """
 
     pattern: re.Pattern[str]

@@ -1,4 +1,4 @@
-"""A model whose codes lie on a grid, as a Tokenizer; for plugins around VQ models."""
+"""Tokenizers whose codes are on a grid; for plugins around VQ models."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class GridModel(Protocol):
 
 
 class GridTokenizer:
-    """Lays the grid out as one row of codes, row by row, and folds it again for the decoder.
+    """Flattens the grid to one row of codes, row by row, and restores it for the decoder.
 
     Args:
-        model: in eval mode, on its device.
+        model: the model, in eval mode, on its device.
         codebook_size: number of codes.
-        downsample_factor: image side over grid side.
-        dtype: in which the model takes images.
+        downsample_factor: image side divided by grid side.
+        dtype: dtype of the images that the model takes.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class GridTokenizer:
         self.dtype = dtype
 
     def encode(self, images: Tensor) -> Codes:
-        """Float images (B, 3, H, W) in [-1, 1] → codes (B, h·w)."""
+        """Encode float images (B, 3, H, W) in [-1, 1] to codes (B, h·w)."""
         codes = self.model.encode(images.to(self.dtype))
         height, width = images.shape[-2:]
         return Codes(
@@ -49,7 +49,7 @@ class GridTokenizer:
         )
 
     def decode(self, codes: Codes, seeds: Sequence[int]) -> Tensor:
-        """Codes (B, h·w) → float32 images (B, 3, H, W), clamped to [-1, 1]; no seed is used."""
+        """Decode codes (B, h·w) to float32 images (B, 3, H, W) in [-1, 1]; seeds are not used."""
         del seeds
         assert codes.codes is not None
         rows, columns = (side // self.downsample_factor for side in codes.size_px)

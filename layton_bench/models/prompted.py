@@ -1,4 +1,4 @@
-"""Library functions that draw texts or classes, as Generators; for plugins around them."""
+"""Generators made of functions that draw texts or classes; for plugins around libraries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ V_contra = TypeVar("V_contra", contravariant=True)
 
 
 class Draw(Protocol[V_contra]):
-    """Draws one image a value; each depends on its value and seed alone."""
+    """Draws one image per value. An image depends on its value and seed only."""
 
     def __call__(self, values: Sequence[V_contra], /, *, seeds: Sequence[int]) -> Tensor:
         """Draw float32 images in [-1, 1], (B, 3, H, W)."""
@@ -29,12 +29,12 @@ class _Prompted(ABC, Generic[V]):
     """What texts and classes have in common.
 
     Args:
-        draw: values and seeds → images.
-        name: of the model, for messages.
-        errors: what the library raises for an input it cannot take; it becomes a UserError.
-        stages: the clock under which ``draw`` runs its stages; None tells no stages.
-        nfe: forward passes of the denoiser for one image, under the options in force.
-        check: raises one of ``errors`` for values that cannot be drawn, without drawing any.
+        draw: draws images from values and seeds.
+        name: name of the model, for messages.
+        errors: error that the library raises for a bad input; it becomes a UserError.
+        stages: clock that ``draw`` uses for its stages; None if it has none.
+        nfe: forward passes of the denoiser for one image, with the current options.
+        check: raises one of ``errors`` for values that cannot be drawn. It draws nothing.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class _Prompted(ABC, Generic[V]):
             self._check(values)
 
     def generate(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
-        """Draw float32 images in [-1, 1], (B, 3, H, W); raises UserError for a prompt it can't."""
+        """Draw float32 images in [-1, 1], (B, 3, H, W); raises UserError for a bad prompt."""
         values = [self._value(prompt) for prompt in prompts]
         if self._stages is not None:
             self._stages.restart()
@@ -69,12 +69,12 @@ class _Prompted(ABC, Generic[V]):
             return self._draw(values, seeds=seeds)
 
     def latest_cost(self) -> CallCost:
-        """Stages of the latest ``generate``, and the denoiser's passes."""
+        """Return the stages of the latest ``generate``, and the denoiser's passes."""
         return CallCost(seconds=self._stages.seconds if self._stages else {}, nfe=self._nfe)
 
     @abstractmethod
     def _value(self, prompt: Prompt) -> V:
-        """What the library draws; raises UserError for a prompt that it cannot."""
+        """Return the value to draw; raises UserError if the prompt has none."""
 
 
 class TextGenerator(_Prompted[str]):
@@ -82,7 +82,9 @@ class TextGenerator(_Prompted[str]):
 
     def _value(self, prompt: Prompt) -> str:
         if prompt.text is None:
-            raise UserError(f"prompt '{prompt.key}'", f"{self._name} draws texts", "Give it words.")
+            raise UserError(
+                f"prompt '{prompt.key}'", f"{self._name} draws texts", "Give it a text."
+            )
         return prompt.text
 
 

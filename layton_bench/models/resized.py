@@ -1,4 +1,4 @@
-"""A model run at its native size inside a suite of another size, recorded as such."""
+"""Adapters that run a model at its native size in a suite of another size."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class ResizeAdapter:
-    """Resizes on the way in and out: antialiased bicubic both ways, values clamped to [-1, 1].
+    """Resizes images before encoding and after decoding: antialiased bicubic, clamped to [-1, 1].
 
     Args:
         tokenizer: the model.
-        native_px: side at which it runs.
+        native_px: image side at which it runs.
     """
 
     def __init__(self, tokenizer: Tokenizer, native_px: int) -> None:
@@ -37,23 +37,23 @@ class ResizeAdapter:
         self.environment: Mapping[str, str] = getattr(tokenizer, "environment", {})
 
     def encode(self, images: Tensor) -> Codes:
-        """Encode at the native size; the codes remember the size that was asked for."""
+        """Encode at the native size. The codes keep the size of the images."""
         small = resize(images, (self.native_px, self.native_px))
         height, width = images.shape[-2:]
         return replace(self.tokenizer.encode(small), size_px=(height, width))
 
     def decode(self, codes: Codes, seeds: Sequence[int]) -> Tensor:
-        """Decode at the native size and resize to the size asked for."""
+        """Decode at the native size, and resize to the size that the codes keep."""
         native = replace(codes, size_px=(self.native_px, self.native_px))
         return resize(self.tokenizer.decode(native, seeds), codes.size_px)
 
 
 class ResizedGenerator:
-    """Draws at the native size and resizes: antialiased bicubic, values clamped to [-1, 1].
+    """Draws at the native size and resizes: antialiased bicubic, clamped to [-1, 1].
 
     Args:
         generator: the model.
-        size_px: side of the pictures it returns.
+        size_px: side of the images that it returns.
     """
 
     def __init__(self, generator: Generator, size_px: int) -> None:
@@ -70,13 +70,13 @@ class ResizedGenerator:
         check_prompts(self.generator, prompts)
 
     def latest_cost(self) -> CallCost:
-        """What the model tells of its latest call."""
+        """Return the cost of the model's latest call."""
         model = self.generator
         return model.latest_cost() if isinstance(model, TellsCost) else CallCost()
 
 
 def resize(images: Tensor, size_px: tuple[int, int]) -> Tensor:
-    """Antialiased bicubic (a = -0.5, as in Pillow) of float images in [-1, 1], clamped."""
+    """Resize float images in [-1, 1] by antialiased bicubic (a = -0.5, as in Pillow), clamped."""
     from torch.nn.functional import interpolate
 
     if images.shape[-2:] == size_px:
@@ -86,13 +86,13 @@ def resize(images: Tensor, size_px: tuple[int, int]) -> Tensor:
 
 
 def adapt(spec: ModelSpec, native_px: int, size_px: int | None = None) -> ModelSpec:
-    """The model ``NAME@<px>``: ``spec`` behind a resize adapter.
+    """Return the model ``NAME@<px>``: ``spec`` behind a resize adapter.
 
     Args:
         spec: the model.
-        native_px: side at which it runs.
-        size_px: side of the pictures asked of a generator; None leaves them as drawn. A
-            tokenizer's reconstructions have the size of what it was given.
+        native_px: image side at which it runs.
+        size_px: side of a generator's images; None leaves them as drawn. A tokenizer's
+            reconstructions have the size of its inputs.
 
     Raises:
         UserError: the model was not made for the native size.

@@ -1,4 +1,4 @@
-"""Files of parameters: what there is, where it is kept, how it is fetched and read."""
+"""Weights: which there are, where they are kept, how they are downloaded and read."""
 
 import lazy_loader
 

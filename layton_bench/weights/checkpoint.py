@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins as the format does: eight bytes of length, then a JSON object."""
+    """Return whether a file begins like safetensors: eight bytes of length, then a JSON object."""
     with path.open("rb") as stream:
         return stream.read(9)[8:] == b"{"
 
 
 def load_checkpoint(path: Path) -> object:
-    """Whatever a file holds, on the CPU, without running any code in it.
+    """Return the content of a file, on the CPU, without running code in it.
 
     Raises:
-        UserError: damaged, or a pickle of more than tensors and plain containers.
+        UserError: damaged, or a pickle that holds more than tensors and plain containers.
     """
     import torch
     from safetensors import SafetensorError
@@ -35,12 +35,12 @@ def load_checkpoint(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" not in str(error).lower():
-            raise UserError(str(path), f"damaged ({error})", "Get the file again.") from None
+            raise UserError(str(path), f"damaged ({error})", "Download the file again.") from None
         raise UserError(
             str(path),
-            "a pickle of more than tensors, which could run any code when loaded",
-            "If you trust where it came from, install it once with `layton-bench weights add NAME"
-            " FILE --trust-pickle`: its tensors are kept as safetensors.",
+            "a pickle that holds more than tensors; loading it could run any code",
+            "If you trust its source, install it once with `layton-bench weights add NAME FILE"
+            " --trust-pickle`. Its tensors are kept as safetensors.",
         ) from error
     except FileNotFoundError:
         raise UserError(str(path), "there is no such file", "Check the path.") from None
@@ -49,14 +49,14 @@ def load_checkpoint(path: Path) -> object:
 
 
 def load_state_dict(path: Path, *, key: str | None = None) -> dict[str, Tensor]:
-    """A state dict: parameter name → tensor on the CPU.
+    """Return a state dict: parameter name → tensor on the CPU.
 
     Args:
         path: safetensors or a torch file.
-        key: the entry that holds the state dict in a file that holds more.
+        key: name of the state dict in a file that holds more.
 
     Raises:
-        UserError: damaged, unsafe, or no state dict.
+        UserError: the file is damaged or unsafe, or holds no state dict.
     """
     import torch
 
@@ -68,16 +68,16 @@ def load_state_dict(path: Path, *, key: str | None = None) -> dict[str, Tensor]:
     stray = [name for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
     if stray:
         raise UserError(
-            str(path), f"entries that are no tensors: {', '.join(map(str, stray[:3]))}",
+            str(path), f"it holds entries that are not tensors: {', '.join(map(str, stray[:3]))}",
             "Check that it is the right file.",
         )  # fmt: skip
     return {str(name): value for name, value in loaded.items()}
 
 
 def pickle_to_safetensors(source: Path, target: Path) -> None:
-    """Run a pickle the user trusts and keep its state dict; raises UserError where it has none.
+    """Load a pickle that the user trusts and keep its state dict; raises UserError without one.
 
-    This is the one place that loads a pickle without restriction.
+    Only this function loads a pickle without restriction.
     """
     import torch
     from safetensors.torch import save_file

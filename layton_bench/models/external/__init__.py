@@ -1,1 +1,1 @@
-"""Models in a process and an environment of their own; docs/external.md has the protocol."""
+"""Models in a separate process and environment; docs/external.md has the protocol."""

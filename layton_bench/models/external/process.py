@@ -1,7 +1,7 @@
 """A child process that exchanges lines, in a process group that never outlives this process.
 
-No threads: the three pipes are served while a line is awaited. Between two waits the child may fill
-a pipe and then stands still, which harms nobody.
+There are no threads: the three pipes are served while this process waits for a line. Between two
+waits, a child that fills a pipe waits too, which does no harm.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _MAX_STDERR_BYTES: Final = 8_192
 _LAST_LINES: Final = 5
 
 _GRACE_SECONDS: Final = 5.0
-"""How long a child may take to end after its standard input has."""
+"""Time that a child has to end after its standard input is closed."""
 
 _EXIT_SECONDS: Final = 1.0
-"""How long after its standard output a child may take to end, before it is killed."""
+"""Time that a child has to end after it closed its standard output."""
 
 
 class ChildLostError(Exception):
-    """The child has ended or was stopped; the message says why, with its last lines of stderr."""
+    """The child has ended or was stopped. The message says why, with its last lines of stderr."""
 
 
 class ChildProcess:
@@ -44,9 +44,9 @@ class ChildProcess:
 
     Args:
         command: program and arguments.
-        cwd: where it runs.
-        environment: its variables, all of them.
-        folder: removed by the watchdog with the child.
+        cwd: its working directory.
+        environment: all its environment variables.
+        folder: folder that the watchdog removes with the child.
 
     Raises:
         ChildLostError: it cannot be started.
@@ -75,13 +75,13 @@ class ChildProcess:
         self._is_closed = False
 
     def send(self, line: bytes) -> None:
-        """Give it a line; written while a line is awaited."""
+        """Send a line. It is written while ``receive`` waits."""
         if not self._outgoing and not self._is_closed:
             self._selector.register(self._stdin, selectors.EVENT_WRITE)
         self._outgoing += line + b"\n"
 
     def receive(self, seconds: float) -> bytes | None:
-        """Its next line without the end, or None where none came in time; raises ChildLostError."""
+        """Return its next line, or None if none came in time; raises ChildLostError."""
         until = time.monotonic() + seconds
         while (end := self._incoming.find(b"\n")) < 0:
             if self._is_closed:
@@ -97,7 +97,7 @@ class ChildProcess:
         return line
 
     def lost(self, reason: str) -> ChildLostError:
-        """Kill what is left of it; the error to raise."""
+        """Kill the child; returns the error to raise."""
         _kill_group(self._process)
         until = time.monotonic() + _EXIT_SECONDS
         while self._selector.get_map() and (left := until - time.monotonic()) > 0:
@@ -108,12 +108,12 @@ class ChildProcess:
         return ChildLostError(f"{reason}; its last lines on stderr: {last}" if last else reason)
 
     def close(self) -> None:
-        """End its standard input, wait for it a moment, and kill its group."""
+        """Close its standard input, wait a moment, and kill its process group."""
         self._selector.close()
         self._end()
 
     def _serve(self, seconds: float) -> None:
-        """Move what the pipes will take or give."""
+        """Read from and write to the pipes that are ready."""
         for key, _ in self._selector.select(seconds):
             if key.fd == self._stdin:
                 self._write()
@@ -125,7 +125,7 @@ class ChildProcess:
             del self._outgoing[: os.write(self._stdin, self._outgoing[:_CHUNK])]
         except BlockingIOError:
             return
-        except BrokenPipeError:  # it has ended; the end of its output says so
+        except BrokenPipeError:  # it has ended, and the end of its output shows that
             self._outgoing.clear()
         if not self._outgoing:
             self._selector.unregister(self._stdin)
@@ -145,7 +145,7 @@ class ChildProcess:
             del self._stderr[:-_MAX_STDERR_BYTES]
 
     def _obituary(self) -> str:
-        """How it ended, once its output has."""
+        """Return how it ended, after its output has ended."""
         try:
             code = self._process.wait(timeout=_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -164,7 +164,7 @@ def _popen(
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """A process in a session of its own, which Ctrl-C at the terminal does not reach."""
+    """Start a process in a new session, which Ctrl-C at the terminal does not reach."""
     return subprocess.Popen(
         command, cwd=cwd, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output,
         bufsize=0, start_new_session=True,
@@ -172,7 +172,7 @@ def _popen(
 
 
 def _watch(process: subprocess.Popen[bytes], folder: Path) -> subprocess.Popen[bytes]:
-    """The watchdog of a child."""
+    """Start the watchdog of a child."""
     script = Path(__file__).with_name("watchdog.py")
     command = [sys.executable, "-I", "-S", str(script), str(process.pid), str(folder)]
     try:
@@ -184,7 +184,7 @@ def _watch(process: subprocess.Popen[bytes], folder: Path) -> subprocess.Popen[b
 
 
 def _end(process: subprocess.Popen[bytes], watchdog: subprocess.Popen[bytes]) -> None:
-    """Let the child end by itself, kill its group, then send the watchdog home."""
+    """Let the child end by itself, kill its process group, then end the watchdog."""
     if process.stdin is not None:
         process.stdin.close()
     with suppress(subprocess.TimeoutExpired):
@@ -198,7 +198,7 @@ def _end(process: subprocess.Popen[bytes], watchdog: subprocess.Popen[bytes]) ->
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    # gone, or (on macOS) only a zombie is left of it
+    # it is gone, or (on macOS) only a zombie is left
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 

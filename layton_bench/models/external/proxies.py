@@ -1,4 +1,4 @@
-"""The harness's Tokenizer and Generator over a session with a child."""
+"""A Tokenizer and a Generator that send their work to a child."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ExternalTokenizer:
-    """A tokenizer in a process of its own.
+    """A tokenizer in a separate process.
 
     Args:
         session: with its child.
@@ -48,7 +48,7 @@ class ExternalTokenizer:
 
 
 class ExternalGenerator:
-    """A generator in a process of its own.
+    """A generator in a separate process.
 
     Args:
         session: with its child.
@@ -67,7 +67,7 @@ class ExternalGenerator:
             return to_tensor(self._session.arrays.take(reply, "images", kinds="f"))
 
     def latest_cost(self) -> CallCost:
-        """What the child told of its latest call."""
+        """Return the cost of the child's latest call."""
         return self._cost
 
 
@@ -75,7 +75,7 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Cost(BaseModel):
-    """The members of an answer that tell of its cost."""
+    """Members of an answer that describe its cost."""
 
     seconds: dict[Stage, Amount] = {}
     nfe: Annotated[StrictInt, Field(ge=0)] | None = None
@@ -84,7 +84,7 @@ class _Cost(BaseModel):
 
 
 def _message(codes: Codes) -> tuple[dict[str, NDArray[Any]], dict[str, object]]:
-    """Codes as arrays and other members of a message."""
+    """Return codes as arrays and other members of a message."""
     if codes.codes is not None:
         return {"codes": to_array(codes.codes)}, {"codebook_size": codes.codebook_size}
     if codes.latents is not None:
@@ -97,11 +97,11 @@ def _message(codes: Codes) -> tuple[dict[str, NDArray[Any]], dict[str, object]]:
 def _codes(arrays: ArrayFolder, reply: Mapping[str, Any], size_px: tuple[int, int]) -> Codes:
     kinds = [kind for kind in ("codes", "latents", "payloads") if kind in reply]
     if len(kinds) != 1:
-        raise ModelOutputError("its answer holds not exactly one of codes, latents and payloads")
+        raise ModelOutputError("its answer must hold exactly one of codes, latents and payloads")
     if kinds == ["codes"]:
         size = reply.get("codebook_size")
         if type(size) is not int or size < 1:
-            raise ModelOutputError("its answer has codes and no codebook_size")
+            raise ModelOutputError("its answer has codes but no codebook_size")
         codes = to_tensor(arrays.take(reply, "codes", kinds="iu").astype(np.int64))
         return Codes(size_px=size_px, codes=codes, codebook_size=size)
     if kinds == ["latents"]:
@@ -119,7 +119,7 @@ def _codes(arrays: ArrayFolder, reply: Mapping[str, Any], size_px: tuple[int, in
 
 
 def _cost(reply: Mapping[str, Any]) -> CallCost:
-    """What an answer tells of its cost; raises ModelOutputError for what is no such thing."""
+    """Return the cost that an answer describes; raises ModelOutputError for a wrong member."""
     told = {name: reply[name] for name in _Cost.model_fields if name in reply}
     try:
         return CallCost(**dict(_Cost.model_validate(told)))

@@ -1,4 +1,4 @@
-"""The conversation with an external model's child: handshake, requests, and starting it again."""
+"""A conversation with a child: handshake, requests, and restarts."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ if TYPE_CHECKING:
 PROTOCOL: Final = 1
 
 _MAX_FAILED_STARTS: Final = 3
-"""In a row; the samples that are left then fail without another try."""
+"""Number in a row after which the remaining samples fail without another try."""
 
 _HEARTBEATS: Final = 4
-"""How many a child is asked for within the longest silence."""
+"""Heartbeats that a child sends within the longest allowed silence."""
 
 _log = logging.getLogger(__name__)
 
 
 class Session:
-    """A child that answers one request at a time, started again where it was lost.
+    """A child that answers one request at a time, and is restarted if it is lost.
 
     Args:
-        card: as declared; what the child says of itself must agree.
+        card: the declared card. The child's own card must agree.
         command: program and arguments.
-        environment: the child's variables.
+        environment: the child's environment variables.
         limits: how long to wait.
-        cwd: where it runs.
+        cwd: the child's working directory.
         context: device, dtype, options and weights.
 
     Raises:
         UserError: the child does not start, or is another model.
 
     Attributes:
-        environment: versions that the child tells of its own environment.
+        environment: versions in the child's environment, as it reports them.
     """
 
     def __init__(
@@ -95,12 +95,12 @@ class Session:
     def ask(
         self, kind: str, arrays: Mapping[str, NDArray[Any]], **members: object
     ) -> Iterator[Mapping[str, Any]]:
-        """Send a request; the child's answer, whose files are removed at the block's end.
+        """Send a request; yields the child's answer, whose files are removed when the block ends.
 
         Args:
             kind: ``encode``, ``decode`` or ``generate``.
-            arrays: member of the message → array, sent as a file.
-            **members: the message's other members.
+            arrays: member of the message → array, which is sent as a file.
+            **members: other members of the message.
 
         Raises:
             ModelOutputError: the child failed, was lost, or cannot be started again.
@@ -127,7 +127,7 @@ class Session:
         except ChildLostError as error:
             self._child = None
             raise ModelOutputError(f"external model: {error}") from None
-        except BaseException as error:  # Ctrl-C: its answer must not be taken for the next one's
+        except BaseException as error:  # Ctrl-C: its answer must not be read as the next one's
             if self._child is not None:
                 self._child.lost(type(error).__name__)
                 self._child = None
@@ -140,7 +140,7 @@ class Session:
     def _restarted(self) -> ChildProcess:
         if self._failed_starts >= _MAX_FAILED_STARTS:
             raise ChildLostError(f"it did not start {self._failed_starts} times in a row")
-        _log.warning("starting external model '%s' again", self._card.name)
+        _log.warning("restarting external model '%s'", self._card.name)
         try:
             child = self._started()
         except ChildLostError:
@@ -150,7 +150,7 @@ class Session:
         return child
 
     def _started(self) -> ChildProcess:
-        """A child that has shaken hands; raises ChildLostError."""
+        """Start a child and check its first message; raises ChildLostError."""
         child = ChildProcess(
             self._command, cwd=self._cwd, environment=self._variables, folder=self._folder
         )
@@ -172,7 +172,7 @@ class Session:
         return child
 
     def _refusal(self, ready: Mapping[str, Any]) -> str:
-        """Why a first message is not that of the declared model; empty where it is."""
+        """Return why the first message is not that of the declared model; "" if it is."""
         if ready["type"] == "failed":
             return f"it failed to load: {printable(str(ready.get('reason')))}"
         if ready["type"] != "ready":
@@ -195,7 +195,7 @@ class Session:
     def _next_message(
         self, child: ChildProcess, *, seconds: float, silence: float
     ) -> Mapping[str, Any]:
-        """Its next message that is no heartbeat; raises ChildLostError."""
+        """Return its next message that is not a heartbeat; raises ChildLostError."""
         heard = time.monotonic()
         end = heard + seconds
         while True:
@@ -204,11 +204,11 @@ class Session:
             if line is None and now >= end:
                 raise child.lost(f"it did not answer within {seconds:g} s")
             if line is None:
-                raise child.lost(f"nothing was heard of it for {silence:g} s")
+                raise child.lost(f"it sent nothing for {silence:g} s")
             message = _parsed(line)
             if message is None:
                 shown = printable(line.decode(errors="replace"))
-                raise child.lost(f"it wrote a line that is no message: '{shown}'")
+                raise child.lost(f"it wrote a line that is not a message: '{shown}'")
             heard = now
             if message["type"] != "alive":
                 return message
@@ -217,7 +217,7 @@ class Session:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """An object with a type, or None."""
+    """Return the message in a line, or None if it is not an object with a type."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Text of a process that is not ours, fit to be shown."""
+"""Text of another process, made fit for messages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ _MOST = 400
 
 
 def printable(text: str) -> str:
-    """One line without control characters, cut where it is long."""
+    """Return the text as one line without control characters; a long text is cut."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= _MOST else f"{line[:_MOST]} …"

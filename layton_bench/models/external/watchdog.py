@@ -1,9 +1,9 @@
-"""Outlives layton-bench by a moment: kills the child's process group if layton-bench is gone.
+"""Kills the child's process group if layton-bench is killed.
 
     python -I -S watchdog.py GROUP FOLDER
 
-Run as a script with its standard input a pipe from layton-bench. A byte means that all is cleaned
-up; the end of the pipe without one means that layton-bench was killed.
+This script's standard input is a pipe from layton-bench. A byte means that everything is clean.
+If the pipe ends without a byte, layton-bench was killed.
 """
 
 import contextlib

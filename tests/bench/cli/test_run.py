@@ -29,7 +29,7 @@ def test_options_are_checked_before_work(bench: Bench) -> None:
     words = ["run", "--suite", "photos-256", "--model", "identity"]
     for more, reason in {
         "--dtype fp16": "dtype 'fp16': it is not supported",
-        "--device tpu": "device 'tpu': torch knows none of that name",
+        "--device tpu": "device 'tpu': torch knows no such device",
         "--batch-size 0": "--batch-size 0: not a positive number",
         "--limit 0": "--limit 0: not a positive number",
         "--set steps=4": "model 'identity' has no such option. It has: none",

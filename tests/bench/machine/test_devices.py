@@ -42,8 +42,8 @@ def test_a_device_that_is_there_is_taken_as_named(machine) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("gpu", "torch knows none of that name"),
-        ("", "torch knows none of that name"),
+        ("gpu", "torch knows no such device"),
+        ("", "torch knows no such device"),
         ("cuda", "torch finds no CUDA GPU here. Use --device cpu."),
         ("mps", "torch finds no Metal GPU here"),
         ("meta", "it is not supported"),
@@ -58,7 +58,7 @@ def test_a_device_that_is_not_there_is_refused(machine, name: str, reason: str) 
 
 def test_gpus_are_counted_from_0(machine) -> None:
     machine(cuda=1)
-    with pytest.raises(UserError, match=r"cuda:1': torch finds 1 GPU\. Count from cuda:0\."):
+    with pytest.raises(UserError, match=r"cuda:1': torch finds 1 GPU\. The first one is cuda:0\."):
         resolve_device("cuda:1")
 
 

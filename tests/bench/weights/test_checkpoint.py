@@ -40,7 +40,7 @@ def test_state_dicts_of_both_formats(tmp_path: Path) -> None:
         assert {k: v.tolist() for k, v in loaded.items()} == {
             k: v.tolist() for k, v in tensors.items()
         }
-    with pytest.raises(UserError, match="no tensors: epoch"):
+    with pytest.raises(UserError, match="not tensors: epoch"):
         load_state_dict(tmp_path / "nested.pth")
 
 

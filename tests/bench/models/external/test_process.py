@@ -21,7 +21,7 @@ from layton_bench.types import Prompt
 def test_a_child_that_stands_still_is_stopped_with_its_own_children(tmp_path: Path, left) -> None:
     model = raw(tmp_path, "stop", more=limits(silence=1))
     start = time.monotonic()
-    with pytest.raises(ModelOutputError, match="nothing was heard of it for 1 s"):
+    with pytest.raises(ModelOutputError, match="it sent nothing for 1 s"):
         model.encode(BRIGHT)
     assert 1 <= time.monotonic() - start < 30
     assert [words for words in left() if "raw.py" in words or "sleep" in words] == []

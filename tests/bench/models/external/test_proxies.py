@@ -122,7 +122,7 @@ def test_a_crash_costs_its_own_sample_and_the_child_is_started_again(
         "external model: it ended with exit code 3;"
         " its last lines on stderr: loading | about to [1m fall over"
     )
-    assert "starting external model 'raw' again" in outcome.err
+    assert "restarting external model 'raw'" in outcome.err
 
 
 def test_shapes_are_checked_by_the_engine(lab: Lab, tmp_path: Path, left) -> None:

@@ -23,8 +23,8 @@ FAULTS = {
     "crash": "ended with exit code 3",
     "killed": "was killed by SIGKILL",
     "closes": "closed its standard output",
-    "garbage": r"a line that is no message: 'Downloading�: 100%'",
-    "nesting": r"a line that is no message: '\[\[\[",
+    "garbage": r"a line that is not a message: 'Downloading�: 100%'",
+    "nesting": r"a line that is not a message: '\[\[\[",
     "endless-line": "a line of more than 1,048,576 bytes",
     "other-answer": r'answered encode 1 with \{"type": "done", "id": 7',
     "outside": "'codes' of its answer names no file",
@@ -37,8 +37,8 @@ FAULTS = {
     "folder": "'codes' of its answer cannot be read .IsADirectoryError",
     "huge-shape": "'codes' of its answer cannot be read ",
     "float-codes": "'codes' of its answer holds float32",
-    "no-codebook": "codes and no codebook_size",
-    "two-kinds": "not exactly one of",
+    "no-codebook": "codes but no codebook_size",
+    "two-kinds": "exactly one of",
     "lengths": "do not add up",
 }
 
@@ -72,7 +72,7 @@ def test_a_slow_child_with_heartbeats_is_waited_for(tmp_path: Path, left) -> Non
     [
         ("version", "it speaks protocol 2, this layton-bench speaks 1"),
         ("ends-at-once", "exit code 1; its last lines on stderr: no module named torch"),
-        ("banner", "it wrote a line that is no message: 'Welcome!'"),
+        ("banner", "it wrote a line that is not a message: 'Welcome!'"),
         ("other-card", 'its card says name "another", the declaration says "raw"'),
         ("no-card", "its first message has no card with name and kind"),
         ("never-starts", "it did not answer within 1 s"),
