@@ -17,6 +17,7 @@ from layton_bench.compare import (
     Comparison,
     compare as compare_runs,
     comparison_rows,
+    run_lines,
     to_markdown,
     write_moved_sheet,
 )
@@ -57,6 +58,8 @@ def compare(
     if picture is not None:
         _draw(comparison, first, second, picture)
     if form == "json":
+        for line in run_lines(comparison):
+            print_note(line)
         print_json([asdict(difference) for difference in comparison.differences])
     elif form == "md":
         address = None if picture is None else quote(picture.as_posix())
@@ -78,6 +81,8 @@ def _draw(comparison: Comparison, first: StoredRun, second: StoredRun, path: Pat
 
 
 def _print(comparison: Comparison) -> None:
+    for line in run_lines(comparison):
+        print_line(line)
     headings, rows = comparison_rows(comparison)
     table = new_table(*headings)
     styles = {"worse": "bold red", "better": "green"}

@@ -1,4 +1,8 @@
-from .as_markdown import comparison_rows as comparison_rows, to_markdown as to_markdown
+from .as_markdown import (
+    comparison_rows as comparison_rows,
+    run_lines as run_lines,
+    to_markdown as to_markdown,
+)
 from .differences import Comparison as Comparison, compare as compare, holm as holm
 from .paired_means import mean_difference as mean_difference
 from .pairing import (

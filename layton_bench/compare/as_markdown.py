@@ -9,6 +9,7 @@ from layton_bench.records import ARROWS, display_name, escape, table
 
 if TYPE_CHECKING:
     from layton_bench.compare.differences import Comparison, Difference
+    from layton_bench.records import RunRecord
 
 HEADINGS = ("Metric", "A", "B", "B − A", "Interval", "Effect", "p (Holm)", "Verdict")
 """Column headings of a comparison. The interval has the confidence 1 − alpha."""
@@ -39,6 +40,18 @@ def _row(d: Difference) -> tuple[str, ...]:
     )
 
 
+def run_lines(comparison: Comparison) -> tuple[str, str]:
+    """Return a line for run A and one for run B: name, id, and all settings."""
+    a, b = comparison.baseline, comparison.now
+    return f"A: {_settings(a)}", f"B: {_settings(b)}"
+
+
+def _settings(record: RunRecord) -> str:
+    options = [f"{name}={value}" for name, value in record.model.options.items()]
+    settings = (*options, record.model.dtype, f"seed {record.seed}")
+    return f"{display_name(record)}, run {record.run_id} ({', '.join(settings)})"
+
+
 def to_markdown(comparison: Comparison, *, picture: str | None = None) -> str:
     """Return the comparison as a Markdown section for a pull request.
 
@@ -51,7 +64,9 @@ def to_markdown(comparison: Comparison, *, picture: str | None = None) -> str:
     lines = [
         f"### {escape(display_name(b))} against {escape(display_name(a))} on {a.suite.name}",
         "",
-        f"A: run {a.run_id}; B: run {b.run_id}; {b.completeness.effective:,} samples.",
+        f"{b.completeness.effective:,} samples.",
+        "",
+        *(f"- {escape(line)}" for line in run_lines(comparison)),
         "",
         table(headings, [[escape(c) for c in row] for row in rows], texts=1),
     ]

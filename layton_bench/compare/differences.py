@@ -24,7 +24,7 @@ from layton_bench.compare.pairing import (
 )
 from layton_bench.errors import NotComparableError
 from layton_bench.metrics import Direction, badness
-from layton_bench.records import MetricResult, RunRecord, StoredRun
+from layton_bench.records import MetricResult, RunRecord, StoredRun, mixed_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,10 +100,17 @@ def compare(
     """Compare run ``now`` (B) with run ``baseline`` (A).
 
     Raises:
-        NotComparableError: suite, protocol or data differ, or no metric can be compared.
+        NotComparableError: suite, protocol or data differ, several settings differ, or no metric
+            can be compared.
     """
     a, b = baseline.record, now.record
     check_comparable(a, b)
+    if (mixed := mixed_settings(a, b)) is not None:
+        raise NotComparableError(
+            f"runs {a.run_id} and {b.run_id}",
+            f"{mixed}, so a difference would have several causes",
+            "Name two runs that differ in one of them: `layton-bench list runs` lists all runs.",
+        )
     paired = paired_table(baseline, now)
     raw = [
         compare_metric(name, a.metrics[name], b.metrics[name], paired, alpha=alpha)

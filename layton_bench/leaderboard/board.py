@@ -16,10 +16,11 @@ from layton_bench.records import (
     RunRecord,
     StoredRun,
     basis,
-    display_name,
+    distinct_names,
     format_value,
     heading,
     marks,
+    number,
 )
 
 OTHER_SIGNATURE = "†"
@@ -47,6 +48,7 @@ class Board:
         columns: the metrics, in the suite's order.
         ranked_by: column that the runs are sorted by; None if no column can be ranked.
         stored: by run id, where a run's samples are. Ranks compare them in pairs.
+        names: the shown names of the runs. No two are equal.
     """
 
     title: str
@@ -54,6 +56,11 @@ class Board:
     columns: tuple[Column, ...]
     ranked_by: Column | None = None
     stored: Mapping[str, StoredRun] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    def name(self, record: RunRecord) -> str:
+        """Return the shown name of one of the board's runs."""
+        return next(n for r, n in zip(self.records, self.names, strict=True) if r is record)
 
 
 def boards(
@@ -108,6 +115,7 @@ def _board(
     return Board(
         title=_title(ordered[0]), records=tuple(ordered), columns=columns, ranked_by=by,
         stored=stored,
+        names=tuple(distinct_names(ordered)),
     )  # fmt: skip
 
 
@@ -121,7 +129,7 @@ def ranked_value(record: RunRecord, column: Column) -> float | None:
     result = record.metrics.get(column.name)
     if result is None or result.signature != column.signature:
         return None
-    return result.value
+    return number(result)
 
 
 def _columns(records: Sequence[RunRecord]) -> tuple[Column, ...]:
@@ -130,14 +138,14 @@ def _columns(records: Sequence[RunRecord]) -> tuple[Column, ...]:
         name
         for record in records
         for name, result in record.metrics.items()
-        if result.value is not None
+        if number(result) is not None
     )
     return tuple(_column(name, records) for name in names)
 
 
 def _column(name: str, records: Sequence[RunRecord]) -> Column:
     results = [r.metrics[name] for r in records if name in r.metrics]
-    valued = [r.signature for r in results if r.value is not None]
+    valued = [r.signature for r in results if number(r) is not None]
     first = results[0]
     return Column(
         name=name,
@@ -186,13 +194,13 @@ def cells(
     def cell(record: RunRecord, column: Column) -> str:
         result = record.metrics.get(column.name)
         text = format_value(result, with_interval=with_intervals)
-        if result is not None and result.value is not None and result.signature != column.signature:
+        if number(result) is not None and ranked_value(record, column) is None:
             text += OTHER_SIGNATURE
         return emphasis(text) if is_best(board, column, record) else text
 
     rows = []
     for record in board.records:
-        name = display_name(record) + "".join(f" ⚠ {mark}" for mark in marks(record))
+        name = board.name(record) + "".join(f" ⚠ {mark}" for mark in marks(record))
         bits = "" if record.bits_per_image is None else f"{record.bits_per_image:,.0f}"
         rows.append([name, bits, *(cell(record, column) for column in board.columns)])
     return rows
@@ -214,8 +222,10 @@ def notes(board: Board) -> list[str]:
     ranked = {column.name: column.signature for column in board.columns}
     for record in board.records:
         for name, result in record.metrics.items():
-            where = f"{display_name(record)}, {result.label}"
-            if result.value is not None and result.signature != ranked[name]:
+            where = f"{board.name(record)}, {result.label}"
+            if result.value is not None and number(result) is None:
+                lines.append(f"{where}: the value is not a number")
+            elif result.value is not None and result.signature != ranked[name]:
                 lines.append(f"{OTHER_SIGNATURE} {where}: not ranked, {result.signature}")
             if result.note:
                 lines.append(f"{where}: {result.note}")

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from layton_bench.errors import UserError
-from layton_bench.records import display_name
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -37,7 +36,7 @@ def to_model_index(made: Sequence[Board]) -> str:
     from huggingface_hub import ModelCardData
 
     records = [record for board in made for record in board.records]
-    names = sorted({display_name(record) for record in records})
+    names = sorted({board.name(record) for board in made for record in board.records})
     if len(names) != 1:
         raise UserError(
             "a model-index of " + (", ".join(names[:5]) or "nothing"),

@@ -106,7 +106,11 @@ class _Span(NamedTuple):
 
 def _span(result: MetricResult, column: Column) -> _Span:
     assert result.value is not None
-    ends = [end for end in (result.low, result.value, result.high) if end is not None]
+    ends = [
+        end
+        for end in (result.low, result.value, result.high)
+        if end is not None and not math.isnan(end)
+    ]
     bad = [badness(end, column.direction) for end in ends]
     # the interval of a bias contains the best value if it contains 0
     reaches_best = column.direction == "zero" and min(ends) <= 0 <= max(ends)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layton_bench.leaderboard.board import ranked_value
 from layton_bench.metrics import badness
-from layton_bench.records import display_name, escape, format_value, table
+from layton_bench.records import escape, format_value, table
 
 if TYPE_CHECKING:
     from layton_bench.leaderboard.board import Board, Column
@@ -62,9 +61,7 @@ def front(board: Board, column: Column) -> set[str]:
     points = {
         record.run_id: (bits, badness(value, column.direction))
         for record in board.records
-        if (bits := record.bits_per_image)
-        and (value := ranked_value(record, column)) is not None
-        and not math.isnan(value)
+        if (bits := record.bits_per_image) and (value := ranked_value(record, column)) is not None
     }
     flags = on_front(list(points.values()))
     return {run_id for run_id, is_on in zip(points, flags, strict=True) if is_on}
@@ -87,10 +84,10 @@ def rate_table(board: Board) -> tuple[list[str], list[list[str]]]:
     """Return headings and rows as plain text. A mark precedes values on the front."""
     columns = quality_columns(board)
     headings = ["Model", "bits/image", "bytes/image", "bpp", *(c.heading for c in columns)]
-    return headings, [_cells(row, columns) for row in rate_rows(board)]
+    return headings, [_cells(board, row, columns) for row in rate_rows(board)]
 
 
-def _cells(row: RateRow, columns: list[Column]) -> list[str]:
+def _cells(board: Board, row: RateRow, columns: list[Column]) -> list[str]:
     def value(column: Column) -> str:
         result = row.record.metrics.get(column.name)
         mark = f"{FRONT} " if column.name in row.front else ""
@@ -98,7 +95,7 @@ def _cells(row: RateRow, columns: list[Column]) -> list[str]:
 
     bpp = "" if row.bpp is None else f"{row.bpp:.3f}"
     rates = [f"{row.bits:,.0f}", f"{row.bits / 8:,.0f}", bpp]
-    return [display_name(row.record), *rates, *map(value, columns)]
+    return [board.name(row.record), *rates, *map(value, columns)]
 
 
 def rate_markdown(board: Board) -> str:

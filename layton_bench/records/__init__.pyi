@@ -1,4 +1,8 @@
-from .comparable import basis as basis, why_not_comparable as why_not_comparable
+from .comparable import (
+    basis as basis,
+    mixed_settings as mixed_settings,
+    why_not_comparable as why_not_comparable,
+)
 from .description import (
     describe as describe,
     extremes as extremes,
@@ -53,7 +57,9 @@ from .tiles import TileRow as TileRow, difference_map as difference_map, tile_sh
 from .words import (
     ARROWS as ARROWS,
     display_name as display_name,
+    distinct_names as distinct_names,
     format_value as format_value,
     heading as heading,
     marks as marks,
+    number as number,
 )

@@ -47,6 +47,33 @@ def why_not_comparable(first: RunRecord, second: RunRecord) -> str | None:
     return None
 
 
+def mixed_settings(first: RunRecord, second: RunRecord) -> str | None:
+    """Return in words why a difference has more than one cause; None if it has one or none.
+
+    Two runs of one model may differ in one kind of setting: options, dtype, seed or weights. Two
+    models must agree in dtype, in seed, and in the options that either run has changed.
+    """
+    a, b = first.model, second.model
+    found = [] if a.name == b.name else [f"model ({a.name} and {b.name})"]
+    shared = a.options.keys() & b.options.keys()
+    if a.name != b.name:  # each model has its own defaults
+        shared &= {*a.changed_options, *b.changed_options}
+    options = [
+        f"{name} ({a.options[name]} and {b.options[name]})"
+        for name in sorted(shared)
+        if a.options[name] != b.options[name]
+    ]
+    if options:
+        found.append(", ".join(options))
+    if a.dtype != b.dtype:
+        found.append(f"dtype ({a.dtype} and {b.dtype})")
+    if first.seed != second.seed:
+        found.append(f"seed ({first.seed} and {second.seed})")
+    if a.name == b.name and a.weights != b.weights:
+        found.append("weights")
+    return f"they differ in {' and in '.join(found)}" if len(found) > 1 else None
+
+
 _NAMES = ("suite", "suite digest", "data contents", "failed samples", "number of samples")
 
 

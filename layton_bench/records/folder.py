@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from layton_bench.errors import UserError, output_error, pydantic_problem
+from layton_bench.errors import UserError, output_error, pydantic_problem, reason_of
 from layton_bench.machine import read_json, sync, temporary_folder
 from layton_bench.records.record import RunRecord
 from layton_bench.records.versions import SCHEMA_VERSION, STEPS, can_migrate, migrate
@@ -107,6 +107,8 @@ def read_record(folder: Path) -> RunRecord:
         return RunRecord.model_validate(migrate(raw))
     except ValidationError as error:
         raise UserError(f"record {path}", pydantic_problem(error), _damaged(folder)) from None
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise UserError(f"record {path}", reason_of(error), _damaged(folder)) from None
 
 
 def read_samples(folder: Path, record: RunRecord) -> pd.DataFrame:
@@ -126,7 +128,13 @@ def read_samples(folder: Path, record: RunRecord) -> pd.DataFrame:
         ) from None
     if hashlib.sha256(data).hexdigest() != record.samples_digest:
         raise UserError(f"table {path}", "it does not match its digest", _damaged(folder))
-    return pd.read_parquet(io.BytesIO(data))
+    try:
+        samples = pd.read_parquet(io.BytesIO(data))
+    except (ValueError, OSError) as error:  # pyarrow's errors are both
+        raise UserError(f"table {path}", reason_of(error), _damaged(folder)) from None
+    if "key" not in samples:
+        raise UserError(f"table {path}", "it has no column 'key'", _damaged(folder))
+    return samples
 
 
 def _damaged(folder: Path) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 
+from layton_bench.errors import shown
 from layton_bench.metrics import Direction
 from layton_bench.records.record import MetricResult, RunRecord
 
@@ -13,16 +15,72 @@ ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "zero": "→0",
 def heading(result: MetricResult) -> str:
     """Return a metric's label with its unit and an arrow to the better side."""
     unit = f" ({result.unit})" if result.unit else ""
-    return f"{result.label}{unit} {ARROWS[result.direction]}".strip()
+    return shown(f"{result.label}{unit} {ARROWS[result.direction]}".strip())
 
 
 def display_name(record: RunRecord) -> str:
-    """Return the model's title, with its changed options and its dtype if not float32."""
+    """Return the model's title, with its changed options and its dtype if not float32.
+
+    A model with the user's own weights has its name and their digest: it is not the published one.
+    """
     info = record.model
-    extras = [f"{key}={info.options[key]}" for key in info.changed_options]
-    extras += [info.dtype] if info.dtype != "float32" else []
-    shown = info.card.title or info.name
-    return f"{shown} ({', '.join(extras)})" if extras else shown
+    return shown(_with(info.name if info.own_weights else info.card.title or info.name, [
+        *(f"own weights, {info.weights.get(name, '')[:12]}…" for name in info.own_weights),
+        *(f"{key}={info.options[key]}" for key in info.changed_options),
+        *([info.dtype] if info.dtype != "float32" else []),
+    ]))  # fmt: skip
+
+
+def distinct_names(records: Sequence[RunRecord]) -> list[str]:
+    """Return the shown name of each record. Equal names get what tells their runs apart."""
+    names = [display_name(record) for record in records]
+    groups: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        groups.setdefault(name, []).append(index)
+    for name, group in groups.items():
+        if len(group) > 1:
+            details = _differing([dict(_details(records[index])) for index in group])
+            for index, detail in zip(group, details, strict=True):
+                names[index] = shown(_with(name, detail))
+    return names
+
+
+def _details(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """Yield what else tells a run apart, the most telling first; its id always does."""
+    info = record.model
+    yield "model", info.name
+    yield "seed", f"seed {record.seed}"
+    options = (f"{name}={value}" for name, value in info.options.items())
+    yield "options", ", ".join(options)
+    weights = (f"{name} {digest[:12]}" for name, digest in info.weights.items())
+    yield "weights", ", ".join(weights)
+    if "samples" in record.inputs:
+        yield "samples", f"samples {str(record.inputs['samples'])[:12]}"
+    yield "run", f"run {record.run_id}"
+
+
+def _differing(details: Sequence[dict[str, str]]) -> Iterator[list[str]]:
+    """Yield of each run the details that differ, and only as many as are needed."""
+    chosen: list[str] = []
+    for kind in ("model", "seed", "options", "weights", "samples", "run"):
+        if len({tuple(d.get(k, "") for k in chosen) for d in details}) == len(details):
+            break
+        if len({d.get(kind, "") for d in details}) > 1:
+            chosen.append(kind)
+    for detail in details:
+        yield [text for kind in chosen if (text := detail.get(kind, ""))]
+
+
+def _with(name: str, details: Iterable[str]) -> str:
+    text = ", ".join(details)
+    return f"{name} ({text})" if text else name
+
+
+def number(result: MetricResult | None) -> float | None:
+    """Return the value of a metric; None if there is none, or if it is not a number."""
+    if result is None or result.value is None or math.isnan(result.value):
+        return None
+    return result.value
 
 
 def marks(record: RunRecord) -> list[str]:
@@ -41,9 +99,10 @@ def format_value(result: MetricResult | None, *, with_interval: bool = True) -> 
     """Return the text of a table cell; empty for a metric that does not apply."""
     if result is None:
         return ""
-    if result.value is None:
+    value = number(result)
+    if value is None:
         return "n/a"
-    text = _decimal(result.value, result.digits)
+    text = _decimal(value, result.digits)
     if with_interval and _has_width(result):
         low, high = (_decimal(end or 0.0, result.digits) for end in (result.low, result.high))
         text += f" [{low}, {high}]"

@@ -18,7 +18,7 @@ from layton_bench.leaderboard import (
     rate_table,
     signatures,
 )
-from layton_bench.records import RunRecord, display_name, format_value, marks
+from layton_bench.records import RunRecord, format_value, marks, number
 from layton_bench.report.plots import (
     Bars,
     Measured,
@@ -105,7 +105,7 @@ def view_board(number: int, board: Board, run_number: Callable[[RunRecord], int]
         rows=tuple(
             Row(
                 run=run_number(record),
-                name=display_name(record),
+                name=board.name(record),
                 marks=tuple(marks(record)),
                 rank=rank,
                 cells=(*_costs(record), *(_cell(board, c, record) for c in board.columns)),
@@ -156,7 +156,7 @@ def _cell(board: Board, column: Column, record: RunRecord) -> Cell:
     value = ranked_value(record, column)
     text = format_value(result, with_interval=False)
     interval = format_value(result).removeprefix(text).strip()
-    if result is not None and result.value is not None and value is None:
+    if number(result) is not None and value is None:
         text += "†"
     order = abs(value) if value is not None and column.direction == "zero" else value
     return Cell(text=text, interval=interval, order=order, is_best=is_best(board, column, record))
@@ -177,7 +177,7 @@ def _left_out(plot: Scatter | Bars, column: Column, board: Board) -> tuple[str, 
     return tuple(
         f"{name} ({_why_not(record, column)})"
         for record in board.records
-        if (name := display_name(record)) not in drawn
+        if (name := board.name(record)) not in drawn
     )
 
 
@@ -195,7 +195,7 @@ def _bars(board: Board, column: Column) -> Bars | None:
     for record in board.records:
         value, result = ranked_value(record, column), record.metrics.get(column.name)
         if value is not None and result is not None:
-            label, text = display_name(record), format_value(result, with_interval=False)
+            label, text = board.name(record), format_value(result, with_interval=False)
             rows.append(
                 Measured(label=label, text=text, value=value, low=result.low, high=result.high)
             )
@@ -226,7 +226,7 @@ def _points(board: Board, column: Column, cost: Callable[[RunRecord], float | No
             result = record.metrics[column.name]
             points.append(
                 Point(
-                    label=display_name(record), family=record.model.card.family,
+                    label=board.name(record), family=record.model.card.family,
                     x=x, y=value, low=result.low, high=result.high,
                 )
             )  # fmt: skip

@@ -79,7 +79,11 @@ def _write_pages(stored: list[StoredRun], results: Path, site: Path) -> None:
         "index.html", "index.html.j2", reported=reported, summary=_summary(ordered, made),
         front_note=FRONT_NOTE,
     )  # fmt: skip
-    origins = [view_origin(numbers[record.run_id], record) for record in ordered]
+    origins = [
+        view_origin(numbers[record.run_id], board.name(record), record)
+        for board in made
+        for record in board.records
+    ]
     write("provenance.html", "provenance.html.j2", origins=origins)
     for view, board in zip(views, made, strict=True):
         gallery = view_gallery(board, runs, numbers, store)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from layton_bench.records import RunRecord, display_name, left_out, marks, speed
+from layton_bench.records import RunRecord, left_out, marks, speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +22,11 @@ class Origin:
     signatures: tuple[tuple[str, str], ...]
 
 
-def view_origin(number: int, record: RunRecord) -> Origin:
+def view_origin(number: int, name: str, record: RunRecord) -> Origin:
     """Return everything that affects a run's results."""
     return Origin(
         number=number,
-        name=display_name(record),
+        name=name,
         suite=record.suite.name,
         facts=tuple((name, text) for name, text in _facts(record) if text),
         left_out=tuple(left_out(record)),

@@ -21,7 +21,6 @@ from layton_bench.records import (
     MetricResult,
     SavedImage,
     StoredRun,
-    display_name,
     picture_path,
     read_samples,
 )
@@ -144,7 +143,7 @@ def view_gallery(
     stored = [runs[record.run_id] for record in board.records]
     tables = [_table(run) for run in stored]
     samples = _samples(stored, tables, store)
-    models = tuple(display_name(record) for record in board.records)
+    models = tuple(board.name(record) for record in board.records)
     places = {sample.key: place for place, sample in enumerate(samples)}
     cases = [
         ModelCases(
@@ -163,7 +162,9 @@ def view_gallery(
         models=models,
         samples=tuple(samples),
         cases=tuple(cases),
-        missing=tuple(filter(None, (_missing(run, store) for run in stored))),
+        missing=tuple(
+            filter(None, (_missing(n, r, store) for n, r in zip(models, stored, strict=True)))
+        ),
     )
 
 
@@ -256,8 +257,8 @@ def _note(run: StoredRun) -> str:
     return ""
 
 
-def _missing(run: StoredRun, store: PictureStore) -> str:
+def _missing(name: str, run: StoredRun, store: PictureStore) -> str:
     """Return how many of the run's worst and best pictures are missing, in words."""
     ends = [saved for saved in run.record.images if saved.rank]
     lost = sum(store.add(run, saved.candidate) is None for saved in ends)
-    return f"{display_name(run.record)}: {lost} of {len(ends)} pictures" if lost else ""
+    return f"{name}: {lost} of {len(ends)} pictures" if lost else ""

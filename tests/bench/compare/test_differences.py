@@ -288,3 +288,26 @@ def test_what_was_damaged_edited_or_written_by_another_version_is_refused(lab: L
 
 
 # metrics that are no plain mean over samples
+
+
+def test_both_runs_are_named_with_their_settings(lab: Lab) -> None:
+    lab.add(3, start=5)
+    lab.run("lab-gain")
+    lab.run("lab-gain", more="--set gain=0.9")
+    first, second = stored_runs(lab.bench.results)
+    words = ("compare", "lab-gain", second.folder, "--out", lab.bench.results)
+    lines = [
+        f"A: lab-gain, run {first.record.run_id} (gain=0.5, float32, seed 0)",
+        f"B: lab-gain (gain=0.9), run {second.record.run_id} (gain=0.9, float32, seed 0)",
+    ]
+    table = lab.bench(*words)
+    assert table.out.splitlines()[:2] == lines  # the name took the run with default options
+    told = lab.bench(*words, "--format", "json")
+    assert [line in told.err for line in lines] == [True, True]
+    shown = lab.bench(*words, "--format", "md").out
+    assert all(f"run {run.record.run_id}" in shown for run in (first, second))
+    lab.run("lab-gain", more="--set gain=0.8 --seed 1")
+    mixed = lab.bench("compare", first.folder, "--out", lab.bench.results,
+                      stored_runs(lab.bench.results)[-1].folder)  # fmt: skip
+    assert mixed.code == 3
+    assert "they differ in gain (0.5 and 0.8) and in seed (0 and 1)" in mixed.err

@@ -115,3 +115,31 @@ def test_a_metric_that_nobody_has_a_value_for_has_no_column() -> None:
     board = one([psnr("b", None, 1), psnr("a", None, 2, result={"unavailable": "no weights"})])
     assert (names(board), board.columns) == (["a", "b"], ())
     assert notes(board) == ["a, PSNR: unavailable: no weights"]
+
+
+def test_runs_that_share_a_shown_name_are_rows_of_their_own() -> None:
+    made = [psnr("m", 30.0, 1, seed=1), psnr("m", 29.0, 2, seed=2), psnr("x", 28.0, 3)]
+    board = one(made)
+    assert board.names == ("m (seed 1)", "m (seed 2)", "x")
+    assert [row[1] for row in rows(to_markdown([board]))[1:]] == list(board.names)
+    assert board.name(made[1]) == "m (seed 2)"
+
+
+def test_a_value_that_is_not_a_number_ends_nothing() -> None:
+    nan = float("nan")
+    made = [
+        psnr("a", nan, 1), psnr("b", 30.0, 2, result={"low": nan, "high": nan}),
+        psnr("c", 29.0, 3, bits_per_image=10.0), psnr("d", nan, 4, bits_per_image=20.0),
+    ]  # fmt: skip
+    board = one(made)
+    assert names(board) == ["b", "c", "a", "d"]
+    assert [row[3] for row in rows(to_markdown([board]))[1:]] == [
+        "**30.00**",
+        "29.00",
+        "n/a",
+        "n/a",
+    ]
+    assert "a, PSNR: the value is not a number" in notes(board)
+    for form in ("md", "csv", "json", "latex"):
+        assert render([board], form)
+    assert one([psnr("a", nan)]).columns == ()

@@ -12,11 +12,13 @@ from layton_bench.errors import UserError
 from layton_bench.records.folder import (
     RECORD,
     SAMPLES,
+    _digest,
     new_run_folder,
     read_record,
     read_samples,
     write_record,
 )
+from layton_bench.records.results import stored_runs
 from layton_bench.types import Failure
 
 TABLE = pd.DataFrame({"key": ["a", "b"], "psnr": [30.25, 31.5], "failure": [None, None]})
@@ -207,3 +209,56 @@ def test_an_output_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot be written"), new_run_folder(tmp_path / "file/run"):
         pytest.fail("there is no folder to work in")
+
+
+def rewrite(folder: Path, change) -> None:
+    """Change a record and give it the digest that fits."""
+    raw = json.loads((folder / RECORD).read_text())
+    change(raw)
+    raw["digest"] = _digest(raw)
+    (folder / RECORD).write_text(json.dumps(raw))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw.update(bits_per_image=10**400),
+        lambda raw: raw.update(seed=10**4000),
+        lambda raw: raw["metrics"]["psnr"].update(value=10**400),
+        lambda raw: raw["inputs"].update(deep=json.loads("[" * 300 + "]" * 300)),
+        lambda raw: raw["completeness"].update(effective=-(10**300)),
+    ],
+)
+def test_huge_and_deep_values_cost_that_record_at_most(
+    tmp_path: Path, folder: Path, change
+) -> None:
+    good = tmp_path / "suite" / "model" / "good"
+    with new_run_folder(good) as open_folder:
+        write_record(open_folder, record(number=2), TABLE)
+    rewrite(folder, change)
+    kept = [run.folder for run in stored_runs(tmp_path)]
+    assert good in kept
+    assert len(kept) in (1, 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, '{"seed": ' + "9" * 5000 + "}", "\udcff", "\0"]
+)
+def test_json_that_cannot_be_parsed_is_named(folder: Path, text: str) -> None:
+    (folder / RECORD).write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(UserError, match=r"record\.json"):
+        read_record(folder)
+
+
+def test_a_table_that_is_none_is_named(folder: Path) -> None:
+    for data in (b"", b"PAR1 no table PAR1"):
+        (folder / SAMPLES).write_bytes(data)
+        made = read_record(folder).model_copy(
+            update={"samples_digest": hashlib.sha256(data).hexdigest()}
+        )
+        with pytest.raises(UserError, match=r"samples\.parquet"):
+            read_samples(folder, made)
+    TABLE.drop(columns="key").to_parquet(folder / SAMPLES)
+    digest = hashlib.sha256((folder / SAMPLES).read_bytes()).hexdigest()
+    with pytest.raises(UserError, match="it has no column 'key'"):
+        read_samples(folder, made.model_copy(update={"samples_digest": digest}))

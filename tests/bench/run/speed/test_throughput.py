@@ -220,8 +220,8 @@ def test_it_reads_back_from_a_record_and_in_words() -> None:
 def test_pages_show_the_median_alone_and_the_rest() -> None:
     made = record(throughput=SPEED)
     assert seconds_per_image(made) == 1.5
-    facts = dict(view_origin(1, made).facts)
+    facts = dict(view_origin(1, "a", made).facts)
     assert facts["speed"].startswith(
         "Batch 1: 1.5 s per image (p90 1.75, p99 2, 20 calls); including"
     )
-    assert "speed" not in dict(view_origin(1, record()).facts)
+    assert "speed" not in dict(view_origin(1, "a", record()).facts)
