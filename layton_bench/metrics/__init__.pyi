@@ -18,6 +18,7 @@ from .base import (
     influence_column as influence_column,
 )
 from .catalogue import BACKBONES as BACKBONES, METRICS as METRICS
+from .checked import CheckedMetric as CheckedMetric
 from .features import FeatureRunner as FeatureRunner
 from .reference_cache import ReferenceCache as ReferenceCache
 from .views import Viewed as Viewed
