@@ -101,7 +101,7 @@ def score_folder(
     outcome = score_layout(state.plugins, folder, options, reporter=BarReporter())
     say(outcome)
     report([outcome], results, as_json=as_json)
-    if outcome.run.record.status == "interrupted":
+    if outcome.is_stopped:
         raise typer.Exit(130)
 
 

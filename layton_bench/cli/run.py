@@ -96,13 +96,13 @@ def run(
             continue
         finished.append(outcome)
         say(outcome)
-        if outcome.run.record.status == "interrupted":
+        if outcome.is_stopped:
             break
     unstored = [error.record for error in failed if isinstance(error, StorageError)]
     report(finished, results, as_json=as_json, unstored=unstored)
     if failed:
         raise typer.Exit(2)
-    if any(outcome.run.record.status == "interrupted" for outcome in finished):
+    if any(outcome.is_stopped for outcome in finished):
         raise typer.Exit(130)
 
 

@@ -63,5 +63,5 @@ def score(
     )
     say(outcome)
     report([outcome], results, as_json=as_json)
-    if outcome.run.record.status == "interrupted":
+    if outcome.is_stopped:
         raise typer.Exit(130)

@@ -55,20 +55,20 @@ def sweep(
         batch_size=parse_batch_size(batch_size), overwrite=overwrite,
         metrics=tuple(metric or ()), command=state.command,
     )  # fmt: skip
-    records = []
+    outcomes = []
     for outcome in sweep_model(
         state.plugins, suite, model, setting, options, reporter=BarReporter()
     ):
         say(outcome)
-        records.append(outcome.run.record)
-        if outcome.run.record.status == "interrupted":
+        outcomes.append(outcome)
+        if outcome.is_stopped:
             break
     if as_csv:
-        print_text(table(records).to_csv(index=False))
+        print_text(table(outcomes).to_csv(index=False))
     else:
-        print_boards(boards(records))
-    folder = model_folder(results, suite, records[0].model.name)
-    draw_curves(records, folder / "sweep.png")
+        print_boards(boards([outcome.run.record for outcome in outcomes]))
+    folder = model_folder(results, suite, outcomes[0].run.record.model.name)
+    draw_curves(outcomes, folder / "sweep.png")
     print_note(f"Curves: {folder / 'sweep.png'}")
-    if records[-1].status == "interrupted":
+    if outcomes[-1].is_stopped:
         raise typer.Exit(130)

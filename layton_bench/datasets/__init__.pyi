@@ -4,8 +4,10 @@ from .fingerprints import (
     UNREADABLE as UNREADABLE,
     content_digests as content_digests,
     duplicates as duplicates,
+    file_digests as file_digests,
     files_digest as files_digest,
     fingerprint as fingerprint,
+    joined as joined,
     prompted_fingerprint as prompted_fingerprint,
     sample_digests as sample_digests,
 )

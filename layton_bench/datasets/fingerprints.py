@@ -63,8 +63,13 @@ def prompted_fingerprint(dataset: Dataset, items: Sequence[Item]) -> str:
 
 def files_digest(paths: Sequence[Path]) -> str:
     """Return one digest of the contents of files. Order and names do not count."""
+    return joined(file_digests(paths))
+
+
+def file_digests(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Return the SHA-256 of each file in lower-case hex, or ``unreadable``."""
     items = [Item(key=str(i), locator=i) for i in range(len(paths))]
-    return joined(content_digests(_Files(paths), items))
+    return content_digests(_Files(paths), items)
 
 
 def sample_digests(

@@ -33,7 +33,11 @@ from .memory import (
     reset_peak as reset_peak,
 )
 from .progress import Reporter as Reporter, Silent as Silent
-from .provenance import Provenance as Provenance, collect as collect
+from .provenance import (
+    Provenance as Provenance,
+    collect as collect,
+    package_versions as package_versions,
+)
 from .temporary import remove_stale as remove_stale, temporary_folder as temporary_folder
 from .texts import (
     decode_text as decode_text,

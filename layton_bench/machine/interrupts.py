@@ -42,11 +42,14 @@ def stops_raise() -> Iterator[None]:
 
 
 @contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+def deferred_interrupt(work: str = "this batch") -> Iterator[Callable[[], bool]]:
     """Within the block, Ctrl-C and SIGTERM only set a flag; a second Ctrl-C raises CtrlC.
 
     Yields a function that returns the flag. Outside the main thread, where Python allows no signal
     handlers, nothing changes.
+
+    Args:
+        work: what still finishes after the first Ctrl-C.
     """
     stopped = threading.Event()
 
@@ -58,7 +61,7 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
             return
         _received.append(number)
         stopped.set()
-        _log.warning("Stopping after this batch; press Ctrl-C again to stop at once.")
+        _log.warning("Stopping after %s; press Ctrl-C again to stop at once.", work)
 
     with _handling(handle):
         yield stopped.is_set

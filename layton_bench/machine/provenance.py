@@ -54,7 +54,7 @@ def collect(device: str) -> Provenance:
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
     return Provenance(
         python=platform.python_version(),
-        packages=_versions(),
+        packages=package_versions(),
         codecs=_codec_versions(),
         git_commit=commit,
         git_dirty=dirty,
@@ -66,7 +66,8 @@ def collect(device: str) -> Provenance:
     )
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of packages that can change a value."""
     found = {}
     for package in _PACKAGES:
         try:

@@ -39,11 +39,23 @@ def check_codes(codes: Codes, count: int) -> None:
         raise ModelOutputError(f"encode returned {type(codes).__name__}, expected Codes")
     if len(codes) != count:
         raise ModelOutputError(f"returned codes of {len(codes)} images for {count}")
+    if codes.payloads is not None and not all(isinstance(p, bytes) for p in codes.payloads):
+        raise ModelOutputError("returned payloads that are not all bytes")
+    if codes.latents is not None and not _is_tensor(codes.latents):
+        raise ModelOutputError(f"returned {type(codes.latents).__name__} as latents")
     if codes.codes is None or codes.codebook_size is None:
         return
+    if not _is_tensor(codes.codes):
+        raise ModelOutputError(f"returned {type(codes.codes).__name__} as codes")
     values = codes.codes
     if values.ndim != 2 or values.dtype.is_floating_point or str(values.dtype) == "torch.bool":
         shape = tuple(values.shape)
         raise ModelOutputError(f"returned codes {values.dtype} {shape}, expected int64 (B, N)")
     if bool(((values < 0) | (values >= codes.codebook_size)).any()):
         raise ModelOutputError(f"returned codes outside [0, {codes.codebook_size})")
+
+
+def _is_tensor(found: object) -> bool:
+    import torch
+
+    return isinstance(found, torch.Tensor)

@@ -29,7 +29,7 @@ RECORD = "record.json"
 SAMPLES = "samples.parquet"
 IMAGES = "images"
 REFERENCE_DIGEST = "reference digest"
-"""Column of samples.parquet: SHA-256 of the sample's reference, as hex; empty without one."""
+"""Column of samples.parquet: SHA-256 of the sample's reference image or prompt, as hex."""
 CANDIDATE_DIGEST = "candidate digest"
 """Column of samples.parquet: SHA-256 of a ready-made candidate; missing if a model made it."""
 

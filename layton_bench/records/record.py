@@ -70,6 +70,8 @@ class MetricResult(_Frozen):
     """Why the metric was not computed; None if it was."""
     signature: str
     """Everything that affects the value. Values with equal signatures are comparable."""
+    code: str = ""
+    """Version or digest of the plugin that computed the value; empty in older records."""
     decode_seeds: SeedSpread | None = None
     """Spread over decode seeds, if ``--decode-seeds`` was given."""
 

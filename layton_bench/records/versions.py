@@ -4,7 +4,7 @@
 |---|---|
 | 1 | the first |
 | 2 | ``throughput``, ``model.environment`` |
-| 3 | ``inputs``, ``model.own_weights``; digests of each sample; the card's ``prompted_by`` |
+| 3 | ``inputs``, ``model.own_weights``, ``code`` of a metric, ``prompted_by``; samples' digests |
 
 Raise the version with every new field, because an older layton-bench refuses unknown fields. A
 record on disk keeps its version until it is written again. The digests of a record are checked

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from layton_bench.errors import LaytonBenchError, UserError, guarded
-from layton_bench.metrics import Metric, MetricContext, MetricSpec
+from layton_bench.errors import LaytonBenchError, UserError, guarded, reason_of
+from layton_bench.metrics import CheckedMetric, MetricContext, MetricSpec
 from layton_bench.registry.plugins import Plugins
 from layton_bench.suite import Suite
 from layton_bench.types import MetricValue
@@ -34,48 +35,89 @@ def unavailable_reason(plugins: Plugins, spec: MetricSpec) -> str | None:
     return None
 
 
+def available(
+    plugins: Plugins, specs: Mapping[str, MetricSpec], *, strict: bool
+) -> dict[str, MetricSpec]:
+    """Return the metrics that can be computed here, and warn of the others.
+
+    Raises:
+        UserError: in strict mode, for the first metric that is not available.
+    """
+    found = {}
+    for name, spec in specs.items():
+        reason = unavailable_reason(plugins, spec)
+        if reason is None:
+            found[name] = spec
+        else:
+            _report(name, reason, strict=strict)
+    return found
+
+
 def build_metrics(
     plugins: Plugins,
     specs: Mapping[str, MetricSpec],
     context: MetricContext,
     *,
     strict: bool,
-) -> tuple[dict[str, Metric], dict[str, str]]:
-    """Accumulators of what is available, and the reasons for what is not.
+) -> tuple[dict[str, CheckedMetric], dict[str, str]]:
+    """Return accumulators of what is available, and the reasons for what is not.
 
     Raises:
         UserError: in strict mode, for the first metric that is not available.
     """
-    metrics: dict[str, Metric] = {}
+    metrics: dict[str, CheckedMetric] = {}
     unavailable: dict[str, str] = {}
     for name, spec in specs.items():
-        made = _make(plugins, spec, context)
-        if not isinstance(made, str):
-            metrics[name] = made
-            continue
-        if strict:
-            raise UserError(f"metric '{name}'", made, "Or run without --strict.")
-        unavailable[name] = made
-        _log.warning("metric '%s' unavailable: %s", name, made)
+        reason = unavailable_reason(plugins, spec)
+        if reason is None:
+            try:
+                metrics[name] = make_metric(spec, context)
+                continue
+            except LaytonBenchError as error:
+                reason = reason_of(error)
+        _report(name, reason, strict=strict)
+        unavailable[name] = reason
     return metrics, unavailable
 
 
-def _make(plugins: Plugins, spec: MetricSpec, context: MetricContext) -> Metric | str:
-    """The accumulator, or why there is none."""
-    reason = unavailable_reason(plugins, spec)
-    if reason is not None:
-        return reason
-    try:
-        return spec.make(context)
-    except Exception as error:  # a plugin's metric may raise anything
-        return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+def make_metric(spec: MetricSpec, context: MetricContext) -> CheckedMetric:
+    """Return a new accumulator; raises PluginError, or a UserError of the metric's own."""
+    with guarded():
+        return CheckedMetric(spec.make(context))
 
 
-def computed(metric: Metric) -> tuple[MetricValue, str | None]:
-    """Return the metric's value, or why it failed: one metric must not lose the others."""
+def _report(name: str, reason: str, *, strict: bool) -> None:
+    if strict:
+        raise UserError(f"metric '{name}'", reason, "Or run without --strict.")
+    _log.warning("metric '%s' unavailable: %s", name, reason)
+
+
+Columns = Mapping[str, Mapping[str, float] | Mapping[str, str]]
+"""Column name → sample key → value or text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """What a metric gives after the pass.
+
+    Attributes:
+        value: over all samples; None with ``reason``.
+        columns: values and texts by sample.
+        reason: why the metric failed; None if it did not.
+    """
+
+    value: MetricValue
+    columns: Columns = field(default_factory=dict)
+    reason: str | None = None
+
+
+def computed(metric: CheckedMetric) -> Computed:
+    """Compute a metric. If it fails, say why: one metric must not lose the others."""
     try:
-        with guarded():
-            return metric.compute(), None
+        value = metric.compute()
+        columns: Columns = {**metric.columns(), **metric.per_sample_texts()}
     except LaytonBenchError as error:
-        _log.warning("a metric failed to compute: %s", error, exc_info=True)
-        return MetricValue(value=None, n=0), f"failed: {error}"
+        _log.warning("a metric failed to compute: %s", error, exc_info=error)
+        nothing = MetricValue(value=None, n=0)
+        return Computed(value=nothing, reason=f"failed: {reason_of(error)}")
+    return Computed(value=value, columns=columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -32,6 +32,12 @@ class ExternalModel:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def sources(self) -> Sequence[Path]:
+        """Return the declaration, and the files that its command names."""
+        command = read_declaration(self.path).command
+        named = (self.path.parent / word for word in command)
+        return [self.path, *(path for path in named if path.is_file())]
 
     @hookimpl
     def layton_bench_register_models(self, register: Callable[[ModelSpec], None]) -> None:

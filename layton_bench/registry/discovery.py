@@ -22,6 +22,9 @@ from layton_bench.registry.declared import external_model
 
 ENVIRONMENT_VARIABLE = "LAYTON_BENCH_PLUGINS"
 
+OURS = "builtin of layton-bench"
+"""Owner of what the harness itself registers."""
+
 _MAX_BYTES = 2**24
 """Size at which a file is no Python source."""
 
@@ -78,6 +81,7 @@ def _all(extra: Iterable[str]) -> Iterator[Found]:
     from layton_bench import __version__
 
     own = PluginInfo(name="builtin", distribution="layton-bench", version=__version__)
+    assert own.owner == OURS
     yield Found(info=own, module=builtin, is_asked=True)
     for point in sorted(entry_points(group=hookspecs.PROJECT), key=lambda p: (p.name, p.value)):
         dist = point.dist

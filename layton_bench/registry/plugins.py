@@ -93,16 +93,25 @@ class Plugins:
         self.weights: Table[WeightsEntry] = Table("weight", "weights list")
         self.backbones: Table[BackboneSpec] = Table("backbone", "list backbones")
         self.infos: list[PluginInfo] = []
+        self.modules: dict[str, tuple[PluginInfo, object]] = {}  # by owner
         for found in find_plugins(extra):
             self.infos.append(self._take_in(found))
 
     def model(self, name: str) -> ModelSpec:
         """Return the model of that name or alias, or the one that a pattern makes of it."""
-        return _look_up(name, self.models, self.model_patterns, ModelSpec)
+        return _look_up(name, self.models, self.model_patterns, ModelSpec)[1]
 
     def metric(self, name: str) -> MetricSpec:
         """Return the metric of that name, or the one that a pattern makes of it."""
-        return _look_up(name, self.metrics, self.metric_patterns, MetricSpec)
+        return _look_up(name, self.metrics, self.metric_patterns, MetricSpec)[1]
+
+    def model_owner(self, name: str) -> str:
+        """Return who registered a model; raises UnknownNameError."""
+        return _look_up(name, self.models, self.model_patterns, ModelSpec)[0]
+
+    def metric_owner(self, name: str) -> str:
+        """Return who registered a metric; raises UnknownNameError."""
+        return _look_up(name, self.metrics, self.metric_patterns, MetricSpec)[0]
 
     def weights_of_metrics(self) -> set[str]:
         """Return the names of weights that metrics and their backbones are defined by."""
@@ -135,6 +144,7 @@ class Plugins:
             else:
                 for table, name, entry in registrations:
                     table.add(name, entry, info.owner)
+                self.modules[info.owner] = (info, found.module)
         if found.is_asked and info.error is not None:
             raise UserError(
                 f"plugin '{info.name}'",
@@ -200,8 +210,8 @@ def _refuse_twice(registrations: Iterable[_Registration]) -> None:
         seen.add((table.kind, name))
 
 
-def _look_up(name: str, table: Table[T], patterns: Table[Any], kind: type[T]) -> T:
-    """Return the entry of that name, or the one that a matching pattern makes of it.
+def _look_up(name: str, table: Table[T], patterns: Table[Any], kind: type[T]) -> tuple[str, T]:
+    """Return owner and entry of that name, or of the pattern that makes an entry of it.
 
     Raises:
         UnknownNameError: there is none. The examples of patterns are among the near names.
@@ -228,4 +238,4 @@ def _look_up(name: str, table: Table[T], patterns: Table[Any], kind: type[T]) ->
         if not isinstance(spec, kind):
             raise TypeError(f"it made a {type(spec).__name__} of the name")
         refuse_wrong_types(spec)
-    return spec
+    return owners[0], spec

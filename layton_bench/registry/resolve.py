@@ -65,6 +65,17 @@ def find_model(plugins: Plugins, name: str, *, size_px: int | None = None) -> Mo
         return adapt(plugins.model(match["base"]), int(match["px"]), size_px)
 
 
+def model_owner(plugins: Plugins, name: str) -> str:
+    """Return who registered a model, or the model behind a resize adapter."""
+    try:
+        return plugins.model_owner(name)
+    except UnknownNameError:
+        match = _ADAPTED.fullmatch(name)
+        if match is None:
+            raise
+        return plugins.model_owner(match["base"])
+
+
 def load_model(
     plugins: Plugins,
     spec: ModelSpec,

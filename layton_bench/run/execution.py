@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from layton_bench.errors import CtrlC, UserError
 from layton_bench.machine import Reporter, Silent
-from layton_bench.records import StoredRun, check_writable, copy_images, store
+from layton_bench.records import (
+    RunRecord,
+    StorageError,
+    StoredRun,
+    check_writable,
+    copy_images,
+    store,
+)
 from layton_bench.registry import Plugins
 from layton_bench.run.engine.gallery import Gallery, image_spool, ranking_metric
 from layton_bench.run.engine.loop import Evaluation
@@ -17,6 +27,11 @@ from layton_bench.run.plan import Plan, RunOptions, make_plan
 from layton_bench.run.recording import record_of
 from layton_bench.run.reuse import find_todo, merge_into
 from layton_bench.run.setup import evaluate_plan, set_up
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +42,13 @@ class Outcome:
         run: its record and folder.
         is_reused: whether it existed before.
         lacking: what was asked for and an existing run does not have.
+        is_stopped: whether Ctrl-C or SIGTERM asked to stop; the run may be complete all the same.
     """
 
     run: StoredRun
     is_reused: bool = False
     lacking: tuple[str, ...] = ()
+    is_stopped: bool = False
 
 
 def run(
@@ -73,12 +90,25 @@ def execute(plugins: Plugins, plan: Plan, reporter: Reporter) -> Outcome:
         _refuse_nothing(done)
         setup.features.save()
 
-        record, samples = record_of(plan, identity, todo.wanted, setup, done)
-        save_images = gallery.save
+        made = record_of(plan, identity, todo.wanted, setup, done)
+        record, samples = made.record, made.samples
         if todo.existing is not None and not done.interrupted:
             record, samples = merge_into(todo.existing, record, samples, plan.metrics)
-            save_images = partial(copy_images, todo.existing)
-        return Outcome(run=store(out, record, samples, save_images))
+            stored = store(out, record, samples, partial(copy_images, todo.existing))
+        else:
+            stored = _store(out, record, samples, gallery)
+    return Outcome(run=stored, is_stopped=made.is_stopped)
+
+
+def _store(out: Path, record: RunRecord, samples: pd.DataFrame, gallery: Gallery) -> StoredRun:
+    """Store a run; if the disk is too full for the pictures, store it without them."""
+    try:
+        return store(out, record, samples, gallery.save)
+    except StorageError as error:
+        gallery.drop()
+        stored = store(out, record, samples, lambda _: ())
+        _log.warning("the run is stored without its pictures: %s", error.reason)
+        return stored
 
 
 def _refuse_nothing(done: Evaluation) -> None:

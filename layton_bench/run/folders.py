@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layton_bench.datasets import Pairs, fingerprint, pair_folders
+from layton_bench.datasets import Pairs, pair_folders, sample_digests
 from layton_bench.errors import ModelOutputError
 from layton_bench.images import decode_rgb, to_tensor
 from layton_bench.machine import Reporter, Silent
@@ -60,9 +61,8 @@ def score(
         plugins.suites[suite_name] if suite_name else folder_suite(reference),
         images,
         pairs.references,
-        FolderPictures(pairs),
+        FolderPictures(pairs, reporter),
         options,
-        pictures_digest=fingerprint(pairs.candidates, pairs.candidates.items(), reporter=reporter),
         left_out=_left_out(pairs),
     )
     return execute(plugins, plan, reporter)
@@ -82,9 +82,11 @@ class FolderPictures:
 
     Args:
         pairs: the folders.
+        reporter: shows the progress of reading many pictures for their digests.
     """
 
-    def __init__(self, pairs: Pairs) -> None:
+    def __init__(self, pairs: Pairs, reporter: Reporter) -> None:
+        self._reporter = reporter
         self._folder = pairs.candidates
         self._items = {item.key: item for item in pairs.candidates.items()}
 
@@ -98,6 +100,10 @@ class FolderPictures:
         return ScoredBatch(
             keys=batch.keys, references=batch.images, candidates=torch.stack(pictures)
         )
+
+    def digests(self) -> Mapping[str, str]:
+        """Return the SHA-256 of each picture, by its sample's key."""
+        return sample_digests(self._folder, list(self._items.values()), reporter=self._reporter)
 
     def _read(self, key: str, size: tuple[int, int]) -> Tensor:
         picture = to_tensor(decode_rgb(self._folder.read(self._items[key])))

@@ -16,9 +16,15 @@ from layton_bench.datasets import Protocol
 from layton_bench.errors import CtrlC, UserError
 from layton_bench.images import ROUNDING_RULES, RoundingRule, to_uint8
 from layton_bench.machine import Clock, Reporter, Silent
-from layton_bench.metrics import Metric, MetricContext, MetricSpec, Viewed
+from layton_bench.metrics import CheckedMetric, MetricContext, MetricSpec, Viewed
 from layton_bench.models import Generator, Tokenizer
-from layton_bench.registry import Plugins, computed, load_model, unavailable_reason
+from layton_bench.registry import (
+    Plugins,
+    computed,
+    load_model,
+    make_metric,
+    unavailable_reason,
+)
 from layton_bench.run.engine.gallery import Gallery
 from layton_bench.run.identity import Identity, identify
 from layton_bench.run.plan import Plan, RunOptions, make_plan
@@ -165,17 +171,17 @@ def _shown(rule: RoundingRule, variant: str) -> str:
 
 def _metrics(
     specs: Mapping[str, MetricSpec], context: MetricContext
-) -> dict[tuple[RoundingRule, str], Metric]:
+) -> dict[tuple[RoundingRule, str], CheckedMetric]:
     return {
-        (rule, name): Viewed(spec.make(context), partial(rerounded, rule))
+        (rule, name): CheckedMetric(Viewed(make_metric(spec, context), partial(rerounded, rule)))
         for name, spec in specs.items()
         for rule in ROUNDING_RULES
     }
 
 
-def _computed(metric: Metric) -> MetricValue:
-    value, reason = computed(metric)
-    return value if reason is None else _unknown(reason)
+def _computed(metric: CheckedMetric) -> MetricValue:
+    found = computed(metric)
+    return found.value if found.reason is None else _unknown(found.reason)
 
 
 def _unknown(reason: str) -> MetricValue:

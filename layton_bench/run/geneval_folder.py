@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from layton_bench.datasets import files_digest
+from layton_bench.datasets import file_digests
 from layton_bench.errors import ImageError, UserError
 from layton_bench.machine import Reporter, Silent
 from layton_bench.run.execution import Outcome, execute
@@ -29,6 +29,7 @@ from layton_bench.types import (
     Item,
     Prompt,
     ScoredBatch,
+    image_key,
     prompt_key,
     split_image_key,
 )  # fmt: skip
@@ -100,6 +101,15 @@ class LayoutPictures:
             demands=tuple(json.dumps(prompt.metadata()) for prompt in prompts),
         )
 
+    def digests(self) -> Mapping[str, str]:
+        """Return the SHA-256 of each picture, by its sample's key."""
+        paths = {
+            image_key(key, number): path
+            for key, folder in self.folders.items()
+            for number, path in folder.samples.items()
+        }
+        return dict(zip(paths, file_digests(list(paths.values())), strict=True))
+
 
 def score_folder(
     plugins: Plugins, root: Path, options: RunOptions, *, reporter: Reporter | None = None
@@ -130,9 +140,6 @@ def score_folder(
         dataset,
         LayoutPictures(folders),
         options,
-        pictures_digest=files_digest(
-            [path for folder in folders.values() for path in folder.samples.values()]
-        ),
         left_out=(*layout.problems, *repeated, *_excess(folders, suite.images_per_prompt)),
     )
     return execute(plugins, plan, reporter or Silent())

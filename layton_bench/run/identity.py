@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from layton_bench.datasets import fingerprint, prompted_fingerprint, sample_digests
+from layton_bench.datasets import fingerprint, joined, prompted_fingerprint, sample_digests
 from layton_bench.errors import UserError
-from layton_bench.machine import Reporter
+from layton_bench.machine import Reporter, package_versions
 from layton_bench.records import DataInfo, ModelInfo, run_key
 from layton_bench.run.plan import Plan
+from layton_bench.types import prompt_key
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,19 +24,22 @@ class Identity:
     """What makes a run the same as another.
 
     Attributes:
-        key: hash of all inputs: the same key means the same run.
+        inputs: everything that affects the values, as JSON.
+        key: hash of the inputs: the same key means the same run.
         model: the model, as the record describes it.
         data: the data, as the record describes it.
         images: fingerprint of the images alone.
-        contents: key of each sample → digest of its bytes. Features of references are kept by
-            them.
+        references: sample → digest of its reference image, or of its prompt.
+        candidates: sample → digest of its ready-made picture; empty if a model makes them.
     """
 
+    inputs: dict[str, JsonValue]
     key: str
     model: ModelInfo
     data: DataInfo
     images: str
-    contents: Mapping[str, str]
+    references: Mapping[str, str]
+    candidates: Mapping[str, str]
 
 
 def identify(plan: Plan, reporter: Reporter) -> Identity:
@@ -46,7 +54,7 @@ def identify(plan: Plan, reporter: Reporter) -> Identity:
     data = DataInfo(
         name=plan.dataset.name,
         fingerprint=prompted_fingerprint(plan.dataset, plan.items) if is_drawn else images,
-        notes=tuple(getattr(plan.dataset, "notes", ())),
+        notes=plan.notes,
     )
     model = ModelInfo(
         name=plan.model_name,
@@ -57,29 +65,60 @@ def identify(plan: Plan, reporter: Reporter) -> Identity:
         ),
         dtype=plan.options.dtype,
         weights=dict(plan.weights),
+        own_weights=plan.own_weights,
     )
+    references = _repeated(plan, sample_digests(plan.dataset, plan.items))
+    candidates = {} if plan.ready_made is None else plan.ready_made.digests()
+    inputs: dict[str, JsonValue] = {
+        "suite": plan.suite.digest(),
+        "samples": _digest_of_samples(plan, references, candidates),
+        "model": model.name,
+        "options": dict(model.options),
+        "dtype": model.dtype,
+        "weights": dict(model.weights),
+        "seed": plan.options.seed,
+        "decode_seeds": plan.options.decode_seeds,
+        "code": {"plugins": dict(plan.code), "packages": dict(package_versions())},
+    }
     return Identity(
-        key=run_key(_inputs(plan, data, model)),
+        inputs=inputs,
+        key=run_key(inputs),
         model=model,
         data=data,
         images=images,
-        contents=sample_digests(plan.dataset, plan.items),
+        references=references,
+        candidates=candidates,
     )
 
 
-def _inputs(plan: Plan, data: DataInfo, model: ModelInfo) -> dict[str, Any]:
-    """Return everything that affects a run's values, as JSON."""
-    return {
-        "suite": plan.suite.digest(),
-        "data": data.fingerprint,
-        "count": len(plan.items),
-        "model": model.name,
-        "options": model.options,
-        "dtype": model.dtype,
-        "weights": model.weights,
-        "seed": plan.options.seed,
-        "decode_seeds": plan.options.decode_seeds,
-    }
+def _repeated(plan: Plan, digests: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the digests by sample; images of one prompt share one."""
+    if plan.suite.images_per_prompt == 1:
+        return digests
+    return {item.key: digests[prompt_key(item.key)] for item in plan.samples()}
+
+
+def _digest_of_samples(
+    plan: Plan, references: Mapping[str, str], candidates: Mapping[str, str]
+) -> str:
+    """Return one digest of which sample has which content, prompt and picture.
+
+    The contents without the names are not enough: two pictures may have exchanged their names.
+    """
+    is_drawn = plan.suite.kind == "generation"
+    lines = (
+        json.dumps(
+            [
+                item.key,
+                references[item.key],
+                candidates.get(item.key),
+                [*item.captions[:1], item.label] if is_drawn else None,
+            ]
+        )
+        for item in plan.samples()
+    )
+    left_out = (json.dumps([failure.key, failure.reason]) for failure in plan.left_out)
+    return joined((*lines, *left_out))
 
 
 def _check_items(plan: Plan) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from layton_bench.datasets import Dataset, Protocol, files_digest
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, guarded_for_user
 from layton_bench.machine import resolve_device, torch_dtype
 from layton_bench.metrics import MetricSpec
 from layton_bench.models import ModelSpec, OptionValue
-from layton_bench.registry import Plugins, metric_specs, parse_options, resolve_model
+from layton_bench.registry import (
+    OURS,
+    Plugins,
+    code_of,
+    metric_specs,
+    model_owner,
+    parse_options,
+    resolve_model,
+)
 from layton_bench.run.engine.candidates import ReadyMade
 from layton_bench.suite import Suite
 from layton_bench.types import Failure, Item, image_key
@@ -71,10 +79,16 @@ class Plan:
         dataset: the data.
         has_images: False if the samples are prompts without images.
         items: the selected samples.
+        num_available: number of samples in the data set.
+        num_unlisted: number of samples in ``left_out`` that the data set does not list.
+        notes: what the data set says of itself.
         options: how to run.
         device: where to run, as torch writes it.
         metrics: the metrics to compute, by name.
         weights: registry name of each of the model's weights → SHA-256.
+        own_weights: those of the weights that are the user's own, by registry name.
+        code: who registered the model, its data and its protocol → the plugin's code.
+        metrics_code: metric → its plugin's code.
         left_out: samples that are known to be unusable before the run: files that do not pair,
             images without a caption.
         ready_made: pictures that exist already; no model is loaded then.
@@ -88,10 +102,16 @@ class Plan:
     dataset: Dataset
     has_images: bool
     items: Sequence[Item]
+    num_available: int
+    num_unlisted: int
+    notes: tuple[str, ...]
     options: RunOptions
     device: str
     metrics: Mapping[str, MetricSpec]
     weights: Mapping[str, str]
+    own_weights: tuple[str, ...]
+    code: Mapping[str, str]
+    metrics_code: Mapping[str, str]
     left_out: tuple[Failure, ...] = ()
     ready_made: ReadyMade | None = None
 
@@ -105,9 +125,8 @@ class Plan:
 
     def expected(self) -> int:
         """Return the number of samples of the complete suite."""
-        known = {item.key for item in self.dataset.items()}
-        known |= {failure.key for failure in self.left_out}
-        return (self.suite.num_samples or len(known)) * self.suite.images_per_prompt
+        known = self.num_available + self.num_unlisted
+        return (self.suite.num_samples or known) * self.suite.images_per_prompt
 
 
 def make_plan(
@@ -137,7 +156,8 @@ def make_plan(
     _check_decode_seeds(options.decode_seeds, spec)
     metrics = metric_specs(plugins, suite, options.metrics)
     dataset = plugins.open_dataset(suite.dataset, options.data_root)
-    items = select(select(dataset.items(), suite.num_samples), options.limit)
+    listed = items_of(dataset)
+    items = select(select(listed, suite.num_samples), options.limit)
     left_out: tuple[Failure, ...] = ()
     if suite.kind == "generation":
         items, left_out = with_prompts(items)
@@ -151,12 +171,50 @@ def make_plan(
         dataset=dataset,
         has_images=plugins.datasets[suite.dataset].has_images,
         items=items,
+        num_available=len(listed),
+        num_unlisted=0,
+        notes=notes_of(dataset),
         options=options,
         device=resolve_device(options.device),
         metrics=metrics,
         weights=weight_digests(plugins, spec),
+        own_weights=_own_weights(plugins, spec),
+        code=code_of_plan(plugins, suite, model_owner(plugins, model_name)),
+        metrics_code=code_of_metrics(plugins, metrics),
         left_out=left_out,
     )
+
+
+def code_of_plan(plugins: Plugins, suite: Suite, *owners: str) -> dict[str, str]:
+    """Return the code of the harness, the suite's data and protocol, and of other owners."""
+    used = {*owners, plugins.protocols.owners[suite.protocol], OURS}
+    if suite.dataset in plugins.datasets.owners:
+        used.add(plugins.datasets.owners[suite.dataset])
+    return {owner: code_of(plugins, owner) for owner in sorted(used)}
+
+
+def code_of_metrics(plugins: Plugins, names: Iterable[str]) -> dict[str, str]:
+    """Return the code of each metric's plugin."""
+    owners = {name: plugins.metric_owner(name) for name in names}
+    codes = {owner: code_of(plugins, owner) for owner in set(owners.values())}
+    return {name: codes[owner] for name, owner in owners.items()}
+
+
+def items_of(dataset: Dataset) -> Sequence[Item]:
+    """Return a data set's samples; raises UserError if its plugin fails, or gives other things."""
+    thing = f"data set '{dataset.name}'"
+    with guarded_for_user(thing, "its samples cannot be listed", "Ask the author of its plugin."):
+        items = list(dataset.items())
+        if not all(isinstance(item, Item) and isinstance(item.key, str) for item in items):
+            raise TypeError("its samples are not all Items with a text as key")
+    return items
+
+
+def notes_of(dataset: Dataset) -> tuple[str, ...]:
+    """Return what a data set says of itself; raises UserError if its plugin fails."""
+    thing = f"data set '{dataset.name}'"
+    with guarded_for_user(thing, "its notes cannot be read", "Ask the author of its plugin."):
+        return tuple(str(note) for note in getattr(dataset, "notes", ()))
 
 
 def select(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
@@ -184,7 +242,7 @@ def with_prompts(items: Sequence[Item]) -> tuple[Sequence[Item], tuple[Failure, 
 def _check_prompts(dataset: Dataset, items: Sequence[Item], left_out: Sequence[Failure]) -> None:
     """Find a data set without any prompt before a model is loaded."""
     if left_out and not items:
-        notes = getattr(dataset, "notes", ())
+        notes = notes_of(dataset)
         raise UserError(
             f"data set '{dataset.name}'",
             "; ".join(("none of its images has a caption to draw", *notes)),
@@ -205,6 +263,15 @@ def weight_digests(plugins: Plugins, spec: ModelSpec) -> dict[str, str]:
     """Return the digest of each of the model's weights, and of its other files."""
     store = WeightsStore(plugins.weights.entries)
     digests = {name: store.digest(name) for name in spec.card.weights}
-    if files := spec.files():
+    with guarded_for_user(
+        f"model '{spec.card.name}'", "its files cannot be listed", "Ask the plugin's author."
+    ):
+        files = [Path(path) for path in spec.files()]
+    if files:
         digests["files"] = files_digest(files)
     return digests
+
+
+def _own_weights(plugins: Plugins, spec: ModelSpec) -> tuple[str, ...]:
+    store = WeightsStore(plugins.weights.entries)
+    return tuple(name for name in spec.card.weights if store.is_own(name))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layton_bench.datasets import duplicates
-from layton_bench.machine import Clock, collect
-from layton_bench.metrics import Explains, Metric, MetricSpec, influence_column
+from layton_bench.machine import Clock, collect, deferred_interrupt
+from layton_bench.metrics import MetricSpec, influence_column
 from layton_bench.records import (
+    CANDIDATE_DIGEST,
+    REFERENCE_DIGEST,
     Completeness,
     MetricResult,
     RunRecord,
@@ -19,7 +22,7 @@ from layton_bench.records import (
     new_run_id,
     signature,
 )
-from layton_bench.registry import computed
+from layton_bench.registry import Computed, computed
 from layton_bench.run.engine.decode_seeds import seed_spread
 from layton_bench.run.engine.loop import Evaluation
 from layton_bench.run.identity import Identity
@@ -31,21 +34,43 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A run that is not stored yet.
+
+    Attributes:
+        record: its record.
+        samples: one row per sample.
+        is_stopped: whether Ctrl-C or SIGTERM asked to stop, in the pass or afterwards.
+    """
+
+    record: RunRecord
+    samples: pd.DataFrame
+    is_stopped: bool
+
+
 def record_of(
     plan: Plan,
     identity: Identity,
     wanted: Mapping[str, MetricSpec],
     setup: Setup,
     done: Evaluation,
-) -> tuple[RunRecord, pd.DataFrame]:
-    """Compute the metrics, and return the record of a pass and its table of samples."""
+) -> Recorded:
+    """Compute the metrics, and return the record of a pass and its table of samples.
+
+    The pass may have taken hours, so the first Ctrl-C waits for the metrics. The second leaves out
+    those that are not computed yet.
+    """
     begin = time.perf_counter()
-    results, influences = _results(plan, wanted, setup, done)
+    with deferred_interrupt("the metrics are computed") as interrupted:
+        found, is_cut = _computed(wanted, setup, done)
+    results = {name: _result(plan, setup, wanted[name], made) for name, made in found.items()}
     computing_seconds = time.perf_counter() - begin
     record = RunRecord(
         run_id=new_run_id(setup.started),
         run_key=identity.key,
-        status=_status(plan, done),
+        inputs=identity.inputs,
+        status="interrupted" if is_cut else _status(plan, done),
         started=setup.started.isoformat(timespec="seconds"),
         command=plan.options.command,
         suite=plan.suite,
@@ -61,32 +86,42 @@ def record_of(
         throughput=setup.throughput,
         provenance=collect(plan.device),
     )
-    return record, _samples(plan, setup.metrics, done, influences)
+    return Recorded(
+        record=record,
+        samples=_samples(plan, identity, found, done),
+        is_stopped=done.interrupted or interrupted(),
+    )
 
 
-def _results(
-    plan: Plan, wanted: Mapping[str, MetricSpec], setup: Setup, done: Evaluation
-) -> tuple[dict[str, MetricResult], dict[str, Mapping[str, float]]]:
-    """Return each metric's result, and each sample's influence on metrics of sets."""
-    results: dict[str, MetricResult] = {}
-    influences: dict[str, Mapping[str, float]] = {}
+def _computed(
+    wanted: Mapping[str, MetricSpec], setup: Setup, done: Evaluation
+) -> tuple[dict[str, Computed], bool]:
+    """Compute each metric that applies; also return whether Ctrl-C cut the work short."""
+    found: dict[str, Computed] = {}
+    nothing, is_cut = MetricValue(value=None, n=0), False
     for name, spec in wanted.items():
         reason = setup.unavailable.get(name) or done.broken.get(name)
-        value = MetricValue(value=None, n=0)
-        if reason is None:
-            if not _applies(spec, done):
+        if reason is None and not _applies(spec, done):
+            continue
+        try:
+            if reason is None and not is_cut:
+                found[name] = computed(setup.metrics[name])
                 continue
-            value, reason = computed(setup.metrics[name])
-        results[name] = MetricResult(
-            label=metric_label(spec, plan.suite.kind), direction=spec.direction, unit=spec.unit,
-            digits=spec.digits, value=value.value, low=value.low, high=value.high, std=value.std,
-            n=value.n, note=value.note, unavailable=reason,
-            signature=signature(spec, plan.suite, value.n),
-            decode_seeds=seed_spread(name, value, setup.metrics, plan.options.decode_seeds),
-        )  # fmt: skip
-        if value.influence:
-            influences[name] = value.influence
-    return results, influences
+        except KeyboardInterrupt:
+            is_cut = True
+        found[name] = Computed(value=nothing, reason=reason or "interrupted by Ctrl-C")
+    return found, is_cut
+
+
+def _result(plan: Plan, setup: Setup, spec: MetricSpec, found: Computed) -> MetricResult:
+    value = found.value
+    return MetricResult(
+        label=metric_label(spec, plan.suite.kind), direction=spec.direction, unit=spec.unit,
+        digits=spec.digits, value=value.value, low=value.low, high=value.high, std=value.std,
+        n=value.n, note=value.note, unavailable=found.reason,
+        signature=signature(spec, plan.suite, value.n), code=plan.metrics_code[spec.name],
+        decode_seeds=seed_spread(spec.name, value, setup.metrics, plan.options.decode_seeds),
+    )  # fmt: skip
 
 
 def _applies(spec: MetricSpec, done: Evaluation) -> bool:
@@ -103,7 +138,7 @@ def _status(plan: Plan, done: Evaluation) -> Status:
 
 
 def _completeness(plan: Plan, done: Evaluation) -> Completeness:
-    available = len(plan.dataset.items()) * plan.suite.images_per_prompt
+    available = plan.num_available * plan.suite.images_per_prompt
     position = {item.key: index for index, item in enumerate(plan.samples())}
     return Completeness(
         expected=plan.expected(),
@@ -141,28 +176,28 @@ def _mean(values: Iterable[float]) -> float | None:
 
 
 def _samples(
-    plan: Plan,
-    metrics: Mapping[str, Metric],
-    done: Evaluation,
-    influences: Mapping[str, Mapping[str, float]],
+    plan: Plan, identity: Identity, found: Mapping[str, Computed], done: Evaluation
 ) -> pd.DataFrame:
     """Return one row per sample, in data-set order.
 
-    Columns are the metrics' values, influences on metrics of sets, bits, and the failure.
+    Columns are digests, the metrics' values, influences on metrics of sets, bits, the failure.
     """
     import pandas as pd
 
-    columns: dict[str, Mapping[str, float] | Mapping[str, str]] = {}
-    for name, metric in metrics.items():
-        if name not in done.broken:
-            columns.update(metric.per_sample())
-            columns.update(metric.per_sample_texts() if isinstance(metric, Explains) else {})
-    columns |= {influence_column(name): values for name, values in influences.items()}
-    failed = {failure.key: f"{failure.stage}: {failure.reason}" for failure in done.failures}
     frame = pd.DataFrame({"key": [item.key for item in plan.samples()]})
+    columns: dict[str, Mapping[str, float] | Mapping[str, str]] = {
+        REFERENCE_DIGEST: identity.references
+    }
+    if identity.candidates:
+        columns[CANDIDATE_DIGEST] = identity.candidates
+    for made in found.values():
+        columns |= made.columns
+    for name, made in found.items():
+        if made.value.influence:
+            columns[influence_column(name)] = made.value.influence
+    if done.bits:
+        columns["bits"] = done.bits
+    columns["failure"] = {f.key: f"{f.stage}: {f.reason}" for f in done.failures}
     for name, values in columns.items():
         frame[name] = frame["key"].map(values)
-    if done.bits:
-        frame["bits"] = frame["key"].map(done.bits)
-    frame["failure"] = frame["key"].map(failed)
     return frame

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from layton_bench.errors import UserError
 from layton_bench.metrics import MetricSpec
 from layton_bench.records import RunRecord, StoredRun, find_existing, read_samples
-from layton_bench.registry import Plugins, unavailable_reason
+from layton_bench.registry import Plugins, available
 from layton_bench.run.identity import Identity
 from layton_bench.run.plan import Plan
 from layton_bench.types import Failure
@@ -37,27 +37,50 @@ class Todo:
 
 
 def find_todo(plugins: Plugins, plan: Plan, identity: Identity) -> Todo:
-    """Look for a finished run of the same inputs, and return what is left to do."""
+    """Look for a finished run of the same inputs, and return what is left to do.
+
+    Raises:
+        UserError: in strict mode, if the run has failed samples, or lacks a metric that cannot be
+            computed here.
+    """
     options = plan.options
     if options.overwrite == "always":
         return Todo(wanted=plan.metrics)
     existing = find_existing(options.out, plan.suite.name, plan.model_name, identity.key)
-    if existing is None:
+    if existing is None or _is_stale(plan, existing.record):
         return Todo(wanted=plan.metrics)
     lacks_images = options.keep_images and (
         len(existing.record.images) < existing.record.completeness.effective
     )
     if lacks_images and options.overwrite == "only-missing":
         return Todo(wanted=plan.metrics)  # pictures need a whole pass
-    missing = {
-        name: spec
-        for name, spec in plan.metrics.items()
-        if not existing.record.has(name) and unavailable_reason(plugins, spec) is None
-    }
+    lacking = {n: spec for n, spec in plan.metrics.items() if not existing.record.has(n)}
+    missing = available(plugins, lacking, strict=options.strict)
+    _refuse_failures(existing.record, strict=options.strict)
     if missing and options.overwrite == "only-missing":
         return Todo(wanted=missing, existing=existing)
     pictures = ("the pictures of every sample",) if lacks_images else ()
     return Todo(wanted={}, existing=existing, lacking=(*missing, *pictures))
+
+
+def _is_stale(plan: Plan, record: RunRecord) -> bool:
+    """Return whether other code than today's computed one of the metrics."""
+    return any(
+        record.metrics[name].code != code
+        for name, code in plan.metrics_code.items()
+        if name in record.metrics and record.metrics[name].unavailable is None
+    )
+
+
+def _refuse_failures(record: RunRecord, *, strict: bool) -> None:
+    if strict and record.completeness.failed:
+        first = record.completeness.failed[0]
+        raise UserError(
+            f"sample '{first.key}'",
+            f"it failed in run {record.run_id}, which exists already: {first.reason}"
+            f" (stage: {first.stage})",
+            "Fix it, or run without --strict to leave it out.",
+        )
 
 
 def merge_into(
@@ -90,16 +113,16 @@ def _keys(failures: Iterable[Failure]) -> set[str]:
 
 
 def _warn_of_changes(before: RunRecord, now: RunRecord) -> None:
-    """Name what may keep the values of two passes from fitting together."""
+    """Name what may keep the values of two passes from fitting together.
+
+    Code and versions of packages are the same: they belong to the run's inputs.
+    """
     then, today = before.provenance, now.provenance
-    names = {**then.packages, **today.packages}
-    changed = [n for n in names if then.packages.get(n) != today.packages.get(n)]
-    if then.device_name != today.device_name:
-        changed.append(f"the device ({then.device_name})")
-    if changed:
+    if (then.device_name, then.threads) != (today.device_name, today.threads):
         _log.warning(
-            "%s: changed since its first metrics were computed: %s;"
+            "%s: its first metrics were computed on %s with %d threads;"
             " --overwrite always computes all metrics again",
             now.model.name,
-            ", ".join(changed),
+            then.device_name,
+            then.threads,
         )

@@ -14,7 +14,7 @@ from functools import partial
 
 from layton_bench import models
 from layton_bench.datasets import load, prompt_batches
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, guarded_for_user
 from layton_bench.machine import (
     Clock,
     Reporter,
@@ -23,6 +23,7 @@ from layton_bench.machine import (
     starting_batch_size,
 )
 from layton_bench.metrics import (
+    CheckedMetric,
     FeatureRunner,
     Metric,
     MetricContext,
@@ -69,7 +70,7 @@ class Setup:
 
     started: datetime
     features: FeatureRunner
-    metrics: Mapping[str, Metric]
+    metrics: Mapping[str, CheckedMetric]
     unavailable: Mapping[str, str]
     candidates: Candidates
     clock: Clock
@@ -120,7 +121,7 @@ def feature_runner(plugins: Plugins, plan: Plan, identity: Identity) -> FeatureR
         cache=ReferenceCache(
             cache_folder() / "features",
             fingerprint=identity.images,
-            contents=identity.contents,
+            contents=identity.references,
             protocol=f"{plan.protocol.id}:{plan.suite.size_px}",
         ),
     )
@@ -186,7 +187,12 @@ def _candidates(plugins: Plugins, plan: Plan, clock: Clock) -> tuple[Candidates,
     if plan.ready_made is not None:
         return ReadyMadeCandidates(plan.ready_made, clock), {}
     model = load_model(plugins, plan.spec, plan.device, plan.options.dtype, plan.model_options)
-    return candidates_of(plan, model, clock), dict(getattr(model, "environment", {}))
+    return candidates_of(plan, model, clock), _environment(model)
+
+
+def _environment(model: object) -> dict[str, str]:
+    with guarded_for_user("the model", "its versions cannot be read", "Ask the plugin's author."):
+        return {str(name): str(value) for name, value in getattr(model, "environment", {}).items()}
 
 
 def _throughput(plan: Plan, identity: Identity, draw: Draw, held_mib: float) -> Throughput:

@@ -1,4 +1,4 @@
-"""One model over the values of an option: a table and curves of quality against steps and time."""
+"""One model over the values of an option: a table, and curves of quality against time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ from layton_bench.run.plan import RunOptions
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 def combinations(settings: Sequence[str]) -> list[tuple[str, ...]]:
-    """``steps=1,2`` and ``cfg=1,4`` → every pair, the last option fastest; raises UserError."""
+    """Return every pair of ``steps=1,2`` and ``cfg=1,4``, the last option fastest.
+
+    Raises:
+        UserError: a setting is not NAME=VALUE,VALUE.
+    """
     choices = []
     for setting in settings:
         name, separator, values = setting.partition("=")
         if not separator or not all(values.split(",")):
             raise UserError(
-                f"--set {setting}", "not NAME=VALUE,VALUE …", "Write steps=1,2,4,8, say."
+                f"--set {setting}", "not NAME=VALUE,VALUE …", "Write, for example, steps=1,2,4,8."
             )
         choices.append([f"{name}={value}" for value in values.split(",")])
     return list(itertools.product(*choices))
@@ -40,7 +45,7 @@ def sweep(
     *,
     reporter: Reporter | None = None,
 ) -> Iterator[Outcome]:
-    """Run every combination of option values, one after the other; each has its own record.
+    """Run every combination of option values, one after the other. Each has its own record.
 
     Args:
         plugins: where names are looked up.
@@ -48,68 +53,84 @@ def sweep(
         model_name: model to run.
         settings: ``NAME=VALUE,VALUE`` for each option to vary.
         options: how to run.
-        reporter: told how it goes on.
+        reporter: shows the progress.
 
     Raises:
-        UserError: as ``run``; what was finished before is kept.
+        UserError: as ``run``; the finished runs are kept.
     """
     for chosen in combinations(settings):
         yield run(plugins, suite_name, model_name, options, settings=chosen, reporter=reporter)
 
 
-def table(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row a run: options, each metric's value, seconds and operations an image."""
+def table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """Return one row per run: options, each metric's value, seconds and operations per image.
+
+    Only runs of this call have times. A run that existed before may come from another machine, or
+    from a busier hour.
+    """
     import pandas as pd
 
     rows = []
-    for record in records:
-        timing = record.timing
+    for outcome in outcomes:
+        record, timing = outcome.run.record, outcome.run.record.timing
+        is_new = not outcome.is_reused
         row: dict[str, object] = dict(record.model.options)
         row |= {name: result.value for name, result in record.metrics.items()}
-        row["encode_seconds_per_image"] = timing.encode_seconds_per_image
-        row["decode_seconds_per_image"] = timing.decode_seconds_per_image
+        row["encode_seconds_per_image"] = timing.encode_seconds_per_image if is_new else None
+        row["decode_seconds_per_image"] = timing.decode_seconds_per_image if is_new else None
         row["decode_gflops_per_image"] = (timing.decode_flops_per_image or 0.0) / 1e9 or None
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def draw_curves(records: Sequence[RunRecord], path: Path) -> None:
-    """PNG with two panels: the first metric with a direction against the option, and against time.
+def draw_curves(outcomes: Sequence[Outcome], path: Path) -> None:
+    """Draw a PNG with two panels: a metric against the option, and against time.
+
+    The metric is the first one with a direction and a value.
 
     Raises:
-        UserError: nothing to draw, or the file cannot be written.
+        UserError: there is nothing to draw, or the file cannot be written.
     """
     from matplotlib.figure import Figure
 
-    metric = next(
-        (n for n, r in records[0].metrics.items() if r.direction != "none" and r.value is not None),
-        None,
-    )
-    if metric is None:
-        raise UserError("sweep", "no metric has a value to draw", "Choose others with --metric.")
-    result, frame = records[0].metrics[metric], table(records)
+    records = [outcome.run.record for outcome in outcomes]
+    metric = _first_metric(records[0])
+    result, frame = records[0].metrics[metric], table(outcomes)
     varied = next((n for n in records[0].model.options if frame[n].nunique() > 1), None)
+    ticks = [str(value) for value in frame[varied]] if varied else ["" for _ in records]
+    frame = frame.assign(position=range(len(records)), tick=ticks, metric=frame[metric])
+    frame["low"] = [r.metrics[metric].low for r in records]
+    frame["high"] = [r.metrics[metric].high for r in records]
+    timed = frame[frame["decode_seconds_per_image"].notna()]
+
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    unit = f" ({result.unit})" if result.unit else ""
-    left.set_ylabel(f"{result.label}{unit}")
-    low = [r.metrics[metric].low for r in records]
-    high = [r.metrics[metric].high for r in records]
-    ticks = [str(value) for value in frame[varied]] if varied else ["" for _ in records]
-    for panel, positions, name in (
-        (left, list(range(len(records))), varied or ""),
-        (right, frame["decode_seconds_per_image"].tolist(), "decode seconds an image"),
-    ):
-        panel.plot(positions, frame[metric], marker="o")
-        if all(v is not None for v in (*low, *high)):
-            panel.vlines(positions, low, high, alpha=0.4)
-        panel.set_xlabel(name)
-        panel.grid(alpha=0.3)
-    left.set_xticks(range(len(records)), ticks)
-    for x, y, text in zip(frame["decode_seconds_per_image"], frame[metric], ticks, strict=True):
-        right.annotate(text, (x, y), textcoords="offset points", xytext=(5, 5))
+    left.set_ylabel(f"{result.label}{f' ({result.unit})' if result.unit else ''}")
+    _curve(left, frame, "position", varied or "")
+    _curve(right, timed, "decode_seconds_per_image", "decode seconds per image")
+    left.set_xticks(frame["position"], ticks)
+    for row in timed.itertuples():
+        point = (row.decode_seconds_per_image, row.metric)
+        right.annotate(row.tick, point, textcoords="offset points", xytext=(5, 5))
+    if timed.empty:
+        right.set_title("no times: these runs existed already", fontsize="medium")
     figure.suptitle(f"{records[0].model.name} on {records[0].suite.name}")
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:
         raise output_error(path, error) from error
+
+
+def _first_metric(record: RunRecord) -> str:
+    for name, result in record.metrics.items():
+        if result.direction != "none" and result.value is not None:
+            return name
+    raise UserError("sweep", "no metric has a value to draw", "Choose others with --metric.")
+
+
+def _curve(panel: Axes, frame: pd.DataFrame, across: str, label: str) -> None:
+    panel.plot(frame[across], frame["metric"], marker="o")
+    if frame[["low", "high"]].notna().all(axis=None):
+        panel.vlines(frame[across], frame["low"], frame["high"], alpha=0.4)
+    panel.set_xlabel(label)
+    panel.grid(alpha=0.3)

@@ -681,7 +681,7 @@ def test_geneval_from_a_pipeline_to_verdicts(bench, quick, folders, tmp_path, mo
     assert bench(*words, "--set", "steps=1", "--out", tmp_path / "pictures").code == 0
     assert bench("geneval", "score-folder", tmp_path / "pictures").code == 0
     again = tmp_path / "again.jsonl"
-    assert bench("geneval", "export", "folder-pictures", "-o", again).code == 0
+    assert bench("geneval", "export", f"folder-{tmp_path.name}_pictures", "-o", again).code == 0
     scored = [json.loads(line) for line in again.read_text().splitlines()]
     assert scored == rows[:4]
 

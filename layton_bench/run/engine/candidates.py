@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from layton_bench.images import RoundingRule, to_signed, to_uint8
@@ -26,6 +26,9 @@ class ReadyMade(Protocol):
 
     def __call__(self, batch: ImageBatch) -> ScoredBatch:
         """Return the pictures of a batch; raises ImageError or ModelOutputError."""
+
+    def digests(self) -> Mapping[str, str]:
+        """Return the SHA-256 of each sample's picture, by key."""
 
 
 class Reconstruct:

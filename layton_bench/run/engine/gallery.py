@@ -6,12 +6,13 @@ import logging
 import math
 import shutil
 from bisect import insort
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layton_bench.errors import PluginError, guarded
 from layton_bench.images import encode_png
 from layton_bench.machine import temporary_folder
 from layton_bench.metrics import badness
@@ -96,9 +97,8 @@ class Gallery:
                 self._push(self._best, float(self._seen), batch, index)
                 self._seen += 1
             return
-        values = metrics[self.metric].per_sample()[self.metric]
-        for index, key in enumerate(batch.keys):
-            value = values.get(key, math.nan)  # absent where the metric itself has failed
+        values = _values(metrics[self.metric], self.metric, batch.keys)
+        for index, value in enumerate(values):
             if not math.isnan(value):
                 rank = badness(value, self._direction)
                 self._push(self._best, rank, batch, index)
@@ -140,6 +140,13 @@ class Gallery:
         ]
         return (*ends, *self._move_others(folder, {saved.key for saved in ends}))
 
+    def drop(self) -> None:
+        """Delete all pictures, to make room for what matters more."""
+        self._best, self._worst, self._all = [], [], {}
+        self._is_full = True
+        for path in self._all_in.iterdir() if self._all_in is not None else ():
+            path.unlink(missing_ok=True)
+
     def _move_others(self, folder: Path, saved: Collection[str]) -> list[SavedImage]:
         """Move the pictures of the other samples into ``folder``."""
         others = [image for key, image in self._all.items() if key not in saved]
@@ -148,6 +155,16 @@ class Gallery:
                 assert self._all_in is not None
                 shutil.move(self._all_in / name, folder / name)
         return others
+
+
+def _values(metric: Metric, name: str, keys: Sequence[str]) -> list[float]:
+    """Return a metric's values of samples; NaN if the metric has none, or fails."""
+    try:
+        with guarded():
+            column = metric.per_sample()[name]
+            return [float(column.get(key, math.nan)) for key in keys]
+    except PluginError:
+        return [math.nan] * len(keys)
 
 
 def _save(folder: Path, name: str, sample: _Kept, *, rank: str = "") -> SavedImage:

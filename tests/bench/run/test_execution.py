@@ -197,7 +197,7 @@ def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("target", ["to_parquet", "write_bytes", "write_text", "fsync"])
+@pytest.mark.parametrize("target", ["to_parquet", "write_text", "fsync"])
 def test_a_full_disk_leaves_nothing_and_shows_what_was_computed(
     lab: Lab, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +217,29 @@ def test_a_full_disk_leaves_nothing_and_shows_what_was_computed(
     assert f"{np.mean([psnr_by_hand(i) for i in range(5)]):.2f}" in outcome.out
     model = lab.bench.results / "lab-64" / "lab-half"
     assert list(model.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", ["", "--keep-images"])
+def test_pictures_do_not_crowd_out_the_record(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    """A disk with room for the record and no picture: 4 KiB of pictures and it is full."""
+    write = Path.write_bytes
+
+    def fill(path: Path, data: bytes) -> int:
+        if path.suffix == ".png":
+            kept = sum(p.stat().st_size for p in lab.bench.results.rglob("*.png"))
+            if kept + len(data) > 4096:
+                full()
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    outcome = lab.run("lab-half", more=more)
+    (record,) = outcome.records
+    assert (outcome.code, record.status, record.images) == (0, "complete", ())
+    assert record.metrics["psnr"].n == 5
+    assert "the run is stored without its pictures: cannot be written (No space" in outcome.err
+    assert list(lab.bench.results.rglob("*.png")) == []
 
 
 def test_a_full_disk_at_the_leaderboard_keeps_the_run(

@@ -61,7 +61,7 @@ def test_a_folder_is_judged(bench, installed, tmp_path):
     assert done.code == 0, done.err
     (record,) = done.records
     assert record.suite.name == "geneval"
-    assert record.model.name == "folder-pictures"
+    assert record.model.name == f"folder-{tmp_path.name}_pictures"
     assert record.status == "partial"
     assert (record.completeness.expected, record.completeness.effective) == (2212, 12)
     # three prompts are of three tasks: the overall score needs all six
@@ -79,7 +79,7 @@ def test_verdicts_go_to_the_table_and_to_official_results(bench, installed, tmp_
     root = fill(tmp_path / "pictures")
     (record,) = bench("geneval", "score-folder", root).records
     file = tmp_path / "results.jsonl"
-    assert bench("geneval", "export", "folder-pictures", "-o", file).code == 0
+    assert bench("geneval", "export", record.model.name, "-o", file).code == 0
     rows = read_results(file)
     assert [row.filename for row in rows[:5]] == [
         *(f"00000/samples/000{k}.png" for k in range(4)),
@@ -313,6 +313,9 @@ def test_a_generators_run_and_its_pictures_on_disk_are_judged_alike(bench, insta
     words = ("generate", "--model", "scenes-random", "--layout", "geneval", "--prompts", file)
     assert bench(*words, "--out", tmp_path / "pictures").code == 0
     assert bench("geneval", "score-folder", tmp_path / "pictures").code == 0
-    drawn, scored = verdicts(bench, "scenes-random"), verdicts(bench, "folder-pictures")
+    drawn, scored = (
+        verdicts(bench, "scenes-random"),
+        verdicts(bench, f"folder-{tmp_path.name}_pictures"),
+    )
     assert len(scored) == 4
     pd.testing.assert_frame_equal(drawn.loc[scored.index], scored)

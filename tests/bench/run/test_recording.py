@@ -1,6 +1,9 @@
 """What a record says of its run."""
 
-from lab import Lab, file_bytes, picture
+from pathlib import Path
+
+import pytest
+from lab import Lab, Outcome, file_bytes, picture
 from lab_runs import table
 
 
@@ -67,3 +70,81 @@ def test_what_a_data_set_says_of_itself_is_in_the_record(lab: Lab) -> None:
     assert record.data.notes == ("several files are named 000: each keeps its extension",)
     assert "several files are named 000" in outcome.err
     assert record.completeness.effective == 6
+
+
+ODD = """
+import os, signal
+from layton_bench import MetricSpec, hookimpl
+from layton_bench.metrics import PerSampleMetric
+from layton_bench.types import MetricValue
+from fakes import level, metric_spec
+
+class Odd(PerSampleMetric):
+    def compute(self):
+        {compute}
+
+class Wrong(PerSampleMetric):
+    def per_sample(self):
+        return [1.0]
+
+@hookimpl
+def layton_bench_register_metrics(register):
+    for name, kind in (("odd", Odd), ("wrong", Wrong)):
+        register(MetricSpec(name=name, label=name, direction="none", summary="s",
+                            make=lambda context, name=name, kind=kind: kind(name, level)))
+"""
+
+
+def run_odd(lab: Lab, folder: Path, compute: str) -> Outcome:
+    plugin = folder / "odd_metrics.py"
+    plugin.write_text(ODD.format(compute=compute))
+    asked = [word for name in ("psnr", "odd", "wrong", "level") for word in ("--metric", name)]
+    return lab.bench("--plugin", plugin, *lab.words("lab-half"), *asked)
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize(
+    ("compute", "reason"),
+    [
+        ("raise SystemExit(0)", "failed: SystemExit: 0"),
+        ("raise KeyboardInterrupt", "failed: KeyboardInterrupt"),
+        ("return 'high'", "failed: TypeError: compute returned str, expected MetricValue"),
+        ("os.chdir('/'); return MetricValue(value=None, n=0, note=None)", None),
+    ],
+)
+def test_a_metric_that_misbehaves_at_the_end_costs_only_itself(
+    lab: Lab, tmp_path: Path, compute: str, reason: str | None
+) -> None:
+    outcome = run_odd(lab, tmp_path, compute)
+    assert outcome.code == 0
+    (record,) = outcome.records
+    assert record.metrics["odd"].unavailable == reason
+    assert record.metrics["wrong"].unavailable == (
+        "failed: TypeError: per_sample returned list, expected Mapping"
+    )
+    assert (record.metrics["psnr"].n, record.metrics["level"].n, record.status) == (
+        5, 5, "complete",
+    )  # fmt: skip
+    assert Path.cwd() == tmp_path
+
+
+@pytest.mark.usefixtures("site")
+def test_ctrl_c_waits_for_the_metrics(lab: Lab, tmp_path: Path) -> None:
+    outcome = run_odd(
+        lab, tmp_path,
+        "signal.raise_signal(signal.SIGINT); return MetricValue(value=1.0, n=5)",
+    )  # fmt: skip
+    assert "Stopping after the metrics are computed" in outcome.err
+    (record,) = outcome.records
+    assert (record.metrics["odd"].value, record.metrics["level"].n) == (1.0, 5)
+    assert record.status == "complete"
+
+
+@pytest.mark.usefixtures("site")
+def test_a_second_ctrl_c_keeps_the_metrics_that_are_computed(lab: Lab, tmp_path: Path) -> None:
+    outcome = run_odd(lab, tmp_path, "[signal.raise_signal(signal.SIGINT) for _ in range(2)]")
+    assert outcome.code == 130
+    (record,) = outcome.records
+    assert record.status == "interrupted"
+    assert record.metrics["psnr"].n == 5
+    assert record.metrics["level"].unavailable == "interrupted by Ctrl-C"

@@ -101,11 +101,36 @@ def test_an_edited_record_is_named_and_the_run_is_made_again(lab: Lab) -> None:
     assert not path.exists()
 
 
-def test_a_changed_version_is_told_when_passes_are_merged(lab: Lab, monkeypatch) -> None:
+def test_another_machine_is_told_when_passes_are_merged(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab.run("lab-half", more="--metric psnr")
-    from layton_bench.machine import provenance
-
-    monkeypatch.setattr(provenance, "_PACKAGES", ("torch",))
+    monkeypatch.setattr("layton_bench.machine.provenance._processor", lambda: "another")
     outcome = lab.run("lab-half", more="--overwrite only-missing")
-    assert "changed since its first metrics were computed: " in outcome.err
-    assert "numpy" in outcome.err
+    assert "its first metrics were computed on " in outcome.err
+
+
+def test_a_reused_run_names_the_metric_that_it_lacks(lab: Lab) -> None:
+    asked = "--metric psnr --metric lab-packaged"
+    lab.run("lab-half", more=asked)
+    again = lab.run("lab-half", more=asked)
+    assert again.code == 0
+    assert "metric 'lab-packaged' unavailable: package 'no_such_package_here'" in again.err
+
+
+@pytest.mark.parametrize("overwrite", ["never", "only-missing"])
+def test_strict_refuses_an_old_run_that_lacks_a_metric(lab: Lab, overwrite: str) -> None:
+    asked = f"--metric psnr --metric lab-packaged --overwrite {overwrite}"
+    lab.run("lab-half", more=asked)
+    again = lab.run("lab-half", more=f"{asked} --strict")
+    assert again.code == 2
+    assert "metric 'lab-packaged': package 'no_such_package_here' is not installed" in again.err
+
+
+def test_strict_refuses_an_old_run_that_lost_a_sample(lab: Lab) -> None:
+    (lab.pictures / "002.png").write_bytes(b"")
+    lab.run("lab-half")
+    again = lab.run("lab-half", more="--strict")
+    assert again.code == 2
+    assert "sample '002': it failed in run " in again.err
+    assert "the file is empty (0 bytes) (stage: read)" in again.err

@@ -34,6 +34,19 @@ def test_a_sweep_has_a_record_a_row_and_a_point_for_each_value(lab: Lab) -> None
     assert pixels.std() > 5
 
 
+def test_a_run_that_existed_has_no_time_to_compare(lab: Lab) -> None:
+    """It may come from another machine, or from a busier hour."""
+    lab.run("lab-gain", more="--set gain=0.5")
+    words = [w for w in lab.words("lab-gain") if w != "run"]
+    outcome = lab.bench(*_plugin(lab), "sweep", *_rest(words), "--set", "gain=0.5,0.9", "--csv")
+    frame = pd.read_csv(io.StringIO(outcome.out))
+    assert frame["decode_seconds_per_image"].isna().tolist() == [True, False]
+    assert frame["psnr"].notna().all()
+    again = lab.bench(*_plugin(lab), "sweep", *_rest(words), "--set", "gain=0.5,0.9", "--csv")
+    assert again.code == 0
+    assert pd.read_csv(io.StringIO(again.out))["decode_seconds_per_image"].isna().all()
+
+
 def _plugin(lab: Lab) -> list[str]:
     words = [str(word) for word in lab.words("lab-gain")]
     return words[: words.index("run")]
