@@ -14,7 +14,7 @@ import numpy as np
 
 from layton_bench.datasets.base import Dataset
 from layton_bench.datasets.protocols import Protocol
-from layton_bench.errors import ImageError, UserError
+from layton_bench.errors import ImageError, PluginError, UserError, guarded
 from layton_bench.images import UInt8Array, decode_rgb
 from layton_bench.machine import available_cores, map_ahead
 from layton_bench.types import Failure, ImageBatch, Item
@@ -52,10 +52,11 @@ class Fetched:
 
 
 def fetch(dataset: Dataset, item: Item) -> Fetched:
-    """Read an item's bytes; an ImageError becomes its reason."""
+    """Read an item's bytes; an error of the file or of a plugin's code becomes its reason."""
     try:
-        return Fetched(item, data=dataset.read(item))
-    except ImageError as error:
+        with guarded():
+            return Fetched(item, data=dataset.read(item))
+    except (ImageError, PluginError) as error:
         return Fetched(item, reason=str(error))
 
 
@@ -71,15 +72,36 @@ class Decoder:
         if fetched.reason:
             return Loaded(item=fetched.item, reason=fetched.reason)
         try:
-            image = decode_rgb(fetched.data)
-            pixels = self.protocol.apply(image, self.size_px)
-        except ImageError as error:
-            return Loaded(item=fetched.item, reason=str(error))
-        return Loaded(
-            item=fetched.item,
-            pixels=np.ascontiguousarray(pixels.transpose(2, 0, 1)),
-            is_upscaled=self.protocol.is_upscaled(image.size, self.size_px),
-        )
+            with guarded():
+                image = decode_rgb(fetched.data)
+                pixels = _checked(self.protocol, self.protocol.apply(image, self.size_px))
+                return Loaded(
+                    item=fetched.item,
+                    pixels=np.ascontiguousarray(pixels.transpose(2, 0, 1)),
+                    is_upscaled=self.protocol.is_upscaled(image.size, self.size_px),
+                )
+        except (ImageError, PluginError) as error:
+            is_memory = isinstance(getattr(error, "cause", None), MemoryError)
+            reason = "too large: there is not enough memory for it" if is_memory else str(error)
+            return Loaded(item=fetched.item, reason=reason)
+
+
+def _checked(protocol: Protocol, pixels: UInt8Array) -> UInt8Array:
+    found = np.asarray(pixels)
+    if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3:
+        what = f"{found.dtype} {found.shape}"
+        raise ImageError(f"protocol {protocol.id} gave {what} instead of uint8 (H, W, 3)")
+    return found
+
+
+def _killed(item: Item) -> Loaded:
+    """The result for an item at which a worker died."""
+    reason = "the process that read it died (killed, or out of memory)"
+    return Loaded(item=item, reason=reason)
+
+
+def _killed_at(fetched: Fetched) -> Loaded:
+    return _killed(fetched.item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +139,20 @@ def load(
         batch_size: most images in a batch.
         num_workers: processes that read ahead; 0 reads in this one, when asked; None chooses.
 
+    A worker that dies costs the item that it read; the others are read by new ones.
+
     Raises:
-        UserError: a worker process died.
+        UserError: worker processes cannot be started.
     """
     decoder = Decoder(protocol, _checked_size(protocol, size_px))
     if num_workers is None:
         num_workers = fitting_workers(len(items))
     map_workers = partial(map_ahead, num_workers=num_workers, ahead=BATCHES_AHEAD * batch_size)
     if getattr(dataset, "reads_in_order", False):
-        results = map_workers(decoder, (fetch(dataset, item) for item in items))
+        fetched = (fetch(dataset, item) for item in items)
+        results = map_workers(decoder, fetched, when_killed=_killed_at)
     else:
-        results = map_workers(Reader(dataset, decoder), items)
+        results = map_workers(Reader(dataset, decoder), items, when_killed=_killed)
     try:
         yield from batches(results, batch_size=batch_size)
     finally:

@@ -31,55 +31,94 @@ CHUNK = 8
 
 
 def map_ahead(
-    function: Callable[[V], R], values: Iterable[V], *, num_workers: int, ahead: int
+    function: Callable[[V], R],
+    values: Iterable[V],
+    *,
+    num_workers: int,
+    ahead: int,
+    when_killed: Callable[[V], R] | None = None,
 ) -> Generator[R, None, None]:
     """Yield ``function(value)`` for every value, in order, computed ahead of its use.
+
+    If a worker dies, its fellows are replaced, and the values that were being computed are computed
+    again one by one, so that the value at which a worker dies is known.
 
     Args:
         function: picklable; sent to each worker process once.
         values: picklable; read as they are needed.
         num_workers: number of processes; 0 computes in this process, when a result is needed.
         ahead: number of results that may wait, rounded up so that every worker has work.
+        when_killed: the result for a value at which a worker died; None makes it an error.
 
     Raises:
-        UserError: a worker died, or ``function`` raised one there.
+        UserError: a worker died and ``when_killed`` is None, workers cannot be started, or
+            ``function`` raised one there.
         RuntimeError: ``function`` raised anything else in a worker; the message is its traceback.
     """
     if num_workers == 0:
         yield from map(function, values)
         return
     chunk = max(1, min(CHUNK, ahead // (2 * num_workers)))
-    pool = _start_pool(function, num_workers)
+    pool = _Pool(function, num_workers)
     pending_limit = max(-(-ahead // chunk), 2 * num_workers)
     try:
-        yield from _in_order(pool, _chunks(values, chunk), pending_limit=pending_limit)
-    except BrokenProcessPool:
-        raise UserError(
-            "a process that reads images",
-            "it died before its work was done (killed, or out of memory)",
-            "Run again with fewer workers; --num-workers 0 reads in the main process.",
-        ) from None
+        yield from _in_order(
+            pool, _chunks(values, chunk), pending_limit=pending_limit, when_killed=when_killed
+        )
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.close()
 
 
-def _start_pool(function: Callable[[Any], Any], num_workers: int) -> ProcessPoolExecutor:
-    try:
-        pickled = pickle.dumps(function)  # once, not again for every worker
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise UserError(
-            "processes that read images",
-            f"the data set or protocol cannot be sent to them: {error}",
-            "Use --num-workers 0, or ask the plugin's author to make it picklable.",
-        ) from error
-    # not fork: the child of a process with threads may deadlock
-    needs_main = b"__main__" in pickled
-    return ProcessPoolExecutor(
-        max_workers=num_workers,
-        mp_context=_QuietSpawn() if needs_main else _BareSpawn(),
-        initializer=_start_worker,
-        initargs=(pickled,),
-    )
+class _Pool:
+    """Worker processes that are replaced when one of them dies."""
+
+    def __init__(self, function: Callable[[Any], Any], num_workers: int) -> None:
+        try:
+            self._pickled = pickle.dumps(function)  # once, not again for every worker
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise UserError(
+                "processes that read images",
+                f"the data set or protocol cannot be sent to them: {error}",
+                "Use --num-workers 0, or ask the plugin's author to make it picklable.",
+            ) from error
+        self._num_workers = num_workers
+        self._executor = self._start()
+
+    def _start(self) -> ProcessPoolExecutor:
+        # not fork: the child of a process with threads may deadlock
+        needs_main = b"__main__" in self._pickled
+        return ProcessPoolExecutor(
+            max_workers=self._num_workers,
+            mp_context=_QuietSpawn() if needs_main else _BareSpawn(),
+            initializer=_start_worker,
+            initargs=(self._pickled,),
+        )
+
+    def submit(self, values: list[Any]) -> Future[_Done]:
+        """Compute the results of these values; the future says so if a worker died."""
+        try:
+            return self._executor.submit(_run_chunk, values)
+        except BrokenProcessPool as error:
+            failed: Future[_Done] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def replace(self) -> None:
+        """Start new workers in place of those that died."""
+        self.close()
+        self._executor = self._start()
+        try:
+            self._executor.submit(_run_chunk, []).result()
+        except BrokenProcessPool:
+            reason = "they die as soon as they are started"
+            raise UserError("processes that read images", reason, _WITHOUT) from None
+
+    def close(self) -> None:
+        """End the workers."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+_WITHOUT = "Run again with fewer workers; --num-workers 0 reads in the main process."
 
 
 class _QuietProcess(SpawnProcess):
@@ -133,15 +172,49 @@ def available_cores() -> int:
 
 
 def _in_order(
-    pool: ProcessPoolExecutor, chunks: Iterable[list[Any]], *, pending_limit: int
+    pool: _Pool,
+    chunks: Iterable[list[Any]],
+    *,
+    pending_limit: int,
+    when_killed: Callable[[Any], Any] | None,
 ) -> Iterator[Any]:
-    pending: deque[Future[_Done]] = deque()
+    pending: deque[tuple[list[Any], Future[_Done]]] = deque()
+
+    def first() -> Iterator[Any]:
+        chunk, future = pending.popleft()
+        try:
+            yield from future.result().values()
+        except BrokenProcessPool:
+            pool.replace()
+            yield from _singly(pool, chunk, when_killed)
+            # one of the others may be to blame: no two are computed at a time until they are done
+            while pending:
+                chunk, future = pending.popleft()
+                if future.done() and future.exception() is None:
+                    yield from future.result().values()
+                else:
+                    yield from _singly(pool, chunk, when_killed)
+
     for chunk in chunks:
-        pending.append(pool.submit(_run_chunk, chunk))
+        pending.append((chunk, pool.submit(chunk)))
         if len(pending) >= pending_limit:
-            yield from pending.popleft().result().values()
+            yield from first()
     while pending:
-        yield from pending.popleft().result().values()
+        yield from first()
+
+
+def _singly(
+    pool: _Pool, chunk: list[Any], when_killed: Callable[[Any], Any] | None
+) -> Iterator[Any]:
+    for value in chunk:
+        try:
+            yield from pool.submit([value]).result().values()
+        except BrokenProcessPool:
+            if when_killed is None:
+                reason = "it died before its work was done (killed, or out of memory)"
+                raise UserError("a process that reads images", reason, _WITHOUT) from None
+            pool.replace()
+            yield when_killed(value)
 
 
 def _chunks(values: Iterable[V], size: int) -> Iterator[list[V]]:
@@ -193,7 +266,8 @@ def _function() -> Callable[[Any], Any]:
 
 def _run_chunk(values: Sequence[Any]) -> _Done:
     try:
-        return _Done([_function()(value) for value in values])
+        function = _function()
+        return _Done([function(value) for value in values])
     except UserError as error:
         return _Done([], refusal=(error.thing, error.reason, error.remedy))
     except Exception:  # an outsider's data set may raise anything

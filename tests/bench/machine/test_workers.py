@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from places import ROOT
-from raising import Raising
+from raising import Deadly, DeadlyStart, Raising
 
 from layton_bench.errors import UserError
 from layton_bench.machine.workers import map_ahead
@@ -39,6 +39,40 @@ def test_any_other_error_arrives_with_its_traceback():
         RuntimeError, match=r"(?s)a worker process failed.*KeyError: 'no such thing'"
     ):
         list(map_ahead(Raising("other"), range(60), num_workers=2, ahead=16))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("deadly", [(0,), (13,), (59,), (3, 4, 40), tuple(range(20, 26))])
+@pytest.mark.parametrize("ahead", [1, 16, 1000])
+def test_a_worker_that_dies_costs_the_value_at_which_it_died(deadly, ahead):
+    found = list(
+        map_ahead(
+            Deadly(*deadly), range(60), num_workers=2, ahead=ahead, when_killed=lambda v: f"{v}?"
+        )
+    )
+    assert found == [f"{i}?" if i in deadly else -i for i in range(60)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_worker_that_dies_is_an_error_if_nothing_stands_for_its_value():
+    with pytest.raises(UserError, match="killed, or out of memory") as caught:
+        list(map_ahead(Deadly(7), range(60), num_workers=2, ahead=16))
+    assert "--num-workers 0" in caught.value.remedy
+
+
+def test_workers_that_cannot_start_are_an_error():
+    with pytest.raises(UserError, match="they die as soon as they are started"):
+        list(map_ahead(DeadlyStart(), range(60), num_workers=2, ahead=16, when_killed=str))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_worker_killed_by_somebody_else_costs_nothing():
+    psutil = pytest.importorskip("psutil")
+    results = map_ahead(operator.neg, range(5000), num_workers=2, ahead=16, when_killed=str)
+    found = [next(results)]
+    psutil.Process().children()[-1].kill()
+    found += results
+    assert found == [-i for i in range(5000)]
 
 
 def test_what_cannot_be_sent_to_workers_is_said():
