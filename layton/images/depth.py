@@ -22,6 +22,8 @@ __all__ = ["load_8_bits"]
 _WIDE = ("RGB", "RGBA", "RGBa", "RGBX", "CMYK")
 _OTHER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
+_VALUES_AT_A_TIME = 1 << 20
+
 # tags of TIFF 6.0
 _BITS, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339
 _WHITE_IS_ZERO, _UNSIGNED, _SEPARATE = 0, 1, 2
@@ -71,11 +73,15 @@ def _refuse_what_has_no_range(image: Image.Image) -> None:
 
 
 def _grey(image: Image.Image, packing: str) -> Image.Image:
-    values = _loaded(image).astype(np.int64)
+    values = _loaded(image)
     largest = 4095 if packing == "12" else 65535
-    if image.format == "TIFF" and _tag(image, _PHOTOMETRIC, 1) == (_WHITE_IS_ZERO,):
-        values = largest - values  # Pillow does so for 8 bits
-    return _with_key(image, (255 * values + largest // 2) // largest, values)
+    is_inverted = image.format == "TIFF" and _tag(image, _PHOTOMETRIC, 1) == (_WHITE_IS_ZERO,)
+
+    def rows(part: slice) -> NDArray[np.int64]:
+        found = values[part].astype(np.int64)
+        return largest - found if is_inverted else found  # Pillow does so for 8 bits
+
+    return _reduced(image, rows, mode="L", largest=largest)
 
 
 def _colour(
@@ -86,29 +92,51 @@ def _colour(
     low_bytes = reopen()
     _set_rawmode(image, f"{stored};{packing}")
     _set_rawmode(low_bytes, f"{stored};{_OTHER_BYTE[packing]}")
-    high, low = (_loaded(half).astype(np.int64) for half in (image, low_bytes))
-    values = 256 * high + low
-    return _with_key(image, (values + 128) // 257, values, mode=name)
+    high, low = _loaded(image), _loaded(low_bytes)
+    return _reduced(image, lambda part: 256 * high[part].astype(np.int64) + low[part], mode=name)
 
 
 def _grey_and_alpha(image: Image.Image) -> Image.Image:
     _set_rawmode(image, "RGBA")  # four bytes for each pixel: level and alpha, high and low
-    four = _loaded(image).astype(np.int64)
-    values = 256 * four[..., 0::2] + four[..., 1::2]
-    return _with_key(image, (values + 128) // 257, values, mode="LA")
+    four = _loaded(image)
+    return _reduced(
+        image,
+        lambda part: 256 * four[part, :, 0::2].astype(np.int64) + four[part, :, 1::2],
+        mode="LA",
+    )
 
 
-def _with_key(
-    image: Image.Image, levels: NDArray[np.int64], values: NDArray[np.int64], mode: str = "L"
+def _reduced(
+    image: Image.Image,
+    rows: Callable[[slice], NDArray[np.int64]],
+    *,
+    mode: str,
+    largest: int = 65535,
 ) -> Image.Image:
-    """A picture of these levels; transparent where the values are the file's transparent colour."""
-    result = Image.frombytes(mode, image.size, levels.astype(np.uint8).tobytes())
-    result.info = dict(image.info)  # the orientation is in there
-    key = result.info.pop("transparency", None)
+    """A picture of 8 bits; transparent where the values are the file's transparent colour.
+
+    Args:
+        image: where size, orientation and transparent colour are.
+        rows: gives the values 0 … ``largest`` of some rows; whole pictures would take gigabytes.
+        mode: of the result.
+        largest: the value of white.
+    """
+    info = dict(image.info)  # the orientation is in there
+    key = info.pop("transparency", None)
+    levels = bytearray()
+    alpha = bytearray()
+    step = max(1, _VALUES_AT_A_TIME // image.width)
+    for start in range(0, image.height, step):
+        values = rows(slice(start, start + step))
+        levels += ((255 * values + largest // 2) // largest).astype(np.uint8).tobytes()
+        if key is not None:
+            equal = values == key
+            hidden = equal.all(axis=2) if equal.ndim == 3 else equal
+            alpha += np.where(hidden, 0, 255).astype(np.uint8).tobytes()
+    result = Image.frombytes(mode, image.size, bytes(levels))
+    result.info = info
     if key is not None:
-        equal = values == key
-        hidden = equal.all(axis=2) if equal.ndim == 3 else equal
-        result.putalpha(Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)))
+        result.putalpha(Image.frombytes("L", image.size, bytes(alpha)))
     return result
 
 

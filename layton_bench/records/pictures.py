@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layton_bench.errors import ImageError, UserError, output_error
-from layton_bench.images import decode_rgb
+from layton_bench.images import decode_rgb, read_file
 from layton_bench.records.folder import IMAGES, read_samples
 from layton_bench.records.record import RunRecord, SavedImage
 from layton_bench.records.results import StoredRun
@@ -38,8 +38,8 @@ def read_picture(run: StoredRun, name: str | None) -> Image.Image | None:
     if path is None:
         return None
     try:
-        return decode_rgb(path.read_bytes())
-    except (OSError, ImageError):
+        return decode_rgb(read_file(path))
+    except ImageError:
         return None
 
 

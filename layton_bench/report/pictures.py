@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from layton_bench.errors import ImageError, UserError
-from layton_bench.images import decode_rgb
+from layton_bench.images import decode_rgb, read_file
 from layton_bench.leaderboard import Board
 from layton_bench.records import (
     MetricResult,
@@ -117,8 +117,8 @@ class PictureStore:
         return self._known[path]
 
     def _copy(self, path: Path) -> str | None:
-        data = path.read_bytes()
         try:
+            data = read_file(path)
             decode_rgb(data)
         except ImageError:
             return None

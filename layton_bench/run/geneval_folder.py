@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from layton_bench.datasets import file_digests
 from layton_bench.errors import ImageError, UserError
+from layton_bench.images import read_file
 from layton_bench.machine import Reporter, Silent
 from layton_bench.run.execution import Outcome, execute
 from layton_bench.run.plan import RunOptions
@@ -72,10 +73,7 @@ class LayoutDataset:
         folder = self.folders[key]
         if number not in folder.samples:
             raise ImageError(f"{sample_name(folder.index, number)} is missing")
-        try:
-            return folder.samples[number].read_bytes()
-        except OSError as error:
-            raise ImageError(f"cannot be read: {error.strerror}") from None
+        return read_file(folder.samples[number])
 
 
 @dataclass(frozen=True, slots=True)
