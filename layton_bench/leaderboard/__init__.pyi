@@ -19,5 +19,9 @@ from .rates import (
     quality_columns as quality_columns,
     rate_table as rate_table,
 )
-from .reported import read_reported as read_reported, reported_values as reported_values
+from .reported import (
+    Reported as Reported,
+    read_reported as read_reported,
+    reported_values as reported_values,
+)
 from .selection import Selection as Selection, select as select

@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from layton_bench.errors import shown
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -19,8 +21,13 @@ _FIELDS = (
 
 
 def to_csv(made: Sequence[Board]) -> str:
-    """Return the boards as CSV."""
-    return str(to_frame(made).to_csv(index=False))
+    """Return the boards as CSV. An apostrophe precedes texts that a spreadsheet would compute."""
+    return str(to_frame(made).map(_inert).to_csv(index=False))
+
+
+def _inert(value: object) -> object:
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
+    return f"'{value}" if is_formula else value
 
 
 def to_json(made: Sequence[Board]) -> str:
@@ -61,7 +68,7 @@ def to_frame(made: Sequence[Board]) -> pd.DataFrame:
         for record in board.records
         for name, result in record.metrics.items()
     ]
-    return pd.DataFrame(rows, columns=_FIELDS)
+    return pd.DataFrame(rows, columns=_FIELDS).map(lambda v: shown(v) if isinstance(v, str) else v)
 
 
 def json_value(value: object) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from layton_bench.errors import shown
 from layton_bench.leaderboard.board import cells, headings, notes, signatures
 from layton_bench.leaderboard.ranks import ranking
 
@@ -22,8 +23,8 @@ _SPECIAL = {
 
 
 def escape(text: str) -> str:
-    """Return the text on one line, with every special character escaped."""
-    return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
+    """Return the text on one printable line, with every special character escaped."""
+    return "".join(_SPECIAL.get(character, character) for character in shown(text))
 
 
 def to_latex(made: Sequence[Board]) -> str:
@@ -50,7 +51,7 @@ def _table(board: Board) -> str:
         r"    \bottomrule",
         r"  \end{tabular}",
         r"\end{table}",
-        *(f"% {' '.join(line.split())}" for line in (*signatures(board), *notes(board))),
+        *(f"% {shown(line)}" for line in (*signatures(board), *notes(board))),
     ]
     return "\n".join(lines) + "\n"
 

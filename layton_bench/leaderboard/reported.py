@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +13,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from layton_bench.errors import UserError, pydantic_problem
-from layton_bench.machine import read_csv
+from layton_bench.machine import parse_csv, read_regular, read_text
 from layton_bench.records import escape, table
+
+_log = logging.getLogger(__name__)
 
 REPORTED = "reported.csv"
 
@@ -29,7 +32,7 @@ class Reported(BaseModel):
     """The suite that is closest to the publication's protocol."""
     metric: Annotated[str, Field(min_length=1)]
     """Metric, as the source names it, in lower case."""
-    value: float
+    value: Annotated[float, Field(allow_inf_nan=False)]
     """The number."""
     source: Annotated[str, Field(min_length=1)]
     """Who published the number, and where."""
@@ -42,14 +45,35 @@ class Reported(BaseModel):
 def read_reported(results: Path, suite: str | None = None) -> list[Reported]:
     """Return the published numbers of a results folder, in the file's order.
 
-    Raises:
-        UserError: a line is wrong; the message names it.
+    What cannot be read is left out and named: a line, or the rest of the file.
     """
     path = results / REPORTED
     if not path.is_file():
         return []
-    found = [_parse(path, number, row) for number, row in read_csv(path)]
+    found = []
+    try:
+        text = _text(path)
+        is_semicolon = ";" in text.partition("\n")[0]  # Excel's, where the comma is decimal
+        for line, row in parse_csv(text, name=str(path), delimiter=";" if is_semicolon else ","):
+            if is_semicolon and "value" in row:
+                row["value"] = row["value"].replace(",", ".")
+            if (one := _parse(path, line, row)) is not None:
+                found.append(one)
+    except UserError as error:
+        _log.warning("left out: %s", error)
     return [row for row in found if suite in (None, row.suite)]
+
+
+def _text(path: Path) -> str:
+    """Return the file's text: UTF-8, or Windows-1252, in which Excel saves CSV."""
+    try:
+        return read_text(path)
+    except UserError as error:
+        if not isinstance(error.__cause__, UnicodeDecodeError):
+            raise
+    text = read_regular(path).decode("cp1252", errors="replace")
+    _log.warning("%s is not UTF-8: read as Windows-1252. Save it as UTF-8.", path)
+    return text
 
 
 def reported_values(results: Path, suite: str, model: str) -> dict[str, float]:
@@ -65,11 +89,12 @@ def reported_values(results: Path, suite: str, model: str) -> dict[str, float]:
     return {row.metric: row.value for row in reversed(rows)}
 
 
-def _parse(path: Path, line: int, row: dict[str, str]) -> Reported:
+def _parse(path: Path, line: int, row: dict[str, str]) -> Reported | None:
     try:
         return Reported.model_validate(row)
     except ValidationError as error:
-        raise UserError(f"{path}, line {line}", pydantic_problem(error), "Fix the line.") from None
+        _log.warning("left out: %s, line %d: %s", path, line, pydantic_problem(error))
+        return None
 
 
 def reported_markdown(rows: Sequence[Reported]) -> str:

@@ -42,6 +42,7 @@ from .temporary import remove_stale as remove_stale, temporary_folder as tempora
 from .texts import (
     decode_text as decode_text,
     lines_of as lines_of,
+    parse_csv as parse_csv,
     parse_json as parse_json,
     read_csv as read_csv,
     read_json as read_json,

@@ -92,7 +92,13 @@ def read_csv(
     Raises:
         UserError: it cannot be read, or a row has more cells than the header; names the line.
     """
-    text = read_text(path, name=name)
+    yield from parse_csv(read_text(path, name=name), name=name or str(path), delimiter=delimiter)
+
+
+def parse_csv(
+    text: str, *, name: str, delimiter: str = ","
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number and cells of each row of a CSV text, as ``read_csv`` does."""
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="", delimiter=delimiter)
     try:
         for row in reader:
@@ -101,7 +107,7 @@ def read_csv(
             yield reader.line_num, row
     except csv.Error as error:
         reason = f"line {reader.reader.line_num}: {error}"
-        raise UserError(name or str(path), reason, "Fix the line.") from error
+        raise UserError(name, reason, "Fix the line.") from error
 
 
 def _why(error: Exception) -> str:

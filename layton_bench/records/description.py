@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from layton_bench.errors import shown
 from layton_bench.metrics import badness, influence_column
 from layton_bench.records.record import MetricResult, RunRecord
 from layton_bench.records.words import display_name, format_value, heading, marks
@@ -33,7 +34,7 @@ def _lines(record: RunRecord) -> Iterator[str]:
         bits = record.bits_per_image
         yield f"  {bits:,.0f} bits per image on average ({bits / 8:,.1f} bytes)"
     if record.model.card.notes:
-        yield f"  {record.model.card.notes}"
+        yield f"  {shown(record.model.card.notes)}"
     yield from _metrics(record)
     yield from _missing(record)
     yield from _machine(record)
@@ -44,13 +45,13 @@ def _metrics(record: RunRecord) -> Iterator[str]:
     for result in record.metrics.values():
         yield f"  {heading(result):<28} {format_value(result)}"
         if result.unavailable:
-            yield f"    unavailable: {result.unavailable}"
+            yield f"    unavailable: {shown(result.unavailable)}"
         if result.note:
-            yield f"    {result.note}"
+            yield f"    {shown(result.note)}"
         if result.decode_seeds is not None:
             yield f"    {_spread(result)}"
         if result.value is not None:
-            yield f"    {result.signature}"
+            yield f"    {shown(result.signature)}"
     if record.not_applicable:
         yield f"  Not applicable to this model: {', '.join(record.not_applicable)}"
 
@@ -66,14 +67,14 @@ def _spread(result: MetricResult) -> str:
 
 def _missing(record: RunRecord) -> Iterator[str]:
     done = record.completeness
-    yield from record.data.notes
+    yield from map(shown, record.data.notes)
     if done.missing:
         plural = "s" if done.missing > 1 else ""
         yield f"The data set lacks {done.missing:,} sample{plural} of the suite."
     if done.upscaled:
         yield f"{done.upscaled:,} images were smaller than the suite's size and were enlarged."
     for group in done.duplicates:
-        yield f"Same content: {', '.join(group)}"
+        yield shown(f"Same content: {', '.join(group)}")
     yield from left_out(record)
 
 
@@ -81,7 +82,7 @@ def left_out(record: RunRecord) -> Iterator[str]:
     """Return one line per failed sample. A long list is cut, and the rest is counted."""
     failed = record.completeness.failed
     for failure in failed[:_MOST_LINES]:
-        yield f"Failed ({failure.stage}): {failure.key}: {failure.reason}"
+        yield shown(f"Failed ({failure.stage}): {failure.key}: {failure.reason}")
     if len(failed) > _MOST_LINES:
         yield f"Failed: {len(failed) - _MOST_LINES:,} more. record.json lists all."
 
@@ -123,7 +124,7 @@ def speed(record: RunRecord) -> Iterator[str]:
     if found is None:
         return
     if found.seconds_p50 is None:
-        yield f"Speed: not measured: {found.unavailable}"
+        yield f"Speed: not measured: {shown(found.unavailable or '')}"
         return
     yield (
         f"Batch 1: {found.seconds_p50:.3g} s per image (p90 {found.seconds_p90:.3g},"

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from layton_bench.errors import shown
+
 
 def escape(text: str) -> str:
-    """Return the text on one line, without markup, HTML or cell borders."""
-    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Return the text on one printable line, without markup, HTML or cell borders."""
+    line = shown(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", line)
 
 
 def code(text: str) -> str:
     """Return the text as inline code. A backtick would end it, so it becomes an apostrophe."""
-    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
+    return f"`{shown(text).replace('`', chr(39))}`"
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int) -> str:

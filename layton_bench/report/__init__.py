@@ -5,6 +5,7 @@ boards.py     a leaderboard for its page
 plots.py      values → positions in a drawing; templates/plots.html.j2 draws the SVG
 pictures.py   the pictures that runs kept, and the worst cases of each model
 origins.py    the provenance of each run
+public.py     no absolute paths of the machine
 templates/    Jinja; everything is escaped
 assets/       one style sheet, one script
 """

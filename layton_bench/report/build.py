@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layton_bench.errors import UserError, output_error
-from layton_bench.leaderboard import FRONT_NOTE, Board, boards, read_reported, render
+from layton_bench.leaderboard import FRONT_NOTE, Board, Reported, boards, read_reported, render
 from layton_bench.machine import temporary_folder
 from layton_bench.records import RunRecord, StoredRun, latest, stored_runs
 from layton_bench.report.boards import view_board
 from layton_bench.report.origins import view_origin
 from layton_bench.report.pictures import PictureStore, view_gallery
+from layton_bench.report.public import known_roots, public_copy, public_text
 
 if TYPE_CHECKING:
     import jinja2
@@ -36,11 +38,14 @@ def build_report(results: Path, site: Path) -> Path:
             f"results folder {results}", "it has no runs", "Make one with `layton-bench run`."
         )
     _check_replaceable(site)
+    public = public_text(known_roots(results, (run.record for run in runs)))
+    published = [replace(run, record=public_copy(run.record, public)) for run in runs]
+    reported = [public_copy(row, public) for row in read_reported(results)]
     try:
         with temporary_folder(site.parent) as temporary:
             made = temporary / "site"
             made.mkdir()
-            _write_pages(runs, results, made)
+            _write_pages(published, reported, made)
             if site.is_dir():
                 site.rename(temporary / "old")
             made.rename(site)
@@ -58,7 +63,7 @@ def _check_replaceable(site: Path) -> None:
         )
 
 
-def _write_pages(stored: list[StoredRun], results: Path, site: Path) -> None:
+def _write_pages(stored: list[StoredRun], reported: list[Reported], site: Path) -> None:
     runs = {run.record.run_id: run for run in stored}
     made = boards((run.record for run in stored), stored=stored)
     ordered = [record for board in made for record in board.records]
@@ -74,7 +79,6 @@ def _write_pages(stored: list[StoredRun], results: Path, site: Path) -> None:
         text = environment.get_template(template).render(views=views, **values)
         (site / name).write_text(text, encoding="utf-8")
 
-    reported = read_reported(results)
     write(
         "index.html", "index.html.j2", reported=reported, summary=_summary(ordered, made),
         front_note=FRONT_NOTE,
@@ -88,17 +92,16 @@ def _write_pages(stored: list[StoredRun], results: Path, site: Path) -> None:
     for view, board in zip(views, made, strict=True):
         gallery = view_gallery(board, runs, numbers, store)
         write(f"gallery-{view.number}.html", "gallery.html.j2", board=view, gallery=gallery)
-    _write_tables(site, made, results)
+    _write_tables(site, made, reported)
     with as_file(files(__package__) / "assets") as assets:
         shutil.copytree(assets, site / "assets")
     (site / MARKER).write_text("made by layton-bench report\n", encoding="utf-8")
 
 
-def _write_tables(site: Path, made: list[Board], results: Path) -> None:
+def _write_tables(site: Path, made: list[Board], reported: list[Reported]) -> None:
     """Write the same values for scripts and papers."""
     for form, suffix in (("md", "md"), ("csv", "csv"), ("json", "json"), ("latex", "tex")):
-        published = read_reported(results) if form == "md" else []
-        text = render(made, form, published=published)  # type: ignore[arg-type]
+        text = render(made, form, published=reported)  # type: ignore[arg-type]
         (site / f"leaderboard.{suffix}").write_text(text, encoding="utf-8")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from layton_bench.records import RunRecord, left_out, marks, speed
 
@@ -40,7 +39,7 @@ def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "started", record.started
     yield "state", "; ".join(marks(record)) or "complete"
     yield "samples", f"{done.effective:,} of {done.expected:,}"
-    yield "command", shlex.join(_plain(word) for word in record.command)
+    yield "command", shlex.join(record.command)
     yield "suite", f"{record.suite.name} v{record.suite.version}, {record.suite_digest}"
     yield "protocol", f"{record.suite.protocol}, rounding {record.suite.rounding}"
     yield "data", f"{record.data.name}, {record.data.fingerprint}"
@@ -62,12 +61,6 @@ def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "packages", ", ".join(f"{name} {found}" for name, found in origin.packages.items())
     yield "codecs", ", ".join(f"{name} {found}" for name, found in origin.codecs.items())
     yield "not applicable", ", ".join(record.not_applicable)
-
-
-def _plain(word: str) -> str:
-    """Return a word of the command. Of an absolute path, only the last part is published."""
-    path = Path(word)
-    return f"…/{path.name}" if path.is_absolute() else word
 
 
 def _commit(record: RunRecord) -> str:

@@ -32,3 +32,12 @@ def test_csv_and_json_hold_every_value() -> None:
     }  # fmt: skip
     assert values[2]["note"] == "unavailable: no weights"
     assert list(to_frame(made)["run"]) == [row["run"] for row in values]
+
+
+@pytest.mark.parametrize("name", ["=1+2", "+1", "-x", "@SUM(A1)", '=HYPERLINK("http://x")', "\t=1"])
+def test_no_text_of_a_csv_file_is_a_formula(name: str) -> None:
+    made = boards([psnr(name, -1.5, result={"note": name})])
+    (row,) = csv.DictReader(io.StringIO(render(made, "csv")))
+    assert row["model"] == row["note"] == f"'{name.strip()}"
+    assert row["value"] == "-1.5"  # a number is no text
+    assert json.loads(render(made, "json"))[0]["model"] == name.strip()

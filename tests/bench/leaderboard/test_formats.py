@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from board_cases import rated
+from board_cases import psnr, rated
 
 from layton_bench.errors import UserError
 from layton_bench.leaderboard.board import boards
@@ -51,3 +51,22 @@ def test_a_leaderboard_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "tiny-16").write_text("in the way")
     with pytest.raises(UserError, match=r"leaderboard\.md: cannot be written"):
         write_leaderboard(tmp_path, "tiny-16")
+
+
+HOSTILE = "\x1b[2J\x1b]0;x\x07\x9b31m\u202e\r\n=cmd|' /C calc'!A0"
+
+
+@pytest.mark.parametrize("form", ["md", "csv", "json", "latex"])
+def test_no_format_holds_escape_sequences(form: str) -> None:
+    made = psnr("m", 1.0, card={"title": HOSTILE}, result={
+        "note": HOSTILE, "label": HOSTILE, "signature": HOSTILE, "unit": HOSTILE,
+    })  # fmt: skip
+    text = render(boards([made]), form)
+    assert "calc" in text
+    assert not [c for c in text if not c.isprintable() and c != "\n"]
+
+
+def test_a_huge_text_is_cut() -> None:
+    made = psnr("m", None, result={"unavailable": "x" * 50_000_000})
+    assert len(render(boards([made]), "md")) < 5000
+    assert len(render(boards([made]), "latex")) < 5000
