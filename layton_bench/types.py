@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -130,6 +130,15 @@ class Codes:
         held = next(v for v in (self.codes, self.latents, self.payloads) if v is not None)
         return len(held)
 
+    def part(self, part: slice) -> Codes:
+        """Return the codes of some of the images."""
+        return replace(
+            self,
+            codes=None if self.codes is None else self.codes[part],
+            latents=None if self.latents is None else self.latents[part],
+            payloads=None if self.payloads is None else self.payloads[part],
+        )
+
     def bits(self) -> tuple[float, ...]:
         """Bits of each image: N·log2(codebook_size), or the latents' or payload's actual bits."""
         if self.codes is not None and self.codebook_size is not None:
@@ -183,6 +192,23 @@ class ScoredBatch:
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.keys)
+
+    def singles(self) -> tuple[ScoredBatch, ...]:
+        """Return each sample as a batch of its own, the same ones at every call."""
+        return self.shared("singles", lambda: tuple(map(self._single, range(len(self)))))
+
+    def _single(self, index: int) -> ScoredBatch:
+        part = slice(index, index + 1)
+        return ScoredBatch(
+            keys=self.keys[part],
+            candidates=self.candidates[part],
+            references=None if self.references is None else self.references[part],
+            codes=None if self.codes is None else self.codes.part(part),
+            prompts=self.prompts[part],
+            demands=self.demands[part],
+            decoded=None if self.decoded is None else self.decoded[part],
+            redecoded=tuple(other._single(index) for other in self.redecoded),
+        )
 
     def paired_references(self) -> Tensor:
         """The references; ValueError where there are none."""

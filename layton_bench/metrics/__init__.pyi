@@ -8,12 +8,12 @@ from .backbones.pretrained import (
 from .base import (
     Direction as Direction,
     Explains as Explains,
+    Fails as Fails,
     Metric as Metric,
     MetricContext as MetricContext,
     MetricPattern as MetricPattern,
     MetricSpec as MetricSpec,
     PerSampleMetric as PerSampleMetric,
-    State as State,
     badness as badness,
     influence_column as influence_column,
 )
@@ -21,4 +21,6 @@ from .catalogue import BACKBONES as BACKBONES, METRICS as METRICS
 from .checked import CheckedMetric as CheckedMetric
 from .features import FeatureRunner as FeatureRunner
 from .reference_cache import ReferenceCache as ReferenceCache
+from .sample_rows import Failures as Failures, SampleRows as SampleRows, joined as joined
+from .state import State as State
 from .views import Viewed as Viewed

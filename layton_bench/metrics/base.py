@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from layton_bench.errors import MissingWeightsError
 from layton_bench.intervals import mean_interval
+from layton_bench.metrics.sample_rows import SampleRows, joined
 from layton_bench.types import MetricValue, ScoredBatch
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from layton_bench.metrics.features import Features
+    from layton_bench.metrics.state import State
 
 Direction = Literal["higher", "lower", "zero", "none"]
 Need = Literal["reference", "codes", "codebook", "prompt"]
@@ -41,11 +43,6 @@ def badness(value: float, direction: Direction) -> float:
 def influence_column(metric: str) -> str:
     """Return the column of samples.parquet that holds each sample's influence on a metric."""
     return f"{metric} influence"
-
-
-State = dict[str, np.ndarray[Any, Any]]
-"""Name → array of numbers, booleans or text (numpy's ``str_``). Objects are not allowed, so that a
-state can be written to a file without pickle. Scalars are arrays of shape ()."""
 
 
 class Metric(Protocol):
@@ -77,6 +74,15 @@ class Metric(Protocol):
 
 def _no_weights(name: str) -> Path:
     raise MissingWeightsError(f"weights '{name}'", "none can be found here", "Run the harness.")
+
+
+@runtime_checkable
+class Fails(Protocol):
+    """A metric that fails for single samples, and continues with the others."""
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Sample key → why there is no value."""
 
 
 @runtime_checkable
@@ -177,28 +183,28 @@ class PerSampleMetric:
         self.name = name
         self._score = score
         self._undefined = undefined
-        self._values: dict[str, float] = {}
+        self._rows = SampleRows(name, ["values"])
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Sample key → why there is no value."""
+        return self._rows.failures.reasons
 
     def update(self, batch: ScoredBatch) -> None:
         """Compute the value of each sample of a batch."""
-        self._values.update(zip(batch.keys, map(float, self._score(batch)), strict=True))
+        self._rows.update(batch, self._score)
 
     def merge(self, other: Self) -> None:
         """Add another accumulator's samples."""
-        self._values.update(other._values)
+        self._rows.merge(other._rows)
 
     def state(self) -> State:
-        """Return ``keys`` (n,), sorted, and ``values`` float64 (n,)."""
-        keys = sorted(self._values)
-        return {
-            "keys": np.array(keys, dtype=np.str_),
-            "values": np.array([self._values[k] for k in keys], dtype=np.float64),
-        }
+        """Return ``keys`` (n,), sorted, ``values`` float64 (n,), and the samples that failed."""
+        return self._rows.state()
 
     def load_state(self, state: State) -> None:
         """Replace the samples by those of a state."""
-        keys = [str(k) for k in state["keys"]]
-        self._values = dict(zip(keys, state["values"].tolist(), strict=True))
+        self._rows.load_state(state)
 
     def compute(self) -> MetricValue:
         """Return the mean over samples.
@@ -206,24 +212,27 @@ class PerSampleMetric:
         One exact reconstruction has an infinite PSNR, and would make the mean of any set infinite.
         Therefore infinite values are left out of the mean, and the note counts them. If every value
         is infinite (``identity``), so is the mean. Undefined values are left out, and the note says
-        why.
+        why. So are samples that failed.
         """
-        values = self.state()["values"]
-        n = len(values)
+        values = self._rows.column("values")
+        n = len(self._rows)
         if n == 0:
             return MetricValue(value=None, n=0, note="no samples")
+        failed = self._rows.note()
         defined = values[~np.isnan(values)]
         if len(defined) == 0:
-            return MetricValue(value=None, n=n, note=self._undefined)
+            return MetricValue(value=None, n=n, note=joined(self._undefined, failed))
         if np.isinf(defined).all() and len(set(defined)) == 1:
             same = float(defined[0])
-            return MetricValue(value=same, low=same, high=same, n=n, note=self._note(values))
+            note = joined(self._note(values), failed)
+            return MetricValue(value=same, low=same, high=same, n=n, note=note)
         finite = defined[np.isfinite(defined)]
         if len(finite) == 0:
-            return MetricValue(value=None, n=n, note="infinite values of both signs")
+            note = joined("infinite values of both signs", failed)
+            return MetricValue(value=None, n=n, note=note)
         low, high = mean_interval(finite)
-        mean = float(finite.mean())
-        return MetricValue(value=mean, low=low, high=high, n=n, note=self._note(values))
+        note = joined(self._note(values), failed)
+        return MetricValue(value=float(finite.mean()), low=low, high=high, n=n, note=note)
 
     def _note(self, values: NDArray[np.float64]) -> str:
         """Say how many values are not finite, and why."""
@@ -235,8 +244,8 @@ class PerSampleMetric:
             parts.append(f"{num_infinite} of {n} infinite, left out of the mean")
         if num_undefined:
             parts.append(f"{num_undefined} of {n} left out: {self._undefined}")
-        return "; ".join(parts)
+        return joined(*parts)
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """Return one column, named like the metric."""
-        return {self.name: self._values}
+        return {self.name: self._rows.by_key("values")}

@@ -1,7 +1,7 @@
-"""A metric behind a guard: what it returns is what the contract says, or a PluginError.
+"""A metric behind a guard: it returns what the contract says, or raises a PluginError.
 
-An outsider's metric may raise anything and return anything. Everything that the harness calls goes
-through here, so that one metric costs at most itself.
+A plugin's metric may raise anything and return anything. The harness calls it only through here, so
+that a wrong metric costs no other.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from typing import Any
 import numpy as np
 
 from layton_bench.errors import guarded
-from layton_bench.metrics.base import Explains, Metric, State
+from layton_bench.metrics.base import Explains, Fails, Metric
+from layton_bench.metrics.sample_rows import joined
+from layton_bench.metrics.state import State
 from layton_bench.types import MetricValue, ScoredBatch
+
+_METHODS = ("update", "merge", "compute", "per_sample")
 
 
 class CheckedMetric:
@@ -28,15 +32,18 @@ class CheckedMetric:
     """
 
     def __init__(self, metric: Metric) -> None:
+        lacking = [name for name in _METHODS if not callable(getattr(metric, name, None))]
+        if lacking:
+            raise TypeError(f"{type(metric).__name__} is no metric: no {', '.join(lacking)}")
         self.metric = metric
 
     def update(self, batch: ScoredBatch) -> None:
-        """Take a batch in."""
+        """Add the samples of a batch."""
         with guarded():
             self.metric.update(batch)
 
     def merge(self, other: CheckedMetric) -> None:
-        """Take in everything that another accumulator has seen."""
+        """Add everything that another accumulator has seen."""
         with guarded():
             self.metric.merge(other.metric)
 
@@ -48,28 +55,14 @@ class CheckedMetric:
             return {str(name): _array(name, array) for name, array in state.items()}
 
     def load_state(self, state: State) -> None:
-        """Replace what was seen."""
+        """Replace everything seen by a state."""
         with guarded():
             self.metric.load_state(state)
 
     def compute(self) -> MetricValue:
-        """Return the value over all samples seen; a NaN becomes None."""
+        """Return the value over all samples seen, with numbers that a record can hold."""
         with guarded():
-            found = self.metric.compute()
-            _expect(found, MetricValue, "compute")
-            value = _number(found.value, "value")
-            note = found.note if isinstance(found.note, str) else str(found.note)
-            if value is not None and math.isnan(value):
-                value, note = None, note or "not a number"
-            return MetricValue(
-                value=value,
-                n=int(found.n),
-                low=_bound(found.low, "low") if value is not None else None,
-                high=_bound(found.high, "high") if value is not None else None,
-                std=_bound(found.std, "std"),
-                note=note,
-                influence=_column("influence", found.influence),
-            )
+            return _value(self.metric.compute())
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """Return column name → sample key → value; the values are checked by ``columns``."""
@@ -92,10 +85,48 @@ class CheckedMetric:
                 for name, column in columns.items()
             }
 
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Sample key → why this metric has no value for it."""
+        with guarded():
+            return self.metric.failures if isinstance(self.metric, Fails) else {}
+
     def columns(self) -> dict[str, dict[str, float]]:
         """Return the values of ``per_sample``, each of them checked."""
         with guarded():
             return {str(name): _column(name, c) for name, c in self.per_sample().items()}
+
+
+def _value(found: object) -> MetricValue:
+    """Return a value without what a record cannot hold, and say in its note what was left out."""
+    _expect(found, MetricValue, "compute")
+    assert isinstance(found, MetricValue)
+    value, low, high = (_number(getattr(found, n), n) for n in ("value", "low", "high"))
+    std, n = _number(found.std, "std"), _count(found.n)
+    influence = _column("influence", found.influence)
+    notes = [found.note if isinstance(found.note, str) else str(found.note)]
+    if value is not None and math.isnan(value):
+        value = None
+        notes.insert(0, "the metric returned NaN")
+    if value is None or low is None or high is None:
+        low = high = None
+    elif not _contains(low, value, high):
+        low = high = None
+        notes.append("its interval does not contain the value")
+    if std is not None and not math.isfinite(std):
+        std = None
+        notes.append("its spread is not finite")
+    if not all(map(math.isfinite, influence.values())):
+        influence = {}
+        notes.append("its influences are not finite")
+    return MetricValue(
+        value=value, n=n, low=low, high=high, std=std, note=joined(*notes), influence=influence
+    )
+
+
+def _contains(low: float, value: float, high: float) -> bool:
+    slack = 1e-9 * (1 + abs(value)) if math.isfinite(value) else 0  # ends are rounded too
+    return low - slack <= value <= high + slack
 
 
 def _expect(found: object, kind: type, what: str) -> None:
@@ -111,10 +142,11 @@ def _number(found: object, what: str) -> float | None:
     return float(found)
 
 
-def _bound(found: object, what: str) -> float | None:
-    """Return a number, or None for one that is not a number."""
-    value = _number(found, what)
-    return None if value is None or math.isnan(value) else value
+def _count(found: object) -> int:
+    number = _number(found, "n")
+    if number is None or not number >= 0 or number != math.floor(number):
+        raise TypeError(f"n is {number}, expected a number of samples")
+    return int(number)
 
 
 def _column(name: object, column: Mapping[Any, Any]) -> dict[str, float]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from layton_bench.metrics.base import State
+    from layton_bench.metrics.state import State
 
 _NO_CODES = "the model has no discrete codes"
 _DIGEST_BYTES = 16

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Self
 
-from layton_bench.metrics.base import Metric, State
+from layton_bench.metrics.base import Fails, Metric
+from layton_bench.metrics.state import State
 from layton_bench.types import MetricValue, ScoredBatch
 
 
@@ -25,6 +26,11 @@ class Viewed:
     def update(self, batch: ScoredBatch) -> None:
         """Add the samples of a batch, in the view."""
         self.metric.update(self._view(batch))
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Sample key → why the metric has no value."""
+        return self.metric.failures if isinstance(self.metric, Fails) else {}
 
     def merge(self, other: Self) -> None:
         """Add all samples that the other metric has seen."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from layton_bench.intervals import wilson
+from layton_bench.metrics import Failures, joined
 from layton_bench.types import MetricValue, prompt_key
 
 if TYPE_CHECKING:
@@ -122,17 +123,27 @@ class TaskAccuracy:
         self._tasks = tuple(tasks)
         self._explains = explains
         self._verdicts: dict[str, Verdict] = {}
+        self._failures = Failures(name)
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Sample key → why it has no verdict."""
+        return self._failures.reasons
 
     def update(self, batch: ScoredBatch) -> None:
         """Judge the images of a batch, once for all metrics of the family."""
-        verdicts = batch.shared(("verdicts", self._family), lambda: self._judge(batch))
-        for key, verdict in zip(batch.keys, verdicts, strict=True):
-            if verdict.task in self._tasks:
-                self._verdicts[key] = verdict
+        for part, verdicts in self._failures.attempt(batch, self._judged):
+            for key, verdict in zip(part.keys, verdicts, strict=True):
+                if verdict.task in self._tasks:
+                    self._verdicts[key] = verdict
+
+    def _judged(self, batch: ScoredBatch) -> Sequence[Verdict]:
+        return batch.shared(("verdicts", self._family), lambda: self._judge(batch))
 
     def merge(self, other: Self) -> None:
         """Add another accumulator's images."""
         self._verdicts.update(other._verdicts)
+        self._failures.merge(other._failures)
 
     def state(self) -> State:
         """Return keys and verdicts, (n,) each, sorted by key."""
@@ -142,7 +153,10 @@ class TaskAccuracy:
             for field in ("task", "reason", "metadata", "details")
         }
         correct = np.array([self._verdicts[key].correct for key in keys], dtype=np.bool_)
-        return {"keys": np.array(keys, dtype=np.str_), "correct": correct, **columns}
+        return {
+            "keys": np.array(keys, dtype=np.str_), "correct": correct, **columns,
+            **self._failures.state(),
+        }  # fmt: skip
 
     def load_state(self, state: State) -> None:
         """Replace the images by those of a state."""
@@ -156,6 +170,7 @@ class TaskAccuracy:
             )
             for i, key in enumerate(state["keys"])
         }
+        self._failures.load_state(state)
 
     def compute(self) -> MetricValue:
         """Return the share with its interval. There is no value if a task has no image."""
@@ -166,14 +181,18 @@ class TaskAccuracy:
             cluster[1] += 1
         absent = [task for task, clusters in counts.items() if not clusters]
         n = len(self._verdicts)
+        failed = self._failures.note(n) if n else ""
         if absent:
-            return MetricValue(value=None, n=n, note=f"no images of {', '.join(absent)}")
+            note = joined(f"no images of {', '.join(absent)}", failed)
+            return MetricValue(value=None, n=n, note=note)
         scores = [
             task_score([(correct, total) for _, (correct, total) in sorted(clusters.items())])
             for clusters in counts.values()
         ]
         mean, low, high = mean_of_tasks(scores)
-        return MetricValue(value=mean, low=low, high=high, n=n, influence=self._influence())
+        return MetricValue(
+            value=mean, low=low, high=high, n=n, note=failed, influence=self._influence()
+        )
 
     def _influence(self) -> dict[str, float]:
         """Return the influence of each image on the mean; greater in tasks with few images."""

@@ -162,14 +162,13 @@ def test_a_ratio_a_length_and_a_logarithm_have_their_derivatives() -> None:
     rng = np.random.default_rng(5)
     keys = np.array([f"{i:02}" for i in range(40)])
     parts, weights = rng.uniform(0, 5, 40), rng.integers(1, 9, 40).astype(float)
-    pairs = np.stack([parts, weights], axis=1)
     ratio = RatioMetric("text", lambda batch: [], parts="lines")
     pixels = {
         name: METRICS.metric(name).make(cases.context()) for name in ("colour-bias", "psnr-pooled")
     }
     shifts = rng.normal(1, 2, (40, 2))
     states = {
-        ratio: {"keys": keys, "pairs": pairs},
+        ratio: {"keys": keys, "parts": parts, "weights": weights},
         pixels["colour-bias"]: {"keys": keys, "a": shifts[:, 0], "b": shifts[:, 1]},
         pixels["psnr-pooled"]: {"keys": keys, "values": parts},
     }

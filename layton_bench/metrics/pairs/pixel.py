@@ -19,23 +19,21 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from layton_bench.intervals import mean_interval
-from layton_bench.metrics.base import (
-    Direction,
-    MetricContext,
-    MetricSpec,
-    PerSampleMetric,
-    State,
-)
+from layton_bench.metrics.base import Direction, MetricContext, MetricSpec, PerSampleMetric
 from layton_bench.metrics.pairs import pixel_scores, ssim
 from layton_bench.metrics.pairs.pixel_scores import Comparison, comparison, psnr_from_mse
+from layton_bench.metrics.sample_rows import SampleRows
 from layton_bench.types import MetricValue, ScoredBatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
+
+    from layton_bench.metrics.state import State
 
     Score = Callable[[Comparison], NDArray[np.float64]]
 
@@ -73,19 +71,20 @@ class PooledPSNR(PerSampleMetric):
 
     def compute(self) -> MetricValue:
         """Return the value in dB, with the interval of the mean of value + influence."""
-        mse = self.state()["values"]
-        if len(mse) == 0:
-            return MetricValue(value=None, n=0, note="no samples")
-        mean = float(mse.mean())
+        mean_of_images = super().compute()
+        mean, n, note = mean_of_images.value, mean_of_images.n, mean_of_images.note
+        if mean is None:
+            return mean_of_images
         value = float(psnr_from_mse(mean))
         if mean == 0:
-            return MetricValue(value=value, low=value, high=value, n=len(mse))
+            return MetricValue(value=value, low=value, high=value, n=n, note=note)
+        mse = self._rows.column("values")
         # d/dm of −10 log10 m is −10 / (m ln 10)
         influence = -10 / math.log(10) * (mse - mean) / mean
         low, high = mean_interval(value + influence)
         return MetricValue(
-            value=value, low=low, high=high, n=len(mse),
-            influence=dict(zip(sorted(self._values), influence.tolist(), strict=True)),
+            value=value, low=low, high=high, n=n, note=note,
+            influence=dict(zip(self._rows.keys(), influence.tolist(), strict=True)),
         )  # fmt: skip
 
 
@@ -101,53 +100,58 @@ class ColourBias:
     """
 
     def __init__(self, context: MetricContext) -> None:
-        self._shift_a = _per_image("colour-bias-a", pixel_scores.colour_shift_a, context)
-        self._shift_b = _per_image("colour-bias-b", pixel_scores.colour_shift_b, context)
+        self._context = context
+        self._rows = SampleRows("colour-bias", ["a", "b"])
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Sample key → why there is no value."""
+        return self._rows.failures.reasons
 
     def update(self, batch: ScoredBatch) -> None:
         """Add the samples of a batch."""
-        self._shift_a.update(batch)
-        self._shift_b.update(batch)
+        self._rows.update(batch, self._shifts)
+
+    def _shifts(self, batch: ScoredBatch) -> NDArray[np.float64]:
+        pair = comparison(batch, self._context.device)
+        shifts = (pixel_scores.colour_shift_a(pair), pixel_scores.colour_shift_b(pair))
+        return np.stack(shifts, axis=1)
 
     def merge(self, other: ColourBias) -> None:
         """Add another accumulator's samples."""
-        self._shift_a.merge(other._shift_a)
-        self._shift_b.merge(other._shift_b)
+        self._rows.merge(other._rows)
 
     def state(self) -> State:
-        """Return ``keys`` (n,), sorted, and both shifts ``a`` and ``b``, float64 (n,)."""
-        state_a, state_b = self._shift_a.state(), self._shift_b.state()
-        return {"keys": state_a["keys"], "a": state_a["values"], "b": state_b["values"]}
+        """Return ``keys`` (n,), sorted, both shifts ``a`` and ``b`` float64 (n,), and failures."""
+        return self._rows.state()
 
     def load_state(self, state: State) -> None:
         """Replace the samples by those of a state."""
-        self._shift_a.load_state({"keys": state["keys"], "values": state["a"]})
-        self._shift_b.load_state({"keys": state["keys"], "values": state["b"]})
+        self._rows.load_state(state)
 
     def compute(self) -> MetricValue:
         """Return the length, with the interval of the shifts along its direction."""
-        state = self.state()
-        shift_a, shift_b = state["a"], state["b"]
-        n = len(shift_a)
+        shift_a, shift_b = self._rows.column("a"), self._rows.column("b")
+        n, note = len(self._rows), self._rows.note()
         if n == 0:
             return MetricValue(value=None, n=0, note="no samples")
         mean_a, mean_b = float(shift_a.mean()), float(shift_b.mean())
         length = math.hypot(mean_a, mean_b)
         if length == 0:  # a length of 0 has no derivative
-            return MetricValue(value=0.0, n=n)
+            return MetricValue(value=0.0, n=n, note=note)
         along = (mean_a * shift_a + mean_b * shift_b) / length
         low, high = mean_interval(along)
         least, _ = mean_interval(along, confidence=_OF_LENGTH)
         if least is not None and least <= 0:  # the shift may be 0
             low = 0.0
         return MetricValue(
-            value=length, low=low, high=high, n=n,
-            influence=dict(zip(state["keys"].tolist(), (along - length).tolist(), strict=True)),
+            value=length, low=low, high=high, n=n, note=note,
+            influence=dict(zip(self._rows.keys(), (along - length).tolist(), strict=True)),
         )  # fmt: skip
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """Return the signed shifts of each image."""
-        return {**self._shift_a.per_sample(), **self._shift_b.per_sample()}
+        return {f"colour-bias-{axis}": self._rows.by_key(axis) for axis in ("a", "b")}
 
 
 def _spec(

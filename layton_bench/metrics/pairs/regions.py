@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
 from layton_bench.intervals import mean_interval
+from layton_bench.metrics.sample_rows import SampleRows, joined
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:
-    from layton_bench.metrics.base import State
+    from layton_bench.metrics.state import State
     from layton_bench.types import ScoredBatch
 
 Score = Callable[["ScoredBatch"], Sequence[tuple[float, float]]]
@@ -37,46 +36,50 @@ class RatioMetric:
         self.name = name
         self._score = score
         self._parts = parts
-        self._pairs: dict[str, tuple[float, float]] = {}
+        self._rows = SampleRows(name, ["parts", "weights"])
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Sample key → why there is no value."""
+        return self._rows.failures.reasons
 
     def update(self, batch: ScoredBatch) -> None:
         """Compute the pair of each sample of a batch."""
-        self._pairs.update(zip(batch.keys, self._score(batch), strict=True))
+        self._rows.update(batch, self._score)
 
     def merge(self, other: Self) -> None:
         """Add another accumulator's samples."""
-        self._pairs.update(other._pairs)
+        self._rows.merge(other._rows)
 
     def state(self) -> State:
-        """Return ``keys`` (n,), sorted, and ``pairs`` float64 (n, 2)."""
-        keys = sorted(self._pairs)
-        return {
-            "keys": np.array(keys, dtype=np.str_),
-            "pairs": np.array([self._pairs[key] for key in keys], np.float64).reshape(-1, 2),
-        }
+        """Return ``keys`` (n,), sorted, ``parts`` and ``weights`` float64 (n,), and failures."""
+        return self._rows.state()
 
     def load_state(self, state: State) -> None:
         """Replace the samples by those of a state."""
-        pairs = [(float(part), float(weight)) for part, weight in state["pairs"]]
-        self._pairs = dict(zip(map(str, state["keys"]), pairs, strict=True))
+        self._rows.load_state(state)
 
     def compute(self) -> MetricValue:
         """Return the ratio over the samples that have something to compare."""
-        used = {key: pair for key, pair in sorted(self._pairs.items()) if pair[1] > 0}
-        n = len(self._pairs)
-        if not used:
-            return MetricValue(value=None, n=n, note=f"no {self._parts} in {n} images")
-        parts, weights = np.array(list(used.values()), np.float64).T
+        parts, weights = self._rows.column("parts"), self._rows.column("weights")
+        n, failed = len(self._rows), self._rows.note()
+        used = weights > 0
+        if not used.any():
+            note = joined(f"no {self._parts} in {n} images", failed)
+            return MetricValue(value=None, n=n, note=note)
+        parts, weights = parts[used], weights[used]
         value = float(parts.sum() / weights.sum())
         influence = (parts - value * weights) / weights.mean()
         low, high = mean_interval(value + influence)
+        keys = (key for key, is_used in zip(self._rows.keys(), used, strict=True) if is_used)
+        note = f"{self._parts} in {len(parts)} of {n} images"
         return MetricValue(
-            value=value, low=low, high=high, n=len(used),
-            note=f"{self._parts} in {len(used)} of {n} images",
-            influence=dict(zip(used, influence.tolist(), strict=True)),
+            value=value, low=low, high=high, n=len(parts),
+            note=joined(note, failed),
+            influence=dict(zip(keys, influence.tolist(), strict=True)),
         )  # fmt: skip
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """Return one column, named like the metric. Samples without a part have no value."""
-        ratios = {key: part / weight for key, (part, weight) in self._pairs.items() if weight > 0}
-        return {self.name: ratios}
+        parts, weights = self._rows.by_key("parts"), self._rows.by_key("weights")
+        return {self.name: {key: parts[key] / w for key, w in weights.items() if w > 0}}

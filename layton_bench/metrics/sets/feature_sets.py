@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
 from layton_bench.metrics.features import FeatureChunk, FeatureRows
+from layton_bench.metrics.sample_rows import Failures, joined
 from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from layton_bench.metrics.base import MetricContext, State
+    from layton_bench.metrics.base import MetricContext
     from layton_bench.metrics.features import Features
+    from layton_bench.metrics.state import State
     from layton_bench.types import ScoredBatch
 
 T = TypeVar("T")
@@ -91,22 +93,36 @@ class FeatureSetMetric:
         self._with_references = with_references
         self._candidates = FeatureRows()
         self._references = FeatureRows()
+        self._failures = Failures(f"{backbone} {tap}")
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Sample key → why it is in neither set."""
+        return self._failures.reasons
 
     def update(self, batch: ScoredBatch) -> None:
-        """Add the samples of a batch. Raise ModelOutputError if a feature is not finite."""
+        """Add the samples of a batch. One whose features are not finite fails alone."""
+        for _, (candidates, references) in self._failures.attempt(batch, self._chunks):
+            self._candidates.add(candidates)
+            if references is not None:
+                self._references.add(references)
+
+    def _chunks(self, batch: ScoredBatch) -> tuple[FeatureChunk, FeatureChunk | None]:
         features = self._context.features
-        self._candidates.add(features.candidates(batch, *self._of))
-        if self._with_references and batch.references is not None:
-            self._references.add(features.references(batch, *self._of))
+        candidates = features.candidates(batch, *self._of)
+        if not self._with_references or batch.references is None:
+            return candidates, None
+        return candidates, features.references(batch, *self._of)
 
     def merge(self, other: Self) -> None:
         """Add another accumulator's samples."""
         self._candidates.merge(other._candidates)
         self._references.merge(other._references)
+        self._failures.merge(other._failures)
 
     def state(self) -> State:
         """Return keys and rows of both sets; the same arrays for metrics of the same features."""
-        state: State = {}
+        state = self._failures.state()
         for name, rows in (("candidates", self._candidates), ("references", self._references)):
             chunk = self._collected(rows)
             state |= {f"{name}_keys": np.array(chunk.keys, dtype=np.str_), name: chunk.rows}
@@ -116,6 +132,7 @@ class FeatureSetMetric:
         """Replace the samples by those of a state."""
         loaded = (_chunk(state[f"{name}_keys"], state[name]) for name in _SIDES)
         self._candidates, self._references = (FeatureRows([chunk]) for chunk in loaded)
+        self._failures.load_state(state)
 
     def compute(self) -> MetricValue:
         """Return the value over both sets, or the reason why there is none."""
@@ -123,14 +140,16 @@ class FeatureSetMetric:
         references = candidates
         if self._with_references:
             references = self._collected(self._references)
+        failed = self._failures.note(len(candidates.keys))
         fewest = min(len(candidates.keys), len(references.keys))
         if fewest < self._min_samples:
             return MetricValue(
                 value=None, n=len(candidates.keys),
-                note=f"needs {self._min_samples} samples, has {fewest}",
+                note=joined(f"needs {self._min_samples} samples, has {fewest}", failed),
             )  # fmt: skip
         sets = FeatureSets(candidates, references, self._context.seed, self._context.features)
-        return self._value(sets)
+        value = self._value(sets)
+        return replace(value, note=joined(value.note, failed))
 
     def per_sample(self) -> Mapping[str, Mapping[str, float]]:
         """Return no columns: the value belongs to the whole set."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from layton_bench.errors import LaytonBenchError, UserError, guarded
+from layton_bench.errors import LaytonBenchError, ModelOutputError, UserError, guarded
 from layton_bench.machine import Clock, deferred_interrupt
+from layton_bench.metrics import Fails
 from layton_bench.run.engine.candidates import Candidates
 from layton_bench.run.engine.halving import Halving
 from layton_bench.types import Failure, FailureStage, ImageBatch, ScoredBatch
@@ -132,6 +133,8 @@ def _update(
         try:
             with guarded():
                 metric.update(scored)
+            if strict:
+                _raise_failure(metric, scored)
         except LaytonBenchError as error:
             if strict:
                 raise UserError(
@@ -141,6 +144,14 @@ def _update(
                 ) from error
             done.broken[name] = f"failed at '{scored.keys[0]}': {error}"
             _log.warning("metric '%s' %s", name, done.broken[name])
+
+
+def _raise_failure(metric: Metric, scored: ScoredBatch) -> None:
+    """Raise why a metric has no value for one of these samples."""
+    failures = metric.failures if isinstance(metric, Fails) else {}
+    for key in scored.keys:
+        if key in failures:
+            raise ModelOutputError(f"'{key}': {failures[key]}")
 
 
 def _note_failures(done: Evaluation, failures: Sequence[Failure], *, strict: bool) -> None:

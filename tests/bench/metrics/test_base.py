@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from layton_bench.errors import ModelOutputError
 from layton_bench.intervals import mean_interval
 from layton_bench.metrics.base import PerSampleMetric
 from layton_bench.types import MetricValue, ScoredBatch
@@ -111,7 +112,7 @@ def test_undefined_values_are_explained():
 
 def test_a_score_for_every_sample():
     short = PerSampleMetric("m", lambda b: [1.0])
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ModelOutputError, match=r"\(1,\), expected numbers \(2, 1\)"):
         short.update(batch("a", "b"))
 
 

@@ -83,7 +83,8 @@ def test_a_missing_value_of_a_sample_is_not_a_number() -> None:
 
 def test_a_value_that_is_not_a_number_is_none() -> None:
     found = CheckedMetric(Odd(compute=MetricValue(value=math.nan, low=0.0, n=3))).compute()
-    assert (found.value, found.low, found.note, found.n) == (None, None, "not a number", 3)
+    assert (found.value, found.low, found.n) == (None, None, 3)
+    assert found.note == "the metric returned NaN"
 
 
 def test_numpys_numbers_are_numbers() -> None:
@@ -128,3 +129,53 @@ def test_a_sound_metric_passes_through() -> None:
     assert first.columns() == second.columns() == {"m": {"a": 7.0}}
     assert first.compute() == second.compute()
     assert first.per_sample_texts() == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "note"),
+    [
+        ({"low": math.nan, "high": 2.0}, "its interval does not contain the value"),
+        ({"low": 1.5, "high": 2.0}, "its interval does not contain the value"),
+        ({"std": math.inf}, "its spread is not finite"),
+        ({"influence": {"a": math.nan}}, "its influences are not finite"),
+    ],
+)
+def test_what_does_not_fit_the_value_is_left_out_and_said(fields: Any, note: str) -> None:
+    given = MetricValue(value=1.0, n=1, note="biased", **fields)
+    expected = MetricValue(value=1.0, n=1, note=f"biased; {note}")
+    assert CheckedMetric(Odd(compute=given)).compute() == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        MetricValue(value=math.inf, low=math.inf, high=math.inf, n=2),
+        MetricValue(value=0.0, low=1e-17, high=0.1, n=2),
+    ],
+)
+def test_infinite_values_and_rounded_ends_are_kept(given: MetricValue) -> None:
+    assert CheckedMetric(Odd(compute=given)).compute() == given
+
+
+@pytest.mark.parametrize("n", [None, -1, 1.5, math.nan, math.inf, "3"])
+def test_n_is_a_number_of_samples(n: Any) -> None:
+    with pytest.raises(PluginError):
+        CheckedMetric(Odd(compute=MetricValue(value=1.0, n=n))).compute()
+
+
+@pytest.mark.parametrize("made", [None, 3, Unspeakable(), lambda: None])
+def test_something_else_than_a_metric_is_refused(made: Any) -> None:
+    with pytest.raises(TypeError, match="is no metric: no update, merge, compute"):
+        CheckedMetric(made)
+
+
+def test_samples_that_failed_are_passed_on() -> None:
+    def score(batch: ScoredBatch) -> list[float]:
+        if "a" in batch.keys:
+            raise ZeroDivisionError("no area")
+        return [1.0] * len(batch)
+
+    metric = CheckedMetric(PerSampleMetric("m", score))
+    metric.update(ScoredBatch(keys=("a", "b"), candidates=torch.zeros(2, 3, 4, 4)))
+    assert metric.failures == {"a": "ZeroDivisionError: no area"}
+    assert metric.columns() == {"m": {"b": 1.0}}

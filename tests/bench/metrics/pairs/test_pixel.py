@@ -11,6 +11,7 @@ import torch
 from pixel_batches import SPECS, batch_of, flat, score
 from pixel_cases import DISTORTIONS, PHOTOS, PIXEL, distorted, photo
 
+from layton_bench.errors import ModelOutputError
 from layton_bench.metrics.base import MetricContext
 from layton_bench.metrics.pairs import colour
 from layton_bench.metrics.pairs.pixel import ColourBias, PooledPSNR
@@ -141,7 +142,7 @@ def test_the_intervals_of_values_that_are_no_means_hold():
 
 def test_a_reference_is_needed():
     batch = ScoredBatch(keys=("a",), candidates=torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
-    with pytest.raises(ValueError, match="reference image for every sample"):
+    with pytest.raises(ModelOutputError, match="reference image for every sample"):
         score("psnr", batch)
 
 

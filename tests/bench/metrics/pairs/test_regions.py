@@ -40,7 +40,7 @@ def test_the_interval_of_a_ratio_is_that_of_a_mean_where_weights_are_equal_and_h
     def interval(parts: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
         metric = RatioMetric("r", lambda b: [], parts="things")
         names = np.array([f"{i:02}" for i in range(len(parts))])
-        metric.load_state({"keys": names, "pairs": np.stack([parts, weights], axis=1)})
+        metric.load_state({"keys": names, "parts": parts, "weights": weights.astype(float)})
         value = metric.compute()
         return value.low, value.high
 

@@ -96,10 +96,20 @@ def broken(batch: ScoredBatch) -> list[float]:
     return [1.0] * len(batch)
 
 
-def test_a_metric_that_raises_falls_out_and_the_rest_go_on(caplog) -> None:
+def test_a_metric_that_raises_for_one_sample_has_the_others(caplog) -> None:
     metric = PerSampleMetric("broken", broken)
     done, values = score(Scaled(), cut(LEVELS, 2), {"broken": metric})
-    assert done.broken == {"broken": "failed at 'c': ZeroDivisionError: no area"}
+    assert done.broken == {}
+    assert list(metric.per_sample()["broken"]) == list("abde")
+    assert metric.compute().note == "1 of 5 samples failed, 'c': ZeroDivisionError: no area"
+    assert caplog.messages == ["metric 'broken' failed on 'c': ZeroDivisionError: no area"]
+    assert done.keys == list(values) == list("abcde")
+
+
+def test_a_metric_that_always_raises_falls_out_and_the_rest_go_on() -> None:
+    metric = PerSampleMetric("broken", throw(ZeroDivisionError("no area")))
+    done, values = score(Scaled(), cut(LEVELS, 2), {"broken": metric})
+    assert done.broken == {"broken": "failed at 'a': ZeroDivisionError: no area"}
     assert done.keys == list(values) == list("abcde")
 
 
