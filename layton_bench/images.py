@@ -115,7 +115,7 @@ def encode_png(image: UInt8Array | Tensor | Image.Image) -> bytes:
 
 
 def to_pil(image: UInt8Array | Tensor | Image.Image) -> Image.Image:
-    """Convert uint8 (H, W, 3) or a uint8 tensor (3, H, W) to a picture; a picture stays itself."""
+    """Convert uint8 (H, W, 3) or a uint8 tensor (3, H, W) to a picture; return a picture as is."""
     if isinstance(image, Image.Image):
         return image
     if not isinstance(image, np.ndarray):
@@ -148,8 +148,8 @@ def to_uint8(images: Tensor, rounding: RoundingRule) -> Tensor:
     ``truncate``     (x + 1) · 127.5 truncated: ADM-style scripts, taming-transformers
     ``truncate-01``  clamp((x + 1) / 2) · 255 truncated: LaCTok, the demo of 1d-tokenizer
 
-    Against ``round``, truncation darkens by half a grey level on average. NaN has no defined
-    result: whoever calls this has looked for it before.
+    Compared with ``round``, truncation darkens by half a grey level on average. NaN has no defined
+    result: check for it before.
     """
     return _RULES[rounding](images.float())
 

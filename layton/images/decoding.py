@@ -23,6 +23,8 @@ __all__ = ["FORMATS", "MAX_PIXELS", "MAX_SIDE_PX", "decode_rgb"]
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM")
 """What is read, whatever the file's name. Pillow knows more; one of them starts Ghostscript."""
 
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF", b"GIF8", b"\0\0\0\x0cjP")
+
 ALPHA_BACKGROUND = (255, 255, 255)
 """What is behind transparent pixels."""
 
@@ -144,7 +146,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _unknown(data: bytes) -> str:
-    if data.startswith((b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF", b"GIF8")):
+    if data.startswith(_SIGNATURES) or data[4:8] == b"ftyp":
         return "cannot be decoded: damaged, or a kind of its format that is not read"
     return "not an image in any known format"
 

@@ -11,22 +11,22 @@ from layton_bench.types import Item
 
 
 class Dataset(Protocol):
-    """An ordered collection of images (or prompts), picklable, so that workers can read from it.
+    """An ordered collection of images or prompts. It is picklable: worker processes read from it.
 
-    Three attributes are looked for and need not be there: ``source(item)``, the file that holds
-    the item, lets its digest be kept between runs; ``notes``, what a reader of the results must
-    know; ``reads_in_order = True``, where reading is quick only in order and by one process.
+    Three more attributes are optional. ``source(item)`` is the file that holds the item; with it,
+    the item's digest is kept between runs. ``notes`` is what a reader of the results must know.
+    ``reads_in_order = True`` means that only one process, in order, reads quickly.
     """
 
     @property
     def name(self) -> str:
-        """As suites name it."""
+        """The name that suites use."""
 
     def items(self) -> Sequence[Item]:
-        """All samples, in the data set's fixed order; cheap after the first call."""
+        """Return all samples in a fixed order; quick after the first call."""
 
     def read(self, item: Item) -> bytes:
-        """The encoded image file; raises ImageError where it cannot be had."""
+        """Return the bytes of the image file; raises ImageError if they cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,9 @@ class DatasetSpec:
         name: as suites name it (``coco-val2017``).
         summary: one line for ``list`` and ``doctor``.
         num_items: how many samples the complete data set has.
-        has_images: False where items are prompts alone.
-        open: data root (None where the user gave none) → data set; raises MissingDataError with
-            the exact path expected and how to get it.
+        has_images: False if items are prompts without images.
+        open: data root (None if the user gave none) → data set; raises MissingDataError with the
+            path that is expected and how to get the data.
     """
 
     name: str

@@ -21,7 +21,7 @@ MJHQ_PROMPTS = "meta_data.json"
 
 
 def _opener(name: str, how_to_get: str) -> Callable[[Path | None], Dataset]:
-    """Opens ``root/<name>`` where there is one, else ``root`` itself, in any layout."""
+    """Return a function that opens ``root/<name>`` if it exists, else ``root``, in any layout."""
 
     def open_it(root: Path | None) -> Dataset:
         if root is None:
@@ -35,7 +35,7 @@ def _opener(name: str, how_to_get: str) -> Callable[[Path | None], Dataset]:
 
 
 def _open_mjhq(root: Path | None) -> Dataset:
-    """The images; with their prompts where they are files and ``meta_data.json`` lies above."""
+    """Open the images; image files get their prompts from ``meta_data.json`` above them."""
     dataset = _opener("mjhq", MJHQ)(root)
     if not isinstance(dataset, FileDataset):
         return dataset
@@ -62,7 +62,7 @@ def _mjhq_captions(path: Path) -> tuple[dict[str, tuple[str, ...]], tuple[str, .
 
 
 def _open_dpg(root: Path | None) -> Dataset:
-    """The folder of prompt files, or the table, as they lie in ELLA's repository."""
+    """Open the folder of prompt files, or the table, of ELLA's repository."""
     if root is None:
         raise MissingDataError("data set dpg-prompts", "no data root was given", DPG)
     for folder in (root / "dpg_bench", root / "ELLA" / "dpg_bench", root):

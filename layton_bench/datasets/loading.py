@@ -1,7 +1,7 @@
 """From items to batches of preprocessed images, read ahead by worker processes.
 
-Workers import no torch: they return uint8 arrays. Order is kept; an item that cannot be used
-becomes a Failure of the batch it would have been in.
+Workers return uint8 arrays and do not import torch. The order is kept. An item that cannot be used
+becomes a Failure of the batch in which it would have been.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from layton_bench.types import Failure, ImageBatch, Item
 BATCHES_AHEAD = 2
 
 ITEMS_PER_WORKER = 32
-"""A worker takes as long to start as to read about so many images."""
+"""Starting a worker takes about as long as reading this many images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What became of one item.
+    """The result of reading one item.
 
     Attributes:
         item: the sample.
-        pixels: uint8 (3, H, W); None where it cannot be used.
-        reason: why it cannot.
-        is_upscaled: whether the protocol had to enlarge it.
+        pixels: uint8 (3, H, W); None if the item cannot be used.
+        reason: why it cannot be used.
+        is_upscaled: whether the protocol enlarged it.
     """
 
     item: Item
@@ -44,7 +44,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The bytes of an item, or the reason why it has none."""
+    """The bytes of an item, or why they cannot be read."""
 
     item: Item
     data: bytes = b""
@@ -68,7 +68,7 @@ class Decoder:
     size_px: int
 
     def __call__(self, fetched: Fetched) -> Loaded:
-        """Pixels of an item, or the reason why it has none."""
+        """Return the pixels of an item, or why it has none."""
         if fetched.reason:
             return Loaded(item=fetched.item, reason=fetched.reason)
         try:
@@ -106,13 +106,13 @@ def _killed_at(fetched: Fetched) -> Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Item → preprocessed pixels, in a worker that reads the bytes itself."""
+    """Item → preprocessed pixels; the worker reads the bytes too."""
 
     dataset: Dataset
     decoder: Decoder
 
     def __call__(self, item: Item) -> Loaded:
-        """Pixels of an item, or the reason why it has none."""
+        """Return the pixels of an item, or why it has none."""
         return self.decoder(fetch(self.dataset, item))
 
 
@@ -125,19 +125,19 @@ def load(
     batch_size: int,
     num_workers: int | None = None,
 ) -> Generator[ImageBatch, None, None]:
-    """Batches of preprocessed images, in the order of the items.
+    """Yield batches of preprocessed images, in the order of the items.
 
-    All images of a batch have one size; under a protocol that keeps sizes a batch ends where the
-    size changes. A batch without images holds the failures that no batch after them could take.
-    Close the iterator (``contextlib.closing``) where it may not be used up: its workers end then.
+    All images of a batch have one size. Under a protocol that keeps sizes, a batch ends when the
+    size changes. The last batch may hold failures and no images. If you may stop early, close the
+    iterator (``contextlib.closing``): this ends its workers.
 
     Args:
         dataset: what reads the items.
         items: which samples, in order.
         protocol: how pictures become pixels.
         size_px: side of the squares; None only for protocols that keep sizes.
-        batch_size: most images in a batch.
-        num_workers: processes that read ahead; 0 reads in this one, when asked; None chooses.
+        batch_size: the largest number of images in a batch.
+        num_workers: processes that read ahead; 0 reads in this process; None chooses a number.
 
     A worker that dies costs the item that it read; the others are read by new ones.
 
@@ -170,12 +170,12 @@ def _checked_size(protocol: Protocol, size_px: int | None) -> int:
 
 
 def fitting_workers(num_items: int) -> int:
-    """Worker processes worth starting: one a core, and none for a handful of images."""
+    """Return how many workers to start: one per core, and none for few images."""
     return min(available_cores(), num_items // ITEMS_PER_WORKER)
 
 
 def prompt_batches(items: Sequence[Item], *, batch_size: int) -> Iterator[ImageBatch]:
-    """Batches of samples that are prompts alone, in the order of the items."""
+    """Yield batches of prompts without images, in the order of the items."""
     import torch
 
     for start in range(0, len(items), batch_size):
@@ -184,7 +184,7 @@ def prompt_batches(items: Sequence[Item], *, batch_size: int) -> Iterator[ImageB
 
 
 def batches(results: Iterable[Loaded], *, batch_size: int) -> Iterator[ImageBatch]:
-    """Gather results to batches of one size, failures to the batch that is filled after them."""
+    """Yield batches of one size; a failure belongs to the batch that is filled after it."""
     current = _Gathering()
     for loaded in results:
         if loaded.pixels is None:
@@ -205,7 +205,7 @@ def batches(results: Iterable[Loaded], *, batch_size: int) -> Iterator[ImageBatc
 
 @dataclass(slots=True)
 class _Gathering:
-    """A batch being filled."""
+    """A batch that is not complete yet."""
 
     items: list[Item] = field(default_factory=list)
     pixels: list[UInt8Array] = field(default_factory=list)

@@ -1,6 +1,6 @@
 """Bilinear resizing of uint8 images, bit for bit as OpenCV's INTER_LINEAR computes it.
 
-OpenCV itself is not needed. Pixel centres lie at half integers, there is no antialiasing, and the
+OpenCV itself is not needed. Pixel centres are at half integers, there is no antialiasing, and the
 arithmetic is in fixed point: weights of 11 bits, four bits dropped between the two passes.
 """
 

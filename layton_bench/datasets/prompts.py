@@ -20,8 +20,8 @@ TEXT_FIELDS = ("prompt", "prompts", "caption", "text")
 KEY_FIELDS = ("id", "key", "item_id")
 
 _FORMS = (
-    "Read are: .txt (one prompt a line), .csv and .tsv with a column 'prompt', .jsonl and .json of "
-    "objects with a member 'prompt', and a folder of .txt files, one prompt each."
+    "A prompt file is .txt (one prompt per line), .csv or .tsv with a column 'prompt', .jsonl or "
+    ".json of objects with a member 'prompt', or a folder of .txt files with one prompt each."
 )
 
 
@@ -38,7 +38,7 @@ class PromptDataset:
     entries: tuple[Item, ...]
 
     def items(self) -> Sequence[Item]:
-        """All prompts, in order."""
+        """Return all prompts, in order."""
         return self.entries
 
     def read(self, item: Item) -> bytes:
@@ -46,12 +46,12 @@ class PromptDataset:
         raise ImageError(f"prompt '{item.key}' has no image")
 
     def content(self, item: Item) -> bytes:
-        """What the fingerprint is made of."""
+        """Return the bytes that the fingerprint covers."""
         return "\n".join(item.captions).encode()
 
 
 def open_prompts(path: Path, *, name: str | None = None) -> PromptDataset:
-    """The prompts of a file, or of a folder of text files.
+    """Open the prompts of a file, or of a folder of text files.
 
     Rows of one id and one text are one prompt (DPG-Bench's table has a row for each question). All
     white space in a prompt becomes single spaces.
@@ -105,7 +105,7 @@ def _file(path: Path) -> Iterable[tuple[str, str]]:
             return _json_lines(read_text(path), path)
         case ".json":
             return _json(read_json(path))
-    raise ValueError(f"'{path.suffix}' is not a form of prompt file that is known")
+    raise ValueError(f"'{path.suffix}' is not a known kind of prompt file")
 
 
 def _json_lines(text: str, path: Path) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """Preprocessing protocols: named, versioned, pure functions from a picture to uint8 (H, W, 3).
 
-A protocol's version is raised whenever one pixel would come out differently. Every protocol but
-``native`` returns a square of the asked size, whatever the picture: one that is smaller is enlarged
-by the protocol's own filter, and ``is_upscaled`` tells, so that a run can list it.
+A protocol's version is raised whenever one pixel would change. Every protocol except ``native``
+returns a square of ``size_px``. A smaller picture is enlarged by the protocol's own filter, and
+``is_upscaled`` says so.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Protocol:
         summary: one line for lists.
         apply: RGB picture and size in pixels → uint8 (H, W, 3).
         used_by: published evaluations that use it.
-        is_square: whether every result has the asked size.
+        is_square: whether every result is a square of ``size_px``.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Protocol:
 
     @property
     def id(self) -> str:
-        """Name and version, as suites and signatures write it (``canonical@1``)."""
+        """Name and version, as in suites and signatures (``canonical@1``)."""
         return f"{self.name}@{self.version}"
 
     def is_upscaled(self, size: tuple[int, int], size_px: int) -> bool:
-        """Whether a picture of that (width, height) is smaller than what is asked."""
+        """Return whether a picture of this (width, height) is smaller than ``size_px``."""
         return self.is_square and min(size) < size_px
 
 

@@ -1,4 +1,4 @@
-"""Images in a directory, in whatever layout they lie."""
+"""Images in a folder, in any layout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ImageDataset = FileDataset | TarDataset | ParquetDataset
 
 
 def open_images(root: Path, *, name: str | None = None) -> ImageDataset:
-    """Tar or parquet files directly in ``root``, else every image file below it.
+    """Open the tar or parquet files directly in ``root``, else every image file below it.
 
     ``root`` may be one such file too. If images are beside the archives, ``notes`` says that they
     are not read.
@@ -46,4 +46,4 @@ def _beside(root: Path, tables: list[Path]) -> list[str]:
     names = [path.name for path in tables] + images
     if not names:
         return []
-    return [f"not read, because archives are read where there are some: {and_more(names)}"]
+    return [f"only the archives are read, not the files beside them: {and_more(names)}"]

@@ -18,7 +18,7 @@ NAME = "coco-val2017"
 CAPTIONS = "annotations/captions_val2017.json"
 
 PLACES = ("", "coco", "coco2017", "COCO", "COCO2017", "images")
-"""Where the images' folder is looked for below the data root."""
+"""Places below the data root where the images' folder may be."""
 
 HOW_TO_GET = (
     "Unpack http://images.cocodataset.org/zips/val2017.zip and "
@@ -28,12 +28,11 @@ HOW_TO_GET = (
 
 
 def open_coco_val2017(root: Path | None) -> FileDataset:
-    """COCO 2017 val below a data root.
+    """Open COCO 2017 val below a data root.
 
-    Items are those of the captions file, in order of image id, whether their file is there or not:
-    one that is missing becomes a failed sample. Captions are in order of annotation id. Without a
-    captions file, or with a damaged one, the images are taken without captions, and ``notes`` says
-    so.
+    Items are those of the captions file, in order of image id. An item without a file becomes a
+    failed sample. Captions are in order of annotation id. If there is no captions file, or it is
+    damaged, the images are used without captions, and ``notes`` says why.
 
     Raises:
         MissingDataError: no ``val2017`` below the root, or no image in it.

@@ -24,7 +24,7 @@ PHOTOS = {
     "rocket": ("skimage", "data/rocket.jpg"),
 }
 """Key → (package, path inside it). Left out: grey pictures, drawings, test charts, and the right
-half of the stereo pair. All of these lie in the packages' wheels, none is downloaded."""
+half of the stereo pair. All are in the packages' wheels; none is downloaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +34,21 @@ class EmbeddedPhotos:
     name: str = "photos"
 
     def items(self) -> Sequence[Item]:
-        """The photographs."""
+        """Return the photographs."""
         return tuple(Item(key=key, locator=place) for key, place in PHOTOS.items())
 
     def source(self, item: Item) -> Path:
-        """The file inside the installed package."""
+        """Return the file inside the installed package."""
         package, path = PHOTOS[item.key]
         return _package_folder(package) / path
 
     def read(self, item: Item) -> bytes:
-        """The file's bytes; raises ImageError where it cannot be read."""
+        """Return the file's bytes; raises ImageError if it cannot be read."""
         return read_file(self.source(item))
 
 
 def open_photos(root: Path | None = None) -> EmbeddedPhotos:  # noqa: ARG001, needs no data root
-    """The photographs; raises MissingDataError where a package lacks one."""
+    """Open the photographs; raises MissingDataError if a package lacks one."""
     photos = EmbeddedPhotos()
     for item in photos.items():
         if not photos.source(item).is_file():
@@ -62,7 +62,7 @@ def open_photos(root: Path | None = None) -> EmbeddedPhotos:  # noqa: ARG001, ne
 
 
 def _package_folder(package: str) -> Path:
-    # found, not imported: importing takes a second and workers need nothing of it
+    # not imported: that takes a second, and workers need only the path
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise MissingDataError(

@@ -35,15 +35,15 @@ class FileDataset:
     notes: tuple[str, ...] = ()
 
     def items(self) -> Sequence[Item]:
-        """All samples, in order."""
+        """Return all samples, in order."""
         return self.entries
 
     def with_entries(self, entries: tuple[Item, ...], notes: tuple[str, ...]) -> FileDataset:
-        """The same files with other keys, labels or captions, or some of them."""
+        """Return the same files with other keys, labels or captions, or fewer of them."""
         return replace(self, entries=entries, notes=notes)
 
     def with_captions(self, captions: Mapping[str, tuple[str, ...]]) -> FileDataset:
-        """The same files with captions, given by the last part of their keys."""
+        """Return the same files with captions, found by the last part of their keys."""
         spelt = {readable(name): texts for name, texts in captions.items()}
         entries = (
             replace(item, captions=spelt.get(PurePosixPath(item.key).name, ()))
@@ -52,18 +52,18 @@ class FileDataset:
         return replace(self, entries=tuple(entries))
 
     def source(self, item: Item) -> Path:
-        """The file that holds the image."""
+        """Return the file that holds the image."""
         return self.root / str(item.locator)
 
     def read(self, item: Item) -> bytes:
-        """The file's bytes; raises ImageError where it cannot be read."""
+        """Return the file's bytes; raises ImageError if it cannot be read."""
         return read_file(self.source(item))
 
 
 def open_folder(root: Path, *, name: str | None = None) -> FileDataset:
-    """All images below ``root``, recursively, in natural order (``img2`` before ``img10``).
+    """Open all images below ``root``, recursively, in natural order (``img2`` before ``img10``).
 
-    A key is the path below ``root`` without its extension. Where two files differ in the extension
+    A key is the path below ``root`` without its extension. If two files differ in the extension
     alone, both keep it, and ``notes`` says so. ``notes`` also names folders that cannot be read.
 
     Raises:

@@ -1,7 +1,7 @@
-"""The 50,000 validation images of ImageNet-1k, in whichever of their usual layouts they lie.
+"""The 50,000 validation images of ImageNet-1k, in each of their usual layouts.
 
-An item's key is the file's stem (``ILSVRC2012_val_00000001``) and its label the position of its
-wnid among the 1,000 in alphabetical order, in every layout.
+In every layout, an item's key is the file's stem (``ILSVRC2012_val_00000001``). Its label is the
+position of its wnid among the 1,000 wnids in alphabetical order.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ _OFFICIAL = re.compile(r"(ILSVRC2012_val_\d{8})(_n\d{8})?")
 
 
 def open_imagenet_val(root: Path | None) -> Dataset:
-    """ImageNet's validation images below a data root, in the first layout that is found.
+    """Open ImageNet's validation images below a data root, in the first layout that is found.
 
-    Flat files and the original archive take their labels from a label file beside them, if there
-    is one (see ``imagenet_labels``); otherwise ``notes`` says that they have none.
+    Flat files and the original archive get their labels from a label file beside them
+    (``imagenet_labels``). If there is none, ``notes`` says so.
 
     Raises:
         MissingDataError: none of the layouts is below the root, or its files are damaged.
@@ -72,7 +72,7 @@ def open_imagenet_val(root: Path | None) -> Dataset:
 
 
 def _open_layout(folder: Path, unused: list[str]) -> Dataset | None:
-    """The data set in a folder; what has the name of one but is another goes to ``unused``."""
+    """Open the data set in a folder; files that look like one but are not go to ``unused``."""
     names = listing(folder)
     if any(_WNID.fullmatch(name) and (folder / name).is_dir() for name in names):
         return _open_by_wnid(folder)
@@ -156,7 +156,7 @@ def _official_keys(items: Sequence[Item]) -> tuple[Item, ...]:
 
 
 def key_of(path: str) -> str:
-    """The stem of a path; without the wnid that some copies append to the official name."""
+    """Return the stem of a path, without the wnid that some copies add to the official name."""
     stem = readable(PurePosixPath(path).name.partition(".")[0])
     match = _OFFICIAL.fullmatch(stem)
     return match[1] if match else stem
@@ -177,6 +177,6 @@ def _labels_beside(folder: Path) -> tuple[Mapping[str, int], tuple[str, ...]]:
 
 @cache
 def class_indices() -> dict[str, int]:
-    """Class index by wnid, of the 1,000 classes in alphabetical order of wnid."""
+    """Return wnid → class index of the 1,000 classes, in alphabetical order of wnid."""
     text = files("layton_bench.datasets").joinpath("imagenet_wnids.txt").read_text("utf-8")
     return {wnid: index for index, wnid in enumerate(text.split())}

@@ -80,7 +80,7 @@ class _Parser:
         return match[1], self._index(number, match[2])
 
     def _ground_truth(self, lines: Sequence[tuple[int, str]]) -> dict[str, int]:
-        """The devkit's own numbers, 1..1000, whose wnids stand in its meta.mat."""
+        """Read the devkit's own numbers, 1..1000; their wnids are in its meta.mat."""
         wnids = _devkit_wnids(self._path.with_name("meta.mat"))
         labels = {}
         for position, (number, line) in enumerate(lines, start=1):

@@ -31,7 +31,7 @@ class Pairs:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each kind of file that was left out."""
+        """One sentence for each file that is left out."""
         kinds = (
             ("reference without a candidate", self.unpaired_references),
             ("candidate without a reference", self.unpaired_candidates),

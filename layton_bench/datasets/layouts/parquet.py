@@ -1,7 +1,7 @@
 """Images inside parquet files, as Hugging Face's ``datasets`` stores them.
 
-The image column holds the file's bytes, or {bytes, path}; a column ``label`` and one of captions
-may stand beside it.
+The image column holds the file's bytes, or {bytes, path}. A column ``label`` and one of captions
+are optional.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ROW_GROUPS_HELD = 2
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Where an image lies: the file's position among the paths, row group, row inside it."""
+    """Where an image is: the number of its file, its row group, and its row in the group."""
 
     file: int
     group: int
@@ -40,8 +40,8 @@ class Row:
 class ParquetDataset:
     """Images inside parquet files, in the order of files and rows; an item's locator is a ``Row``.
 
-    A whole row group has to be read for one of its images, so the last ones are held and items are
-    best read in order by one process (``reads_in_order``).
+    To read one image, its whole row group must be read. The last row groups are therefore kept, and
+    one process reads the items in order (``reads_in_order``).
 
     Attributes:
         name: as suites name it.
@@ -70,21 +70,21 @@ class ParquetDataset:
         self.__dict__.update(state, _lock=threading.Lock())
 
     def items(self) -> Sequence[Item]:
-        """All samples, in order."""
+        """Return all samples, in order."""
         return self._entries
 
     def with_entries(self, entries: tuple[Item, ...], notes: tuple[str, ...]) -> ParquetDataset:
-        """The same files with other keys, labels or captions, or some of the rows."""
+        """Return the same files with other keys, labels or captions, or fewer rows."""
         return ParquetDataset(
             name=self.name, paths=self.paths, columns=self._columns, entries=entries, notes=notes
         )
 
     def source(self, item: Item) -> Path:
-        """The file that holds the image."""
+        """Return the file that holds the image."""
         return self.paths[_row(item).file]
 
     def read(self, item: Item) -> bytes:
-        """The image's bytes; raises ImageError where the file or the row lacks them."""
+        """Return the image's bytes; raises ImageError if the file or the row lacks them."""
         row = _row(item)
         with self._lock:
             value = self._row_group(row.file, row.group)[row.row].as_py()
@@ -126,10 +126,10 @@ def _field(values: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 
 
 def open_parquet(paths: Sequence[Path], *, name: str) -> ParquetDataset:
-    """The images of parquet files.
+    """Open the images of parquet files.
 
-    A key is the stem of the row's image path; where there is none, or several rows share it, the
-    row's number over all files.
+    A key is the stem of the row's image path. If there is none, or several rows have the same, it
+    is the row's number over all files.
 
     Raises:
         MissingDataError: a file is missing, damaged, or has no column of images.

@@ -49,19 +49,19 @@ class TarDataset:
     notes: tuple[str, ...] = ()
 
     def items(self) -> Sequence[Item]:
-        """All samples, in order."""
+        """Return all samples, in order."""
         return self.entries
 
     def with_entries(self, entries: tuple[Item, ...], notes: tuple[str, ...]) -> TarDataset:
-        """The same archives with other keys, labels or captions, or some of the samples."""
+        """Return the same archives with other keys, labels or captions, or fewer samples."""
         return replace(self, entries=entries, notes=notes)
 
     def source(self, item: Item) -> Path:
-        """The archive that holds the image."""
+        """Return the archive that holds the image."""
         return self.paths[_place(item).shard]
 
     def read(self, item: Item) -> bytes:
-        """The image's bytes; raises ImageError where the archive lacks them."""
+        """Return the image's bytes; raises ImageError if the archive does not hold them all."""
         return read_span(self.source(item), _place(item).span)
 
 
@@ -71,10 +71,10 @@ def _place(item: Item) -> Place:
 
 
 def open_tars(paths: Sequence[Path], *, name: str) -> TarDataset:
-    """The images of uncompressed tar archives.
+    """Open the images of uncompressed tar archives.
 
-    Keys are the samples' names, as in a folder that the archive was made of. Where archives repeat
-    one, the archive's name comes before it. ``notes`` says what is left out.
+    Keys are the samples' names, as in the folder that was packed. If several archives have the same
+    name, the archive's name is put before it. ``notes`` says what is left out.
 
     Raises:
         MissingDataError: an archive is missing, compressed or not one; or none holds an image.

@@ -1,6 +1,5 @@
 import hashlib
 import os
-import sqlite3
 import time
 from pathlib import Path
 
@@ -144,61 +143,6 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert dataset.reads == 4
 
 
-def as_it_was(path: Path, before: os.stat_result) -> None:
-    """Give a file its old modification time again."""
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-
-
-def written_over(path: Path) -> None:
-    path.write_bytes(b"two")
-
-
-def moved_into_place(path: Path) -> None:
-    path.with_name("new").write_bytes(b"two")
-    path.with_name("new").replace(path)
-
-
-def exchanged(path: Path) -> None:
-    other = put(path.with_name("b.bin"), b"two")
-    path.rename(path.with_name("c"))
-    other.rename(path)
-
-
-@pytest.mark.parametrize("replace", [written_over, moved_into_place, exchanged])
-def test_a_file_of_equal_size_and_time_is_noticed(tmp_path, replace):
-    path = put(tmp_path / "a.png", b"one")
-    dataset = counting(tmp_path)
-    before = path.stat()
-    first = fingerprint(dataset, dataset.items())
-    replace(path)
-    as_it_was(path, before)
-    assert fingerprint(dataset, dataset.items()) != first
-    assert content_digests(dataset, dataset.items()) == (hashlib.sha256(b"two").hexdigest(),)
-
-
-def test_a_name_in_another_encoding_is_kept_too(tmp_path):
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
-    try:
-        put(path, b"one")
-    except OSError:
-        pytest.skip("this file system has names in UTF-8 only")
-    dataset = counting(tmp_path)
-    assert fingerprint(dataset, dataset.items()) == fingerprint(dataset, dataset.items())
-    assert dataset.reads == 1
-
-
-def test_a_file_of_just_now_is_not_trusted_to_show_its_next_change(tmp_path, monkeypatch):
-    monkeypatch.setattr(CLOCK, NOW)
-    path = put(tmp_path / "a.png", b"one", at=time.time())
-    dataset = counting(tmp_path)
-    before = fingerprint(dataset, dataset.items())
-    state = path.stat()
-    path.write_bytes(b"two")
-    as_it_was(path, state)
-    assert fingerprint(dataset, dataset.items()) != before
-
-
 def test_which_name_has_which_content(tmp_path):
     put(tmp_path / "a.png", b"one")
     put(tmp_path / "b.png", b"two")
@@ -258,29 +202,6 @@ def test_a_data_set_without_files_is_read_each_time():
     dataset = InMemory()
     expected = (hashlib.sha256(b"one").hexdigest(), UNREADABLE)
     assert content_digests(dataset, dataset.items()) == expected
-
-
-@pytest.mark.parametrize("fault", ["file in place of the folder", "no database", "other table"])
-def test_a_cache_that_cannot_be_used_changes_no_value(tmp_path, monkeypatch, caplog, fault):
-    put(tmp_path / "images" / "a.png", b"one")
-    dataset = counting(tmp_path / "images")
-    expected = fingerprint(dataset, dataset.items())
-    cache = tmp_path / "cache"
-    monkeypatch.setenv("LAYTON_BENCH_CACHE", str(cache))
-    if fault == "file in place of the folder":
-        cache.write_bytes(b"")
-    else:
-        cache.mkdir()
-    if fault == "no database":
-        (cache / "digests.sqlite").write_bytes(b"rubbish" * 1000)
-    if fault == "other table":
-        connection = sqlite3.connect(cache / "digests.sqlite")
-        connection.execute("CREATE TABLE contents (a)")
-        connection.close()
-    for _ in range(2):
-        assert fingerprint(dataset, dataset.items()) == expected
-    assert dataset.reads == 3
-    assert "digests of images cannot be kept: " in caplog.text
 
 
 def test_no_items(tmp_path):

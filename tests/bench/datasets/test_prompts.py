@@ -70,7 +70,7 @@ def test_a_folder_of_text_files(tmp_path):
         ("p.json", b'"text"', "it is neither a list nor an object"),
         ("p.json", b"[[1]]", r"entry 1: \[1\] is not an object"),
         ("p.json", b"[" * 100_000, "nested too deeply"),
-        ("p.docx", b"x", "'.docx' is not a form of prompt file that is known"),
+        ("p.docx", b"x", "'.docx' is not a known kind of prompt file"),
         ("p.csv", b"id,prompt\n1,x\n1,y\n", "several prompts have the id '1'"),
     ],
 )

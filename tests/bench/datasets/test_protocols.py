@@ -4,7 +4,6 @@ from lab import picture
 from PIL import Image
 from places import GOLDEN
 
-from layton_bench.datasets.opencv_bilinear import resize_opencv_bilinear
 from layton_bench.datasets.protocols import (
     PROTOCOLS,
     adm_center_crop,
@@ -125,23 +124,3 @@ def test_taming_crop_rounds_the_longer_side_and_floors_the_offset():
     image = Image.fromarray(np.broadcast_to(columns[None, :, None], (32, 101, 3)).copy())
     found = taming_center_crop(image, 32)  # nothing is resized; offset (101 - 32) // 2 = 34
     assert (found == columns[34:66][None, :, None]).all()
-
-
-@pytest.mark.parametrize(
-    ("source", "target"),
-    [
-        ((375, 500), (256, 341)),
-        ((500, 333), (384, 256)),
-        ((100, 80), (320, 256)),
-        ((61, 97), (61, 97)),
-        ((1, 1), (5, 7)),
-        ((3, 200), (17, 33)),
-        ((512, 512), (256, 256)),
-    ],
-)
-def test_bilinear_equals_opencv(source, target):
-    cv2 = pytest.importorskip("cv2")
-    pixels = np.random.default_rng(0).integers(0, 256, (*source, 3), dtype=np.uint8)
-    size = (target[1], target[0])
-    expected = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
-    assert (resize_opencv_bilinear(pixels, *size) == expected).all()

@@ -248,3 +248,29 @@ def test_a_colour_profile_is_not_applied():
     image = picture(2, (20, 20))
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     assert (decoded(image, icc_profile=profile) == np.asarray(image)).all()
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "end"),
+    [
+        ("PNG", {}, b"\0\0\0\0IEND\xaeB`\x82"),
+        ("GIF", {}, b"\0;"),
+        ("JPEG2000", {}, b"\xff\xd9"),
+        ("JPEG2000", {"irreversible": True, "quality_layers": [20]}, b"\xff\xd9"),
+        ("WEBP", {}, b""),
+        ("WEBP", {"lossless": True}, b""),
+        ("AVIF", {}, b""),
+        ("TIFF", {"compression": "tiff_lzw"}, b""),
+        ("BMP", {}, b""),
+        ("PPM", {}, b""),
+    ],
+)
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_a_part_with_an_end_mark_is_refused_in_every_format(form, options, end, share):
+    data = file_bytes(picture(2, (160, 120)), form, **options)
+    assert decode_rgb(data).size == (160, 120)
+    part = data[: int(len(data) * share)] + end
+    if form == "WEBP":  # the header says how long the file is
+        part = part[:4] + struct.pack("<I", len(part) - 8) + part[8:]
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        decode_rgb(part)

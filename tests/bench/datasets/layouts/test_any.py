@@ -61,7 +61,7 @@ def test_images_beside_an_archive_are_named(tmp_path):
     dataset = open_images(root)
     assert len(dataset.items()) == 3
     assert dataset.notes == (
-        "not read, because archives are read where there are some: b.parquet and 1 more",
+        "only the archives are read, not the files beside them: b.parquet and 1 more",
     )
 
 
