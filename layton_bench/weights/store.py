@@ -208,9 +208,20 @@ class WeightsStore:
         """Let only one process change an entry."""
         from filelock import FileLock
 
-        self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / f"{name}.lock"):
+        lock = FileLock(self.root / f"{name}.lock")
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise UserError(
+                f"folder of weights {self.root}",
+                f"it cannot be written ({error.strerror or error})",
+                f"Set {ROOT_VARIABLE} to another folder.",
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def weights_root() -> Path:

@@ -12,7 +12,7 @@ import torch
 from weights_server import CONTENT, SHA256, Server, entry, store_of
 
 from layton_bench.errors import MissingWeightsError, UnknownNameError, UserError
-from layton_bench.weights import WeightsEntry, WeightsFile
+from layton_bench.weights import WeightsEntry, WeightsFile, WeightsStore
 from layton_bench.weights.checkpoint import load_state_dict
 from layton_bench.weights.store import weights_root
 
@@ -165,3 +165,16 @@ def test_a_web_page_is_not_added(server: Server, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("<html>404</html>")
     with pytest.raises(MissingWeightsError, match="a web page"):
         store_of(entry(server), tmp_path).add("toy", tmp_path / "mine")
+
+
+@pytest.mark.parametrize("root", ["/proc/none/weights", "/dev/null/weights"])
+def test_a_folder_that_cannot_be_written_is_named(
+    server: Server, tmp_path: Path, root: str
+) -> None:
+    (tmp_path / "mine").write_bytes(CONTENT)
+    item = entry(server)
+    store = WeightsStore({item.name: item}, Path(root))
+    assert not store.is_installed("toy") and not store.statuses()[0].is_installed
+    for work in (lambda: store.pull("toy"), lambda: store.add("toy", tmp_path / "mine")):
+        with pytest.raises(UserError, match=r"folder of weights /.*Set LAYTON_BENCH_WEIGHTS"):
+            work()
