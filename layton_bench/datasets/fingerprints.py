@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from layton_bench.datasets.base import Dataset
 from layton_bench.datasets.digest_cache import DigestCache, Stamp
-from layton_bench.errors import ImageError
+from layton_bench.errors import ImageError, PluginError, guarded
 from layton_bench.machine import Reporter, Silent, open_regular
 from layton_bench.types import Item
 
@@ -136,9 +136,10 @@ def _digest(dataset: Dataset | _Files, item: Item) -> str:
     try:
         if isinstance(dataset, _Files):
             return dataset.digest(item)
-        content = dataset.content if isinstance(dataset, HasContent) else dataset.read
-        return hashlib.sha256(content(item)).hexdigest()
-    except (ImageError, OSError):
+        with guarded():
+            content = dataset.content if isinstance(dataset, HasContent) else dataset.read
+            return hashlib.sha256(content(item)).hexdigest()
+    except (ImageError, PluginError, OSError):
         return UNREADABLE
 
 

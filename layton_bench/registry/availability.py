@@ -1,4 +1,4 @@
-"""Which metrics are asked for, which can be computed here, and why not the others."""
+"""Which metrics a run asks for, which of them can be computed here, and why not the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from layton_bench.errors import LaytonBenchError, UserError, guarded, reason_of
+from layton_bench.errors import LaytonBenchError, PluginError, UserError, guarded, reason_of
 from layton_bench.metrics import CheckedMetric, MetricContext, MetricSpec
 from layton_bench.registry.plugins import Plugins
 from layton_bench.suite import Suite
@@ -18,21 +18,30 @@ _log = logging.getLogger(__name__)
 
 
 def metric_specs(plugins: Plugins, suite: Suite, names: Sequence[str]) -> dict[str, MetricSpec]:
-    """The metrics asked for, or the suite's own; raises UnknownNameError."""
+    """Return the named metrics, or those of the suite; raises UnknownNameError."""
     specs = (plugins.metric(name) for name in (names or suite.metrics))
     return {spec.name: spec for spec in specs}
 
 
 def unavailable_reason(plugins: Plugins, spec: MetricSpec) -> str | None:
-    """Why a metric cannot be computed here, with the remedy; None where it can."""
+    """Return why a metric cannot be computed here, with the remedy; None if it can."""
     for package, extra in spec.requires.items():
-        if importlib.util.find_spec(package) is None:
+        if not has_package(package):
             return f"package '{package}' is not installed; run pip install 'layton-bench[{extra}]'"
     store = WeightsStore(plugins.weights.entries)
     for name in spec.weights:
         if not store.is_installed(name):
             return f"weights '{name}' not found; run layton-bench weights pull {name}"
     return None
+
+
+def has_package(name: str) -> bool:
+    """Return whether a package or module is installed."""
+    try:
+        with guarded():  # the packages above a module are imported
+            return importlib.util.find_spec(name) is not None
+    except PluginError:
+        return False
 
 
 def available(
@@ -117,7 +126,8 @@ def computed(metric: CheckedMetric) -> Computed:
         value = metric.compute()
         columns: Columns = {**metric.columns(), **metric.per_sample_texts()}
     except LaytonBenchError as error:
-        _log.warning("a metric failed to compute: %s", error, exc_info=error)
+        _log.warning("a metric failed to compute: %s", reason_of(error))
+        _log.debug("where it failed", exc_info=error)
         nothing = MetricValue(value=None, n=0)
         return Computed(value=nothing, reason=f"failed: {reason_of(error)}")
     return Computed(value=value, columns=columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from layton_bench import __version__
 from layton_bench.errors import LaytonBenchError, guarded
+from layton_bench.registry.availability import has_package
 from layton_bench.registry.plugins import Plugins
 from layton_bench.weights import WeightsStore
 
@@ -148,7 +148,7 @@ def _packages(plugins: Plugins) -> Iterator[Finding]:
         for package, extra in metric.requires.items():
             users[package, extra].append(f"metric {metric.name}")
     for (package, extra), names in users.items():
-        is_found = importlib.util.find_spec(package) is not None
+        is_found = has_package(package)
         detail = "installed" if is_found else f"pip install 'layton-bench[{extra}]'"
         yield Finding(
             area="packages", name=package, is_found=is_found, detail=detail,

@@ -238,3 +238,24 @@ def test_a_long_reading_is_told_of_and_no_short_one(tmp_path, monkeypatch):
     # one more is to be read, the others are known
     assert fingerprint(dataset, dataset.items(), reporter=again) != value
     assert again.heard == []
+
+
+@pytest.mark.parametrize("fault", [ArithmeticError("lost"), SystemExit(0), "no bytes"])
+def test_a_reader_of_a_plugin_that_fails_is_an_unreadable_item(tmp_path, fault):
+    put(tmp_path / "a.png", b"one")
+    dataset = open_folder(tmp_path)
+    items = dataset.items()
+
+    class Sick:
+        name = "sick"
+
+        def items(self):
+            return items
+
+        def read(self, item):
+            if isinstance(fault, BaseException):
+                raise fault
+            return fault
+
+    unreadable = hashlib.sha256(UNREADABLE.encode()).hexdigest()
+    assert fingerprint(Sick(), items) == unreadable != fingerprint(dataset, items)
