@@ -1,4 +1,5 @@
 import io
+import random
 import struct
 import threading
 import zlib
@@ -274,3 +275,23 @@ def test_a_part_with_an_end_mark_is_refused_in_every_format(form, options, end, 
         part = part[:4] + struct.pack("<I", len(part) - 8) + part[8:]
     with pytest.raises(ImageError, match="cannot be decoded"):
         decode_rgb(part)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000"])
+def test_damaged_files_raise_image_errors_alone(form):
+    """Some damage cannot be noticed; then there is a picture of the size in the header."""
+    dice = random.Random(form)
+    sixteen = Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64))
+    images = [picture(0, (48, 40)), sixteen] if form in ("PNG", "TIFF") else [picture(0, (48, 40))]
+    for image in images:
+        whole = file_bytes(image, form)
+        for _ in range(60):
+            data = bytearray(whole)
+            for _ in range(dice.randrange(1, 5)):
+                place = dice.randrange(min(len(data), 400) if dice.random() < 0.7 else len(data))
+                data[place : place + dice.randrange(1, 5)] = dice.randbytes(dice.randrange(1, 5))
+            try:
+                assert decode_rgb(bytes(data)).mode == "RGB"
+            except ImageError as error:
+                assert error.reason
