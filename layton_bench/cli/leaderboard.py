@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from layton_bench.cli.console import State, print_text
+from layton_bench.cli.console import State, print_note, print_text
 from layton_bench.cli.options import DEFAULT_RESULTS, Results
 from layton_bench.leaderboard import Format, Selection, boards, read_reported, render, select
 from layton_bench.records import latest, stored_runs
@@ -38,7 +38,13 @@ def leaderboard(
     Markdown adds rate–distortion tables and the published numbers in reported.csv. A model-index
     describes one model: name it with --model.
     """
-    runs = latest(stored_runs(results, suite))
+    found = stored_runs(results, suite)
+    runs = latest(found)
+    if len(found) > len(runs):
+        print_note(
+            f"Not shown: {len(found) - len(runs)} runs, replaced by newer or complete runs of the"
+            " same settings. `layton-bench list runs` lists all runs."
+        )
     if suite is not None and not runs:
         state: State = context.obj
         state.plugins.suites[suite]  # an unknown suite is an error, not an empty table

@@ -1,4 +1,5 @@
 from .availability import (
+    OWN_WEIGHTS as OWN_WEIGHTS,
     Computed as Computed,
     available as available,
     build_metrics as build_metrics,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from layton_bench.errors import LaytonBenchError, PluginError, UserError, guarded, reason_of
 from layton_bench.metrics import CheckedMetric, MetricContext, MetricSpec
@@ -14,13 +14,31 @@ from layton_bench.suite import Suite
 from layton_bench.types import MetricValue
 from layton_bench.weights import WeightsStore
 
+OWN_WEIGHTS = "own-weights"
+"""Part of a metric's signature: the weights that the user added, with their digests."""
+
 _log = logging.getLogger(__name__)
 
 
 def metric_specs(plugins: Plugins, suite: Suite, names: Sequence[str]) -> dict[str, MetricSpec]:
-    """Return the named metrics, or those of the suite; raises UnknownNameError."""
-    specs = (plugins.metric(name) for name in (names or suite.metrics))
-    return {spec.name: spec for spec in specs}
+    """Return the named metrics, or those of the suite; raises UnknownNameError.
+
+    The signature of a metric with the user's own weights names them: it is another metric.
+    """
+    store = WeightsStore(plugins.weights.entries)
+    specs = [plugins.metric(name) for name in (names or suite.metrics)]
+    return {spec.name: _with_own_weights(spec, store) for spec in specs}
+
+
+def _with_own_weights(spec: MetricSpec, store: WeightsStore) -> MetricSpec:
+    own = [
+        f"{name}@{store.digest(name)[:12]}"
+        for name in spec.weights
+        if store.is_installed(name) and store.is_own(name)
+    ]
+    if not own:
+        return spec
+    return replace(spec, signature={**spec.signature, OWN_WEIGHTS: "+".join(own)})
 
 
 def unavailable_reason(plugins: Plugins, spec: MetricSpec) -> str | None:

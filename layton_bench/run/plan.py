@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from layton_bench.metrics import MetricSpec
 from layton_bench.models import ModelSpec, OptionValue
 from layton_bench.registry import (
     OURS,
+    OWN_WEIGHTS,
     Plugins,
     code_of,
     metric_specs,
@@ -193,11 +194,14 @@ def code_of_plan(plugins: Plugins, suite: Suite, *owners: str) -> dict[str, str]
     return {owner: code_of(plugins, owner) for owner in sorted(used)}
 
 
-def code_of_metrics(plugins: Plugins, names: Iterable[str]) -> dict[str, str]:
-    """Return the code of each metric's plugin."""
-    owners = {name: plugins.metric_owner(name) for name in names}
+def code_of_metrics(plugins: Plugins, metrics: Mapping[str, MetricSpec]) -> dict[str, str]:
+    """Return the code of each metric's plugin, with the user's own weights if it has such."""
+    owners = {name: plugins.metric_owner(name) for name in metrics}
     codes = {owner: code_of(plugins, owner) for owner in set(owners.values())}
-    return {name: codes[owner] for name, owner in owners.items()}
+    own = {name: spec.signature.get(OWN_WEIGHTS, "") for name, spec in metrics.items()}
+    return {
+        name: ", ".join(filter(None, (codes[owner], own[name]))) for name, owner in owners.items()
+    }
 
 
 def items_of(dataset: Dataset) -> Sequence[Item]:

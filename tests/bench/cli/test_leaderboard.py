@@ -29,3 +29,12 @@ def test_a_leaderboard_sorted_by_an_unknown_metric(lab: Lab) -> None:
     outcome = lab.bench("leaderboard", "--sort", "fid", "--out", lab.bench.results)
     assert (outcome.code, outcome.out) == (2, "")
     assert "Use one of level, psnr." in outcome.err
+
+
+def test_runs_that_others_replace_are_counted(lab: Lab) -> None:
+    lab.run("lab-half")
+    assert "Not shown" not in lab.bench("leaderboard", "--out", lab.bench.results).err
+    lab.run("lab-half", more="--limit 2")
+    done = lab.bench("leaderboard", "--out", lab.bench.results)
+    assert "Not shown: 1 runs, replaced by newer or complete runs" in done.err
+    assert done.out.count("lab-half") == 1

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from fakes import image_batch, metric_spec
+from fakes import image_batch, metric_spec, suite
 
 from layton_bench.errors import UserError
 from layton_bench.metrics import MetricContext, MetricSpec
 from layton_bench.registry import Plugins
 from layton_bench.registry.availability import (
+    OWN_WEIGHTS,
     available,
     build_metrics,
     computed,
     has_package,
     make_metric,
+    metric_specs,
     unavailable_reason,
 )
+from layton_bench.run.plan import code_of_metrics
 from layton_bench.types import ScoredBatch
+from layton_bench.weights import WeightsEntry, WeightsFile, WeightsStore
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +118,39 @@ def test_a_sound_metric_is_computed(context: MetricContext) -> None:
         metric.update(batch())
     found = computed(metric)
     assert (found.value.value, found.reason) == (20.0, None)
+
+
+@pytest.fixture
+def with_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plugins:
+    """A metric with weights that have no published digest."""
+    monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(tmp_path / "weights"))
+    found = Plugins(())
+    file = WeightsFile(path="net.bin", url="https://example.org/net.bin")
+    entry = WeightsEntry(name="net", licence="MIT", files=(file,), summary="a network")
+    found.weights.entries["net"] = entry
+    found.metrics.entries["judged"] = metric_spec("judged", weights=("net",), signature={"a": "b"})
+    found.metrics.owners["judged"] = found.metrics.owners["psnr"]
+    return found
+
+
+def test_a_metric_with_own_weights_is_another_metric(with_net: Plugins, tmp_path: Path) -> None:
+    def judged() -> tuple[dict[str, str], str]:
+        specs = metric_specs(with_net, suite(), ("judged", "psnr"))
+        codes = code_of_metrics(with_net, specs)
+        assert OWN_WEIGHTS not in specs["psnr"].signature
+        return dict(specs["judged"].signature), codes["judged"]
+
+    absent, code = judged()
+    assert absent == {"a": "b"}
+    torch.save({"weight": torch.ones(1)}, tmp_path / "mine.bin")
+    store = WeightsStore(with_net.weights.entries)
+    store.add("net", tmp_path / "mine.bin")
+    own, own_code = judged()
+    digest = store.digest("net")[:12]
+    assert own == {"a": "b", OWN_WEIGHTS: f"net@{digest}"}
+    assert own_code == f"{code}, net@{digest}"
+
+
+def test_weights_that_nobody_registered_are_nobodys_own(with_net: Plugins) -> None:
+    del with_net.weights.entries["net"]
+    assert metric_specs(with_net, suite(), ("judged",))["judged"].signature == {"a": "b"}
