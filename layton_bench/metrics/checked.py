@@ -37,6 +37,11 @@ class CheckedMetric:
             raise TypeError(f"{type(metric).__name__} is no metric: no {', '.join(lacking)}")
         self.metric = metric
 
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the metric can be written to a file and read back."""
+        return all(callable(getattr(self.metric, name, None)) for name in ("state", "load_state"))
+
     def update(self, batch: ScoredBatch) -> None:
         """Add the samples of a batch."""
         with guarded():
@@ -50,6 +55,9 @@ class CheckedMetric:
     def state(self) -> State:
         """Return everything seen so far, as arrays of numbers, truth values or texts."""
         with guarded():
+            if not self.is_resumable:
+                kind = type(self.metric).__name__
+                raise TypeError(f"{kind} has no state and load_state: its parts cannot be resumed")
             state = self.metric.state()
             _expect(state, Mapping, "state")
             return {str(name): _array(name, array) for name, array in state.items()}

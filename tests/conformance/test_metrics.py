@@ -6,11 +6,13 @@ network, judges the prompts of one suite, or is made by a pattern, is left to it
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any, get_args
 
 import numpy as np
@@ -20,6 +22,7 @@ import torch
 from layton_bench.metrics.base import Direction, Metric, MetricContext, MetricSpec
 from layton_bench.metrics.features import FeatureChunk, FeatureRows
 from layton_bench.metrics.pairs import legibility
+from layton_bench.metrics.state import read_states, write_states
 from layton_bench.registry.plugins import Plugins
 from layton_bench.types import Codes, MetricValue, ScoredBatch
 
@@ -234,6 +237,29 @@ def test_state_goes_to_another_process_and_on_from_there(make, damaged):
     assert fields(restored.compute()) == same(first.compute())
     rest = picked(damaged, [0, *range(4, COUNT)])
     assert fields(fed(restored, rest).compute()) == same(fed(first, rest).compute())
+
+
+@pytest.mark.parametrize("cuts", [(3, 7), (1, 2, 11), (6,)])
+def test_parts_from_files_merged_in_order_equal_the_whole_to_the_last_bit(make, damaged, cuts):
+    """As in a resumed run: batches keep their borders, so only the states can differ."""
+    bounds = [0, *cuts, COUNT]
+    parts = [picked(damaged, range(a, b)) for a, b in pairwise(bounds)]
+    whole = fed(make(), *parts)
+    merged = make()
+    for part in parts:
+        restored = make()
+        data = written(fed(make(), picked(part, range(len(part)))))
+        restored.load_state(read_states(io.BytesIO(data))["metric"])
+        merged.merge(restored)
+    assert merged.compute() == whole.compute()
+    assert merged.per_sample() == whole.per_sample()
+    assert written(merged) == written(whole)
+
+
+def written(metric: Metric) -> bytes:
+    file = io.BytesIO()
+    write_states(file, {"metric": metric.state()})
+    return file.getvalue()
 
 
 def test_an_empty_state_is_a_state(make, damaged):

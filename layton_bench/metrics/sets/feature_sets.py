@@ -129,8 +129,8 @@ class FeatureSetMetric:
         return state
 
     def load_state(self, state: State) -> None:
-        """Replace the samples by those of a state."""
-        loaded = (_chunk(state[f"{name}_keys"], state[name]) for name in _SIDES)
+        """Replace the samples by those of a state. Its rows are not copied."""
+        loaded = (self._loaded(state[f"{name}_keys"], state[name]) for name in _SIDES)
         self._candidates, self._references = (FeatureRows([chunk]) for chunk in loaded)
         self._failures.load_state(state)
 
@@ -155,12 +155,17 @@ class FeatureSetMetric:
         """Return no columns: the value belongs to the whole set."""
         return {}
 
+    def _loaded(self, keys: np.ndarray, rows: np.ndarray) -> FeatureChunk:
+        """Return one chunk for all metrics whose states share these rows."""
+
+        def chunk() -> FeatureChunk:
+            return FeatureChunk(keys=tuple(map(str, keys)), rows=np.asarray(rows, np.float32))
+
+        # the chunk keeps the rows, so their id stands for nothing else as long as it is kept
+        return self._context.features.once(("loaded", id(rows)), (), chunk)
+
     def _collected(self, rows: FeatureRows) -> FeatureChunk:
         return self._context.features.once("collected", (rows,), rows.collect)
 
 
 _SIDES = ("candidates", "references")
-
-
-def _chunk(keys: np.ndarray, rows: np.ndarray) -> FeatureChunk:
-    return FeatureChunk(keys=tuple(map(str, keys)), rows=rows.astype(np.float32))

@@ -179,3 +179,16 @@ def test_samples_that_failed_are_passed_on() -> None:
     metric.update(ScoredBatch(keys=("a", "b"), candidates=torch.zeros(2, 3, 4, 4)))
     assert metric.failures == {"a": "ZeroDivisionError: no area"}
     assert metric.columns() == {"m": {"b": 1.0}}
+
+
+def test_a_metric_without_state_says_that_it_cannot_be_resumed() -> None:
+    class Forgetful:
+        def _nothing(self, *_: Any) -> None: ...
+
+        update = merge = compute = per_sample = _nothing
+
+    metric = CheckedMetric(Forgetful())  # type: ignore[arg-type]
+    assert not metric.is_resumable
+    assert CheckedMetric(PerSampleMetric("m", level)).is_resumable
+    with pytest.raises(PluginError, match="Forgetful has no state and load_state"):
+        metric.state()
