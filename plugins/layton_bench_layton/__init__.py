@@ -79,7 +79,13 @@ def _companions() -> tuple[WeightsEntry, ...]:
     return (
         WeightsEntry(
             name="hyper-sd-sdxl-1step",
-            files=(hub_file("ByteDance/Hyper-SD", "Hyper-SDXL-1step-lora.safetensors"),),
+            files=(
+                hub_file(
+                    "ByteDance/Hyper-SD",
+                    "Hyper-SDXL-1step-lora.safetensors",
+                    sha256="c912df184c5116792d2c604d26c6bc2aa916685f4a793755255cda1c43a3c78a",
+                ),
+            ),
             licence="openrail++",
             used_by=("layton-ladd-hyper",),
             summary="HyperSD one-step LoRA of SDXL",
