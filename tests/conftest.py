@@ -14,6 +14,22 @@ from lab import Bench, Lab, Outcome, Site
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--attacks",
+        type=int,
+        default=40,
+        metavar="N",
+        help="attacks of each kind in tests/attack (docs/reliability.md)",
+    )
+
+
+@pytest.fixture(scope="session")
+def attacks(request: pytest.FixtureRequest) -> int:
+    """Number of attacks of each kind."""
+    return int(request.config.getoption("--attacks"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of golden data beside the checkout; tests that need it skip without it."""

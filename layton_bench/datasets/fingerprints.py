@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from layton_bench.datasets.base import Dataset
 from layton_bench.datasets.digest_cache import DigestCache, Stamp
-from layton_bench.errors import ImageError, PluginError, guarded
+from layton_bench.errors import ImageError, LaytonBenchError, PluginError, guarded
 from layton_bench.machine import Reporter, Silent, open_regular
 from layton_bench.types import Item
 
@@ -163,14 +163,25 @@ def _stamps(dataset: Dataset | _Files, items: Sequence[Item]) -> list[Stamp | No
     if not isinstance(dataset, HasSource):
         return [None] * len(items)
     seen: dict[Path, os.stat_result | None] = {}
-    stamps = []
+    stamps: list[Stamp | None] = []
     for item in items:
-        path = dataset.source(item)
+        path = _source(dataset, item)
+        if path is None:
+            stamps.append(None)
+            continue
         if path not in seen:
             seen[path] = _stat(path)
         found = seen[path]
         stamps.append(None if found is None else Stamp.of(path, repr(item.locator), found))
     return stamps
+
+
+def _source(dataset: HasSource, item: Item) -> Path | None:
+    try:
+        with guarded():
+            return Path(dataset.source(item))
+    except (LaytonBenchError, OSError):
+        return None
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from layton_bench.errors import UserError
+from layton_bench.errors import UserError, reason_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,6 @@ def load_checkpoint(path: Path) -> object:
         UserError: damaged, or a pickle that holds more than tensors and plain containers.
     """
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
@@ -44,8 +43,9 @@ def load_checkpoint(path: Path) -> object:
         ) from error
     except FileNotFoundError:
         raise UserError(str(path), "there is no such file", "Check the path.") from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise UserError(str(path), f"damaged ({error})", "Get the file again.") from error
+    except Exception as error:  # damaged pickles raise anything
+        reason = f"damaged ({reason_of(error)})"
+        raise UserError(str(path), reason, "Get the file again.") from error
 
 
 def load_state_dict(path: Path, *, key: str | None = None) -> dict[str, Tensor]:
