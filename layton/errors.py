@@ -9,6 +9,9 @@ LaytonError                a problem that the caller can fix (also a ValueError)
 └── PromptError            an empty or over-long prompt, or a class that does not exist
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "CheckpointError",
     "CodesError",
@@ -17,6 +20,7 @@ __all__ = [
     "LaytonError",
     "MissingPartError",
     "PromptError",
+    "raising",
 ]
 
 
@@ -61,3 +65,25 @@ class CodesError(LaytonError):
 
 class PromptError(LaytonError):
     """A prompt is empty or too long, or a class does not exist."""
+
+
+@contextmanager
+def raising(kind: type[LaytonError], thing: str, reason: str, remedy: str) -> Iterator[None]:
+    """Turn any exception of a library into an error of that kind.
+
+    Libraries raise exceptions of every type for damaged files: TypeError, KeyError, their own.
+    Our own errors pass unchanged, and so does a lack of memory.
+
+    Args:
+        kind: class of the error.
+        thing: the file or folder that is read.
+        reason: what failed; the exception is appended.
+        remedy: what the user can do.
+    """
+    try:
+        yield
+    except (LaytonError, MemoryError):
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise kind(thing, f"{reason} ({text})", remedy) from error

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from layton import images
-from layton.errors import CodesError, ImageError
+from layton.errors import CodesError, ImageError, raising
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +30,7 @@ __all__ = [
     "write_image",
 ]
 
+_ENCODE = "Make one with `layton encode`."
 _MAX_NAME_BYTES = 200  # file systems allow 255, with number and suffix
 
 
@@ -174,22 +175,16 @@ def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     if not path.is_file():
         reason = "it is a folder" if path.is_dir() else "there is no such file"
         raise _no_codes(path, reason)
-    try:
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                raise _no_codes(path, "it is a single array (.npy), without names")
-            return dict(found.items())
-    except CodesError:
-        raise
-    except Exception as error:  # numpy, zipfile and zlib raise anything at a damaged file
-        raise _no_codes(path, f"{type(error).__name__}: {error}") from None
+    damaged = raising(CodesError, str(path), "is not a codes file", _ENCODE)
+    with damaged, path.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            raise _no_codes(path, "it is a single array (.npy), without names")
+        return dict(found.items())
 
 
 def _no_codes(path: Path, reason: str) -> CodesError:
-    return CodesError(
-        str(path), f"is not a codes file ({reason})", "Make one with `layton encode`."
-    )
+    return CodesError(str(path), f"is not a codes file ({reason})", _ENCODE)
 
 
 def _safe(name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter
 
-from layton.errors import ConfigError
+from layton.errors import ConfigError, raising
 from layton.generator.config import GPTConfig
 from layton.generator.folder import read_gpt_config
 from layton.generator.transformer import GPT
@@ -42,7 +42,8 @@ def load_gpt(
         config, path = read_gpt_config(path), path / WEIGHTS_FILE
     elif config is None:
         raise ConfigError(str(path), "a file alone does not say its sizes", "Pass config= with it.")
-    with torch.device("meta"):
+    broken = raising(ConfigError, str(source), "its sizes do not fit together", "Correct them.")
+    with broken, torch.device("meta"):
         model = GPT(config)
     state = read_state(path, wrappers=_WRAPPERS)
     cast = {key: tensor.to(dtype) for key, tensor in state.items()}

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from layton.errors import CheckpointError, PromptError
+from layton.errors import CheckpointError, PromptError, raising
 from layton.generator.captions import clean_caption
 
 __all__ = ["T5TextEncoder", "TextEncoder", "check_text", "left_pad", "shortened"]
@@ -79,13 +79,15 @@ class T5TextEncoder:
         """
         from transformers import AutoTokenizer, T5EncoderModel
 
-        try:
+        failed, remedy = "no T5 encoder can be loaded", "Pass a folder that holds one."
+        with raising(CheckpointError, str(name), failed, remedy):
             tokenizer = AutoTokenizer.from_pretrained(name)
-            model: Any = T5EncoderModel.from_pretrained(name)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                str(name), f"no T5 encoder can be loaded ({error})", "Pass a folder that holds one."
-            ) from None
+            tokenizer("a text")  # a damaged one may load
+            model: Any
+            model, told = T5EncoderModel.from_pretrained(name, output_loading_info=True)
+        if missing := sorted(told["missing_keys"]):  # they would stay random
+            reason = f"{failed} ({len(missing)} weights are missing, for example {missing[0]})"
+            raise CheckpointError(str(name), reason, remedy)
         return cls(model.to(device, dtype).eval(), tokenizer, max_tokens=max_tokens)
 
     def check(self, texts: Sequence[str]) -> None:

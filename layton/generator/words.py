@@ -16,7 +16,7 @@ from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from layton.errors import ConfigError, PromptError
+from layton.errors import ConfigError, PromptError, raising
 from layton.generator.text import check_text, shortened
 from layton.weights import CONFIG_FILE, WEIGHTS_FILE, load_strict, read_state, write_folder
 
@@ -177,7 +177,8 @@ def load_words(folder: Path, *, device: torch.device | str = "cpu") -> WordEncod
         config = _JSON.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise ConfigError(str(path), f"cannot be read ({error})") from None
-    encoder = WordEncoder(config)
+    with raising(ConfigError, str(path), "its sizes do not fit together", "Correct the file."):
+        encoder = WordEncoder(config)
     state = {key: tensor.float() for key, tensor in read_state(folder / WEIGHTS_FILE).items()}
     load_strict(encoder, state, source=str(folder))
     return encoder.to(device).eval()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from layton.errors import ConfigError, MissingPartError
+from layton.errors import ConfigError, MissingPartError, raising
 from layton.tokenizer.config import TokenizerConfig, UNetConfig, VAEConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
 __all__ = ["read_part", "sizes_fit", "unet_config", "vae_config"]
 
@@ -39,6 +40,11 @@ def unet_config(config: Mapping[str, Any]) -> UNetConfig:
         "upcast_attention": (None, False),
     }
     _require_supported(config, supported, part="U-Net")
+    with _broken("U-Net"):
+        return _unet_config(config)
+
+
+def _unet_config(config: Mapping[str, Any]) -> UNetConfig:
     levels = len(config["block_out_channels"])
     micro_width = config.get("addition_time_embed_dim")
     embedded = config.get("projection_class_embeddings_input_dim") or 0
@@ -74,15 +80,16 @@ def vae_config(config: Mapping[str, Any]) -> VAEConfig:
         "use_quant_conv": (True,),
     }
     _require_supported(config, supported, part="VAE")
-    return VAEConfig(
-        latent_channels=config["latent_channels"],
-        block_out_channels=tuple(config["block_out_channels"]),
-        layers_per_block=config["layers_per_block"],
-        norm_num_groups=config["norm_num_groups"],
-        mid_block_add_attention=config.get("mid_block_add_attention", True),
-        scaling_factor=config["scaling_factor"],
-        force_upcast=bool(config.get("force_upcast", True)),
-    )
+    with _broken("VAE"):
+        return VAEConfig(
+            latent_channels=config["latent_channels"],
+            block_out_channels=tuple(config["block_out_channels"]),
+            layers_per_block=config["layers_per_block"],
+            norm_num_groups=config["norm_num_groups"],
+            mid_block_add_attention=config.get("mid_block_add_attention", True),
+            scaling_factor=config["scaling_factor"],
+            force_upcast=bool(config.get("force_upcast", True)),
+        )
 
 
 def sizes_fit(part: str, found: Mapping[str, Any], config: TokenizerConfig) -> bool:
@@ -110,16 +117,17 @@ def read_part(source: str | Path, part: str, *, for_sizes: bool = False) -> Any:
     plain = (folder / "diffusion_pytorch_model.safetensors").is_file()
     halved = list(folder.glob("diffusion_pytorch_model.fp16*.safetensors"))
     variant = "fp16" if halved and not plain else None
-    try:
+    failed = f"no {part} can be read from it"
+    with raising(MissingPartError, str(source), failed, "Pass a diffusers folder."):
         if for_sizes:
             return builder.from_config(builder.load_config(str(source), subfolder=part))
         return builder.from_pretrained(
             str(source), subfolder=part, use_safetensors=True, variant=variant
         )
-    except (OSError, ValueError) as error:
-        raise MissingPartError(
-            str(source), f"no {part} can be read from it ({error})", "Pass a diffusers folder."
-        ) from None
+
+
+def _broken(part: str) -> AbstractContextManager[None]:
+    return raising(ConfigError, part, "its config.json is broken", "Download it again.")
 
 
 def _require_supported(

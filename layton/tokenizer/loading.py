@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from layton.errors import CheckpointError, ConfigError, MissingPartError
+from layton.errors import CheckpointError, ConfigError, MissingPartError, raising
 from layton.tokenizer.config import TokenizerConfig, config_from_json
 from layton.tokenizer.diffusers_parts import read_part, sizes_fit, unet_config, vae_config
 from layton.tokenizer.ladd import ENCODER_PARTS, ConditionEmbedding
@@ -61,8 +61,8 @@ def read_tokenizer(
     label = str(source)
     chosen = _one_config(name, config, found, label=label)
     alpha = named_model(name).lora_alpha if name else _OFFICIAL_ALPHA
-    with torch.device("meta"):
-        network = Network(chosen)
+    with raising(ConfigError, label, "its sizes do not fit together", "Correct its config.json."):
+        network = _without_weights(chosen)
     cast = _Cast(chosen, dtype)
     if lora is not None:
         cast.changes = match_lora(
@@ -104,14 +104,18 @@ def read_parts(
     chosen = replace(
         config or TokenizerConfig(), unet=unet_config(unet.config), vae=vae_config(vae.config)
     )
-    with torch.device("meta"):
-        wanted = Network(chosen).state_dict()
+    wanted = _without_weights(chosen).state_dict()
     state = _vq_part(read_state(vq), wanted, label=str(vq))
     state |= {_PARTS["unet"] + k: v for k, v in unet.state_dict().items()}
     state |= {_PARTS["vae"] + k: v for k, v in vae.state_dict().items()}
     state |= _fresh_copy(unet.state_dict(), wanted, chosen, seed=seed)
     cast = _Cast(chosen, dtype)
     return chosen, {key: cast(key, tensor) for key, tensor in state.items()}
+
+
+def _without_weights(config: TokenizerConfig) -> Network:
+    with torch.device("meta"):
+        return Network(config)
 
 
 def _locate(source: str | Path) -> tuple[Path, Path | None]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from layton.errors import CheckpointError
+from layton.errors import CheckpointError, raising
 from layton.weights import read_state
 
 if TYPE_CHECKING:
@@ -266,10 +266,8 @@ def _original_name(name: str, layers_per_block: int) -> str:
 
 def _peft_alpha(folder: Path) -> float:
     path = folder / "adapter_config.json"
-    try:
-        config = json.loads(path.read_text())
+    with raising(CheckpointError, str(path), "cannot be read", "Download it again."):
+        config = json.loads(path.read_text("utf-8-sig"))
         if config.get("use_dora") or config.get("use_rslora") or config.get("alpha_pattern"):
             raise CheckpointError(str(path), "is not a plain LoRA (DoRA, rsLoRA or alpha patterns)")
         return float(config["lora_alpha"])
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise CheckpointError(str(path), f"cannot be read ({error})") from None

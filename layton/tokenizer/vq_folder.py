@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 
-from layton.errors import ConfigError
+from layton.errors import ConfigError, raising
 from layton.tokenizer.config import ViTConfig, VQConfig
 from layton.tokenizer.vq_model import VQModel
 from layton.weights import CONFIG_FILE, load_strict, read_state, write_folder
@@ -33,8 +33,12 @@ def read_vq(folder: Path) -> VQModel:
         CheckpointError: weights that cannot be read or do not fit.
         ConfigError: no config.json, or a broken one.
     """
-    with torch.device("meta"):
-        model = VQModel(read_vq_config(folder))
+    config, name = read_vq_config(folder), str(folder / CONFIG_FILE)
+    with (
+        raising(ConfigError, name, "its sizes do not fit together", "Correct the file."),
+        torch.device("meta"),
+    ):
+        model = VQModel(config)
     load_strict(model, read_state(folder), source=str(folder))
     return model.eval()
 

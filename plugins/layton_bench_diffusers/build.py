@@ -50,16 +50,12 @@ def build(
     Raises:
         UserError: a file is missing or does not fit, or an option has an unknown value.
     """
-    import diffusers
-
     if offload not in OFFLOADS:
         raise UserError(f"offload={offload}", "unknown value", f"Use {', '.join(OFFLOADS)}.")
     folder.files()  # raises where one is missing
     with _no_bars():
         networks = {name: _network(folder, name, dtype) for name in folder.networks()}
-        pipeline = getattr(diffusers, folder.pipeline).from_pretrained(
-            folder.path, local_files_only=True, **networks, **folder.kind.load_settings
-        )
+        pipeline = _pipeline(folder, networks)
     if scheduler != OWN:
         pipeline.scheduler = _sampler(pipeline.scheduler, scheduler)
     pipeline.set_progress_bar_config(disable=True)
@@ -79,6 +75,19 @@ def _no_bars() -> Iterator[None]:
     finally:
         for logging in enabled:
             logging.enable_progress_bar()
+
+
+def _pipeline(folder: PipelineFolder, networks: Mapping[str, Any]) -> Any:
+    """Join the networks with what the folder holds beside them: tokenizers and the scheduler."""
+    import diffusers
+
+    try:
+        return getattr(diffusers, folder.pipeline).from_pretrained(
+            folder.path, local_files_only=True, **networks, **folder.kind.load_settings
+        )
+    except Exception as error:  # diffusers, transformers and tokenizers raise anything
+        reason = f"{folder.pipeline} does not load from it ({type(error).__name__}: {error})"
+        raise UserError(str(folder.path), " ".join(reason.split()), _WHOLE) from error
 
 
 def _network(folder: PipelineFolder, name: str, dtype: torch.dtype) -> Any:

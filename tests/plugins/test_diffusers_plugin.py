@@ -500,6 +500,22 @@ def test_a_sample_size_that_is_no_side_is_refused(own, sample_size):
         spec_of(own)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("scheduler/scheduler_config.json", b"{"),
+        ("tokenizer/tokenizer_config.json", b"\xff"),
+        ("tokenizer/tokenizer_config.json", b'{"bos_token": 3}'),
+        ("tokenizer/tokenizer.json", b"[]"),
+    ],
+)
+def test_damaged_small_files_are_named(own, name, content):
+    (own / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{SD} does not load from it") as raised:
+        load(own)
+    assert raised.value.thing == str(own)
+
+
 def test_a_pipeline_without_a_size_is_refused(own):
     change(own / "unet/config.json", sample_size=None)
     with pytest.raises(UserError, match="it has no sample_size"):

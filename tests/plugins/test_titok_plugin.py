@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 
 import pytest
 import torch
@@ -194,6 +195,16 @@ def test_text_features_are_clips_with_zero_padding(tmp_path):
     assert (long[0] - clip_by_hand(folder, torch.tensor([0, 3, 4, 5, 6, 1]))).abs().max() < 1e-5
     with pytest.raises(UserError, match="no CLIP text model"):
         text_features("a", tmp_path / "nothing", length=6)
+    for name, content in (
+        ("merges.txt", b"\xff"),
+        ("vocab.json", b"[]"),
+        ("config.json", b'{"model_type": "clip", "text_config": 3}'),
+        ("model.safetensors", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "),
+    ):
+        damaged = shutil.copytree(folder, tmp_path / name)
+        (damaged / name).write_bytes(content)
+        with pytest.raises(UserError, match="no CLIP text model can be loaded"):
+            text_features("a", damaged, length=6)
 
 
 @torch.inference_mode()

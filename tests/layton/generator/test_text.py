@@ -1,7 +1,11 @@
 """Texts to features: a small T5 built here, saved to disk and read back as a published one is."""
 
+import json
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_t5 import save_tiny_t5
 
 from layton.errors import CheckpointError, PromptError
@@ -92,3 +96,48 @@ def test_left_padding_by_hand():
     features, mask = left_pad([torch.ones(1, 2), torch.full((3, 2), 2.0)])
     assert features[:, :, 0].tolist() == [[0, 0, 1], [2, 2, 2]]
     assert mask.tolist() == [[False, False, True], [True, True, True]]
+
+
+def rewritten(name, change):
+    """A damage: replace a file of the folder by what `change` makes of its bytes."""
+
+    def damage(folder):
+        file = folder / name
+        file.write_bytes(change(file.read_bytes()))
+
+    return damage
+
+
+def with_fields(**fields):
+    return lambda data: json.dumps(json.loads(data) | fields).encode()
+
+
+def without_a_weight(folder):
+    path = folder / "model.safetensors"
+    state = load_file(path)
+    del state["encoder.final_layer_norm.weight"]
+    save_file(state, path, {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        rewritten("model.safetensors", lambda data: data[: len(data) // 2]),
+        rewritten("model.safetensors", lambda data: b"\xff" * 40 + data[40:]),
+        rewritten("config.json", with_fields(d_model=[4])),
+        rewritten("config.json", with_fields(d_model=17)),
+        rewritten("config.json", lambda data: data[:-20]),
+        rewritten("tokenizer.json", with_fields(post_processor={"type": "None"})),
+        rewritten("tokenizer.json", lambda _: b"\xff\xfe"),
+        rewritten("tokenizer_config.json", with_fields(unk_token=3)),
+        rewritten("tokenizer_config.json", with_fields(model_max_length="long")),
+        without_a_weight,
+    ],
+)
+def test_a_damaged_folder_is_named(t5_folder, tmp_path, damage):
+    folder = shutil.copytree(t5_folder, tmp_path / "t5")
+    damage(folder)
+    with pytest.raises(CheckpointError, match="no T5 encoder can be loaded") as raised:
+        T5TextEncoder.from_pretrained(folder)
+    assert raised.value.thing == str(folder)
+    assert raised.value.remedy == "Pass a folder that holds one."

@@ -278,3 +278,46 @@ def test_saving_replaces_files_whole(tiny_tokenizer, tmp_path, monkeypatch):
 
 def test_default_configuration_is_the_released_one():
     assert TokenizerConfig().image_px == 1024
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("unet", {"num_attention_heads": [1]}),
+        ("unet", {"up_block_types": ["UpBlock2D"]}),
+        ("unet", {"block_out_channels": [7, 9]}),
+        ("vae", {"norm_num_groups": 5}),
+        ("encoder", {"norm_num_groups": 3}),
+        ("encoder", {"dropout": -1.0}),
+        ("encoder", {"codebook_size": 2**40, "codebook_dim": 2**40}),
+    ],
+)
+def test_sizes_that_do_not_fit_together_are_named(tiny_tokenizer, tmp_path, part, change):
+    tiny_tokenizer.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config[part] |= change
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError) as raised:
+        Tokenizer.from_pretrained(tmp_path)
+    assert "its sizes do not fit together (" in raised.value.reason
+    assert str(tmp_path) in raised.value.thing
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("unet", {"down_block_types": [3, 4]}),
+        ("unet", {"block_out_channels": None}),
+        ("unet", {"attention_head_dim": 1.5}),
+        ("unet", {"in_channels": "four"}),
+        ("vae", {"block_out_channels": 16}),
+        ("vae", {"latent_channels": {"a": 1}}),
+        ("vae", {"scaling_factor": None}),
+    ],
+)
+def test_a_damaged_diffusers_folder_is_named(tiny_config, sdxl, tmp_path, part, change):
+    torch.save(VQModel(tiny_config.encoder).state_dict(), tmp_path / "vq.pt")
+    file = sdxl / part / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises((MissingPartError, ConfigError), match=r"can be read|is broken"):
+        Tokenizer.from_parts(sdxl=sdxl, vq=tmp_path / "vq.pt", config=tiny_config)

@@ -194,6 +194,10 @@ def test_peft_folder(wrapped, unet, tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="lora_alpha"):
         read_lora(tmp_path)
+    for damaged in (b"\xff{", b"{", b"[]", b"null", b'{"lora_alpha": "x"}', b'{"lora_alpha": [8]}'):
+        (tmp_path / "adapter_config.json").write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"adapter_config\.json: cannot be read"):
+            read_lora(tmp_path)
 
 
 def test_text_encoder_entries_are_left_out_and_others_refused():
