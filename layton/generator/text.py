@@ -83,8 +83,8 @@ class T5TextEncoder:
         with raising(CheckpointError, str(name), failed, remedy):
             tokenizer = AutoTokenizer.from_pretrained(name)
             tokenizer("a text")  # a damaged one may load
-            model: Any
-            model, told = T5EncoderModel.from_pretrained(name, output_loading_info=True)
+            loaded: Any = T5EncoderModel.from_pretrained(name, output_loading_info=True)
+        model, told = loaded
         if missing := sorted(told["missing_keys"]):  # they would stay random
             reason = f"{failed} ({len(missing)} weights are missing, for example {missing[0]})"
             raise CheckpointError(str(name), reason, remedy)

@@ -33,13 +33,13 @@ def text_features(caption: str, folder: Path, *, length: int) -> Tensor:
     failed, remedy = "no CLIP text model can be loaded", "Install its weights again."
     try:
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        model: Any
-        model, told = CLIPTextModel.from_pretrained(
+        loaded: Any = CLIPTextModel.from_pretrained(
             folder, local_files_only=True, output_loading_info=True
         )
     except Exception as error:  # transformers, tokenizers and safetensors raise anything
         reason = f"{failed} ({type(error).__name__}: {error})"
         raise UserError(str(folder), reason, remedy) from error
+    model, told = loaded
     if missing := sorted(told["missing_keys"]):  # they would stay random
         raise UserError(str(folder), f"{failed} ({missing[0]} is missing)", remedy)
     ids = tokenizer(caption, truncation=True, max_length=length)["input_ids"]
