@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -125,12 +125,7 @@ class Codes:
         if (self.codes is None) != (self.codebook_size is None):
             raise ValueError("codes and codebook_size come together")
 
-    def __len__(self) -> int:
-        """Number of images."""
-        held = next(v for v in (self.codes, self.latents, self.payloads) if v is not None)
-        return len(held)
-
-    def part(self, part: slice) -> Codes:
+    def __getitem__(self, part: slice) -> Codes:
         """Return the codes of some of the images."""
         return replace(
             self,
@@ -138,6 +133,11 @@ class Codes:
             latents=None if self.latents is None else self.latents[part],
             payloads=None if self.payloads is None else self.payloads[part],
         )
+
+    def __len__(self) -> int:
+        """Number of images."""
+        held = next(v for v in (self.codes, self.latents, self.payloads) if v is not None)
+        return len(held)
 
     def bits(self) -> tuple[float, ...]:
         """Bits of each image: N·log2(codebook_size), or the latents' or payload's actual bits."""
@@ -193,22 +193,24 @@ class ScoredBatch:
         """Number of samples."""
         return len(self.keys)
 
-    def singles(self) -> tuple[ScoredBatch, ...]:
-        """Return each sample as a batch of its own, the same ones at every call."""
-        return self.shared("singles", lambda: tuple(map(self._single, range(len(self)))))
-
-    def _single(self, index: int) -> ScoredBatch:
-        part = slice(index, index + 1)
-        return ScoredBatch(
+    def __getitem__(self, part: slice) -> ScoredBatch:
+        """Return some of the samples."""
+        return replace(
+            self,
             keys=self.keys[part],
             candidates=self.candidates[part],
             references=None if self.references is None else self.references[part],
-            codes=None if self.codes is None else self.codes.part(part),
+            codes=None if self.codes is None else self.codes[part],
             prompts=self.prompts[part],
             demands=self.demands[part],
             decoded=None if self.decoded is None else self.decoded[part],
-            redecoded=tuple(other._single(index) for other in self.redecoded),
+            redecoded=tuple(other[part] for other in self.redecoded),
+            memo={},
         )
+
+    def samples(self) -> Iterator[ScoredBatch]:
+        """Yield each sample as a batch of its own."""
+        return (self[i : i + 1] for i in range(len(self)))
 
     def paired_references(self) -> Tensor:
         """The references; ValueError where there are none."""

@@ -22,5 +22,5 @@ from .checked import CheckedMetric as CheckedMetric
 from .features import FeatureRunner as FeatureRunner
 from .reference_cache import ReferenceCache as ReferenceCache
 from .sample_rows import Failures as Failures, SampleRows as SampleRows, joined as joined
-from .state import State as State, read_states as read_states, write_states as write_states
+from .state import State as State
 from .views import Viewed as Viewed

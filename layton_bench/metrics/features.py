@@ -9,6 +9,7 @@ take 8 KiB per sample, 410 MB for 50,000 samples.
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,23 @@ T = TypeVar("T")
 _serials = itertools.count()
 # Images in one pass of a backbone. Larger passes are not faster and need more memory.
 _PASS_IMAGES = 32
+
+
+_serials_of_arrays: dict[int, tuple[weakref.ref[NDArray[np.float32]], int]] = {}
+
+
+def serial_of(rows: NDArray[np.float32]) -> int:
+    """Return a number that is the same for the same array, as long as the array lives.
+
+    Metrics that are loaded from one file share its arrays. By this number they know it.
+    """
+    known = _serials_of_arrays.get(id(rows))
+    if known is not None and known[0]() is rows:
+        return known[1]
+    number = id(rows)
+    reference = weakref.ref(rows, lambda _: _serials_of_arrays.pop(number, None))
+    _serials_of_arrays[number] = (reference, next(_serials))
+    return _serials_of_arrays[number][1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

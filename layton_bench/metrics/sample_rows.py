@@ -63,7 +63,8 @@ class Failures:
             if len(batch) == 1:
                 self._note(batch.keys[0], error)
                 return
-            for single in batch.singles():
+            # the same ones for every metric, so that they share what they compute
+            for single in batch.shared("samples", lambda: tuple(batch.samples())):
                 yield from self.attempt(single, score)
             if not self._has_succeeded and not is_memory:
                 raise _original(error) from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
-from layton_bench.metrics.features import FeatureChunk, FeatureRows
+from layton_bench.metrics.features import FeatureChunk, FeatureRows, serial_of
 from layton_bench.metrics.sample_rows import Failures, joined
 from layton_bench.types import MetricValue
 
@@ -130,7 +130,7 @@ class FeatureSetMetric:
 
     def load_state(self, state: State) -> None:
         """Replace the samples by those of a state. Its rows are not copied."""
-        loaded = (self._loaded(state[f"{name}_keys"], state[name]) for name in _SIDES)
+        loaded = (_chunk(state[f"{name}_keys"], state[name]) for name in _SIDES)
         self._candidates, self._references = (FeatureRows([chunk]) for chunk in loaded)
         self._failures.load_state(state)
 
@@ -155,17 +155,13 @@ class FeatureSetMetric:
         """Return no columns: the value belongs to the whole set."""
         return {}
 
-    def _loaded(self, keys: np.ndarray, rows: np.ndarray) -> FeatureChunk:
-        """Return one chunk for all metrics whose states share these rows."""
-
-        def chunk() -> FeatureChunk:
-            return FeatureChunk(keys=tuple(map(str, keys)), rows=np.asarray(rows, np.float32))
-
-        # the chunk keeps the rows, so their id stands for nothing else as long as it is kept
-        return self._context.features.once(("loaded", id(rows)), (), chunk)
-
     def _collected(self, rows: FeatureRows) -> FeatureChunk:
         return self._context.features.once("collected", (rows,), rows.collect)
 
 
 _SIDES = ("candidates", "references")
+
+
+def _chunk(keys: np.ndarray, rows: np.ndarray) -> FeatureChunk:
+    held = np.asarray(rows, dtype=np.float32)
+    return FeatureChunk(keys=tuple(map(str, keys)), rows=held, serial=serial_of(held))

@@ -149,8 +149,7 @@ def test_a_batch_of_one_has_all_that_belongs_to_its_sample() -> None:
         prompts=(Prompt(key="a", text="x"), Prompt(key="b", text="y")), demands=("1", "2"),
         decoded=images.float(), redecoded=(ScoredBatch(keys=("a", "b"), candidates=images + 2),),
     )  # fmt: skip
-    _, single = whole.singles()
-    assert single is whole.singles()[1]
+    _, single = whole.samples()
     assert (single.keys, single.prompts[0].text, single.demands) == (("b",), "y", ("2",))
     assert torch.equal(single.candidates, images[1:])
     assert torch.equal(single.paired_references(), images[1:] + 1)

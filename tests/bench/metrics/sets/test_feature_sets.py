@@ -9,6 +9,7 @@ import torch
 from feature_runs import SPECS, N, candidates, references
 
 from layton_bench.metrics.base import MetricContext, MetricSpec
+from layton_bench.metrics.sets import frechet
 
 NEED_REFERENCES = [spec for spec in SPECS if spec.name != "is"]
 
@@ -99,3 +100,29 @@ def test_no_references_at_all_give_a_reason() -> None:
         metric = spec.make(cases.context())
         metric.update(cases.batches(candidates(), None, N, list(range(N)))[0])
         assert metric.compute().value is None
+
+
+def test_metrics_that_are_loaded_from_shared_rows_share_what_they_compute(monkeypatch) -> None:
+    """As in a run that is merged from the files of its parts."""
+    chosen = [spec for spec in SPECS if spec.name in ("fid", "kid", "recall")]
+    states = []
+    for batch in cases.batches(candidates(), references(), N // 2, list(range(N))):
+        metrics = [spec.make(cases.context()) for spec in chosen[:1]]
+        metrics[0].update(batch)
+        states.append(metrics[0].state())
+    calls = []
+    of_rows = frechet.Moments.of_rows
+    monkeypatch.setattr(frechet.Moments, "of_rows", lambda rows: calls.append(1) or of_rows(rows))
+    context = cases.context()
+    merged = [spec.make(context) for spec in chosen]
+    for state in states:
+        for spec, whole in zip(chosen, merged, strict=True):
+            part = spec.make(context)
+            part.load_state(state)
+            whole.merge(part)
+    rows = [metric.state()["candidates"] for metric in merged]
+    assert rows[0] is rows[1] is rows[2]
+    expected = [value_of(spec, N, list(range(N))) for spec in chosen]
+    calls.clear()
+    assert [metric.compute() for metric in merged] == expected
+    assert len(calls) == 2
