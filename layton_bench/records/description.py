@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from layton_bench.errors import shown
 from layton_bench.metrics import badness, influence_column
+from layton_bench.records.folder import CANDIDATE_DIGEST, REFERENCE_DIGEST
 from layton_bench.records.record import MetricResult, RunRecord
 from layton_bench.records.words import display_name, format_value, heading, marks
 
@@ -161,8 +162,9 @@ def extremes(record: RunRecord, samples: pd.DataFrame, *, count: int = 4) -> pd.
     if name is None:
         return pd.DataFrame()
     direction = record.metrics[name].direction
-    # JSON is for programs, not for a table
-    unread = ["failure", *(c for c in map(str, samples) if c.endswith(_JSON_COLUMNS))]
+    # JSON and digests are for programs, not for a table
+    unread = ["failure", REFERENCE_DIGEST, CANDIDATE_DIGEST]
+    unread += [c for c in map(str, samples) if c.endswith(_JSON_COLUMNS)]
     unread += map(influence_column, record.metrics)
     scored = samples[samples[name].notna()].drop(columns=unread, errors="ignore")
     rank = scored[name].map(lambda value: badness(value, direction))

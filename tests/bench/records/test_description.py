@@ -93,6 +93,11 @@ def test_worst_and_best_are_those_of_the_gallery() -> None:
     assert list(chosen.columns) == ["rank", "key", "psnr"]
 
 
+def test_digests_are_no_part_of_the_table() -> None:
+    samples = SAMPLES.assign(**{"reference digest": "ab", "candidate digest": "cd"})
+    assert list(extremes(record(), samples).columns) == ["rank", "key", "psnr"]
+
+
 def test_few_samples_are_listed_once_worst_first() -> None:
     chosen = extremes(record(), SAMPLES, count=4)
     assert list(chosen["key"]) == ["b", "e", "a", "f", "c"]
