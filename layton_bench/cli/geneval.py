@@ -21,7 +21,7 @@ from layton_bench.cli.options import (
     RunName,
     Strict,
 )
-from layton_bench.cli.run import report, say
+from layton_bench.cli.run import end, report, say
 from layton_bench.cli.tables import new_table
 from layton_bench.machine import parse_batch_size
 from layton_bench.records import find_run
@@ -101,8 +101,7 @@ def score_folder(
     outcome = score_layout(state.plugins, folder, options, reporter=BarReporter())
     say(outcome)
     report([outcome], results, as_json=as_json)
-    if outcome.is_stopped:
-        raise typer.Exit(130)
+    end(state.plugins, [outcome])
 
 
 @app.command(cls=Command)

@@ -35,6 +35,7 @@ from layton_bench.records import (
     StorageError,
     left_out,
 )
+from layton_bench.registry import Plugins, broken_metrics
 from layton_bench.run import Outcome, RunOptions, execute, make_plan
 
 _log = logging.getLogger(__name__)
@@ -100,6 +101,27 @@ def run(
             break
     unstored = [error.record for error in failed if isinstance(error, StorageError)]
     report(finished, results, as_json=as_json, unstored=unstored)
+    end(state.plugins, finished, failed=bool(failed))
+
+
+def end(plugins: Plugins, finished: Sequence[Outcome], *, failed: bool = False) -> None:
+    """End a command with its exit code.
+
+    Args:
+        plugins: know what each metric needs.
+        finished: runs in the results folder.
+        failed: whether a run failed.
+
+    Raises:
+        Exit: 2 if a run failed, or a metric that should always work; 130 after Ctrl-C.
+    """
+    for outcome in finished:
+        record = outcome.run.record
+        for name in broken_metrics(plugins, record.metrics):
+            failed = True
+            reason = record.metrics[name].unavailable or ""
+            remedy = "The record has the other metrics. `layton-bench doctor` may show the cause."
+            show_error(UserError(f"metric '{name}' of {record.model.name}", reason, remedy))
     if failed:
         raise typer.Exit(2)
     if any(outcome.is_stopped for outcome in finished):

@@ -21,7 +21,7 @@ from layton_bench.cli.options import (
     Seed,
     Strict,
 )
-from layton_bench.cli.run import report, say
+from layton_bench.cli.run import end, report, say
 from layton_bench.machine import parse_batch_size
 from layton_bench.run import RunOptions, score as score_folders
 
@@ -63,5 +63,4 @@ def score(
     )
     say(outcome)
     report([outcome], results, as_json=as_json)
-    if outcome.is_stopped:
-        raise typer.Exit(130)
+    end(state.plugins, [outcome])

@@ -19,7 +19,7 @@ from layton_bench.cli.options import (
     Results,
     Seed,
 )
-from layton_bench.cli.run import say
+from layton_bench.cli.run import end, say
 from layton_bench.cli.tables import print_boards
 from layton_bench.leaderboard import boards
 from layton_bench.machine import parse_batch_size
@@ -70,5 +70,4 @@ def sweep(
     folder = model_folder(results, suite, outcomes[0].run.record.model.name)
     draw_curves(outcomes, folder / "sweep.png")
     print_note(f"Curves: {folder / 'sweep.png'}")
-    if outcomes[-1].is_stopped:
-        raise typer.Exit(130)
+    end(state.plugins, outcomes)

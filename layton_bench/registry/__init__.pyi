@@ -2,6 +2,7 @@ from .availability import (
     OWN_WEIGHTS as OWN_WEIGHTS,
     Computed as Computed,
     available as available,
+    broken_metrics as broken_metrics,
     build_metrics as build_metrics,
     computed as computed,
     make_metric as make_metric,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from layton_bench.errors import LaytonBenchError, PluginError, UserError, guarded, reason_of
 from layton_bench.metrics import CheckedMetric, MetricContext, MetricSpec
+from layton_bench.records import MetricResult
 from layton_bench.registry.plugins import Plugins
 from layton_bench.suite import Suite
 from layton_bench.types import MetricValue
@@ -60,6 +61,22 @@ def has_package(name: str) -> bool:
             return importlib.util.find_spec(name) is not None
     except PluginError:
         return False
+
+
+def broken_metrics(plugins: Plugins, results: Mapping[str, MetricResult]) -> list[str]:
+    """Return the metrics that failed although they need neither weights nor optional packages.
+
+    Their failure is not a choice of what to install: something is wrong.
+    """
+    specs = plugins.metrics.entries
+    return [
+        name
+        for name, result in results.items()
+        if result.unavailable is not None
+        and name in specs
+        and not specs[name].weights
+        and not specs[name].requires
+    ]
 
 
 def available(

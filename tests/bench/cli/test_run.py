@@ -144,3 +144,34 @@ def test_several_models_stop_at_ctrl_c(lab: Lab, monkeypatch: pytest.MonkeyPatch
     assert outcome.code == 130
     assert [(r.model.name, r.status) for r in outcome.records] == [("lab-half", "interrupted")]
     assert outcome.records[0].completeness.effective == 2
+
+
+WORDS = ["run", "--suite", "photos-256", "--model", "jpeg-q10", "--limit", "2"]
+
+
+def test_a_main_metric_that_fails_is_no_quiet_success(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr("layton_bench.metrics.pairs.ssim.similarity", broken)
+    outcome = bench(*WORDS, "--metric", "psnr", "--metric", "ssim")
+    assert outcome.code == 2
+    assert "metric 'ssim' of jpeg-q10" in outcome.err
+    assert "libGL.so.1" in outcome.err
+    (record,) = outcome.records
+    assert record.metrics["psnr"].value > 20
+    assert record.metrics["ssim"].value is None
+    # asked again, it is not taken for done
+    assert bench(*WORDS, "--metric", "psnr", "--metric", "ssim").code == 2
+    assert bench(*WORDS, "--metric", "psnr", "--overwrite", "always").code == 0
+
+
+def test_a_metric_whose_weights_are_not_installed_is_a_warning(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAYTON_BENCH_WEIGHTS", str(bench.results / "none"))
+    outcome = bench(*WORDS, "--metric", "psnr", "--metric", "lpips-vgg")
+    assert outcome.code == 0
+    assert "layton-bench weights pull vgg16" in outcome.err

@@ -208,7 +208,7 @@ def test_a_damaged_detector_is_named_before_anything_is_drawn(bench, installed, 
     done = bench("run", "--suite", "geneval", "--model", "scenes-random", "--limit", "2")
     assert done.code == 2
     assert "weights 'mask2former-swin-s-coco'" in done.err
-    assert "Run `layton-bench weights pull mask2former-swin-s-coco`" in done.err
+    assert "layton-bench weights pull mask2former-swin-s-coco" in done.err
     assert done.records == []
 
 
