@@ -113,11 +113,11 @@ def end(plugins: Plugins, finished: Sequence[Outcome], *, failed: bool = False) 
         failed: whether a run failed.
 
     Raises:
-        Exit: 2 if a run failed, or a metric that should always work; 130 after Ctrl-C.
+        Exit: 2 if a run failed, or a suite's metric that should always work; 130 after Ctrl-C.
     """
     for outcome in finished:
         record = outcome.run.record
-        for name in broken_metrics(plugins, record.metrics):
+        for name in broken_metrics(plugins, record):
             failed = True
             reason = record.metrics[name].unavailable or ""
             remedy = "The record has the other metrics. `layton-bench doctor` may show the cause."

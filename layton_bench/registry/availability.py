@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from layton_bench.errors import LaytonBenchError, PluginError, UserError, guarded, reason_of
 from layton_bench.metrics import CheckedMetric, MetricContext, MetricSpec
-from layton_bench.records import MetricResult
+from layton_bench.records import RunRecord
 from layton_bench.registry.plugins import Plugins
 from layton_bench.suite import Suite
 from layton_bench.types import MetricValue
@@ -63,16 +63,17 @@ def has_package(name: str) -> bool:
         return False
 
 
-def broken_metrics(plugins: Plugins, results: Mapping[str, MetricResult]) -> list[str]:
-    """Return the metrics that failed although they need neither weights nor optional packages.
+def broken_metrics(plugins: Plugins, record: RunRecord) -> list[str]:
+    """Return the suite's own metrics that failed although they need nothing to be installed.
 
-    Their failure is not a choice of what to install: something is wrong.
+    Metrics that need weights or optional packages are not among them: what to install is a choice.
     """
-    specs = plugins.metrics.entries
+    specs, suite = plugins.metrics.entries, plugins.suites.entries.get(record.suite.name)
     return [
         name
-        for name, result in results.items()
+        for name, result in record.metrics.items()
         if result.unavailable is not None
+        and (suite is None or name in suite.metrics)
         and name in specs
         and not specs[name].weights
         and not specs[name].requires

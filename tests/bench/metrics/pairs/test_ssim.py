@@ -63,14 +63,16 @@ def test_both_filters_take_the_same_windows():
 
 
 @pytest.mark.parametrize("shape", [(97, 53), (53, 97), (300, 12), (11, 400), (45, 44)])
-@pytest.mark.parametrize("opencv", [True, False])
-def test_strips_give_the_values_of_the_whole(monkeypatch, shape, opencv):
+@pytest.mark.parametrize("path", ["opencv", "torch", "gpu"])
+def test_strips_give_the_values_of_the_whole(monkeypatch, shape, path):
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randint(0, 256, (2, 2, 3, *shape), dtype=torch.uint8, generator=generator)
     whole = ssim.similarity(x, y)
     monkeypatch.setattr(ssim, "_STRIP_PIXELS", 500)
-    if not opencv:
+    if path == "torch":
         monkeypatch.setattr(ssim, "opencv", lambda: None)
+    if path == "gpu":  # all planes at once
+        monkeypatch.setattr(torch.Tensor, "is_cpu", False)
     strips = ssim.similarity(x, y)
     for name in ("full", "cropped", "contrast"):
         torch.testing.assert_close(getattr(strips, name), getattr(whole, name), rtol=1e-12, atol=0)
