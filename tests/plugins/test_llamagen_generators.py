@@ -80,8 +80,9 @@ def test_a_size_without_a_published_file_can_only_be_added(tmp_path, monkeypatch
     store = WeightsStore(WEIGHTS, tmp_path / "root")
     with pytest.raises(UserError, match="no public address"):
         store.pull("llamagen-c2i-3b")
-    (tmp_path / "mine.pt").write_bytes(b"weights")
-    assert store.add("llamagen-c2i-3b", tmp_path / "mine.pt").read_bytes() == b"weights"
+    mine = tmp_path / "mine.pt"
+    torch.save({"weights": torch.zeros(1)}, mine)
+    assert store.add("llamagen-c2i-3b", mine).read_bytes() == mine.read_bytes()
 
 
 @pytest.fixture
