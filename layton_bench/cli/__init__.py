@@ -1,4 +1,8 @@
-"""The command line: each command parses, calls one function of a room below, and prints."""
+"""The command line: each command parses, calls one function of a room below, and prints.
+
+Commands import rooms, not their names (``from layton_bench import run as running``). A room is
+imported when its first name is used, so that ``--help`` takes a third of a second.
+"""
 
 import lazy_loader
 

@@ -10,19 +10,11 @@ from urllib.parse import quote
 import typer
 from rich.text import Text
 
+from layton_bench import compare as comparing, records
 from layton_bench.cli.console import out, print_json, print_line, print_note, print_text
 from layton_bench.cli.options import DEFAULT_RESULTS, Results
 from layton_bench.cli.tables import new_table, print_frame
-from layton_bench.compare import (
-    Comparison,
-    compare as compare_runs,
-    comparison_rows,
-    run_lines,
-    to_markdown,
-    write_moved_sheet,
-)
 from layton_bench.errors import NotComparableError
-from layton_bench.records import StoredRun, find_run
 
 REGRESSION, NOT_COMPARABLE = 1, 3
 
@@ -49,29 +41,34 @@ def compare(
 
     Exit codes: 0 no regression, 1 regression, 2 usage error, 3 not comparable.
     """
-    first, second = find_run(results, baseline), find_run(results, now)
+    first, second = records.find_run(results, baseline), records.find_run(results, now)
     try:
-        comparison = compare_runs(first, second, alpha=alpha)
+        comparison = comparing.compare(first, second, alpha=alpha)
     except NotComparableError as error:
         print_note(f"Not comparable: {error}")
         raise typer.Exit(NOT_COMPARABLE) from None
     if picture is not None:
         _draw(comparison, first, second, picture)
     if form == "json":
-        for line in run_lines(comparison):
+        for line in comparing.run_lines(comparison):
             print_note(line)
         print_json([asdict(difference) for difference in comparison.differences])
     elif form == "md":
         address = None if picture is None else quote(picture.as_posix())
-        print_text(to_markdown(comparison, picture=address))
+        print_text(comparing.to_markdown(comparison, picture=address))
     else:
         _print(comparison)
     if comparison.is_regression:
         raise typer.Exit(REGRESSION)
 
 
-def _draw(comparison: Comparison, first: StoredRun, second: StoredRun, path: Path) -> None:
-    missing = write_moved_sheet(comparison, first, second, path)
+def _draw(
+    comparison: comparing.Comparison,
+    first: records.StoredRun,
+    second: records.StoredRun,
+    path: Path,
+) -> None:
+    missing = comparing.write_moved_sheet(comparison, first, second, path)
     print_note(f"Samples that changed most: {path}")
     if missing:
         print_note(
@@ -80,10 +77,10 @@ def _draw(comparison: Comparison, first: StoredRun, second: StoredRun, path: Pat
         )
 
 
-def _print(comparison: Comparison) -> None:
-    for line in run_lines(comparison):
+def _print(comparison: comparing.Comparison) -> None:
+    for line in comparing.run_lines(comparison):
         print_line(line)
-    headings, rows = comparison_rows(comparison)
+    headings, rows = comparing.comparison_rows(comparison)
     table = new_table(*headings)
     styles = {"worse": "bold red", "better": "green"}
     for row in rows:

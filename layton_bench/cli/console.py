@@ -25,9 +25,9 @@ from rich.progress import (
 from rich.segment import Segment
 from rich.text import Text
 
+from layton_bench import registry
 from layton_bench.cli.streams import nowhere
 from layton_bench.errors import UserError
-from layton_bench.registry import Plugins
 
 _log = logging.getLogger(__name__)
 
@@ -148,9 +148,9 @@ class State:
     command: tuple[str, ...] = ()
 
     @cached_property
-    def plugins(self) -> Plugins:
+    def plugins(self) -> registry.Plugins:
         """Everything that is registered. Broken plugins are named once on stderr."""
-        plugins = Plugins(self.extra_plugins)
+        plugins = registry.Plugins(self.extra_plugins)
         for info in plugins.infos:
             if info.error is not None:
                 _log.warning(

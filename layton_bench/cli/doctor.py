@@ -8,10 +8,10 @@ from itertools import groupby
 import typer
 from rich.text import Text
 
+from layton_bench import registry
 from layton_bench.cli.console import State, out, print_json
 from layton_bench.cli.options import AsJson, DataRoot
 from layton_bench.cli.tables import new_table
-from layton_bench.registry import examine
 
 
 def doctor(
@@ -21,7 +21,7 @@ def doctor(
 ) -> None:
     """Show which packages, data and weights are found, which are missing, and how to get them."""
     state: State = context.obj
-    findings = examine(state.plugins, data_root)
+    findings = registry.examine(state.plugins, data_root)
     if as_json:
         print_json([asdict(finding) for finding in findings])
         return

@@ -10,13 +10,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from layton_bench import leaderboard as leaderboards, machine, run as running
 from layton_bench.cli.console import BarReporter, State, out, print_json, print_note
 from layton_bench.cli.options import AsJson, BatchSize, DataRoot, Device, Dtype, Limit, Settings
 from layton_bench.cli.tables import new_table
 from layton_bench.errors import UserError
-from layton_bench.leaderboard import reported_values
-from layton_bench.machine import parse_batch_size
-from layton_bench.run import Explanation, RunOptions, explain_gap as explain
 
 
 def explain_gap(
@@ -48,12 +46,12 @@ def explain_gap(
 ) -> None:
     """Find the crop, rounding rule and metric variant that give a published number."""
     state: State = context.obj
-    wanted = _parse(reported or ()) or reported_values(results, suite, model)
-    options = RunOptions(
+    wanted = _parse(reported or ()) or leaderboards.reported_values(results, suite, model)
+    options = running.RunOptions(
         data_root=data_root, limit=limit, device=device, dtype=dtype,
-        batch_size=parse_batch_size(batch_size),
+        batch_size=machine.parse_batch_size(batch_size),
     )  # fmt: skip
-    found = explain(
+    found = running.explain_gap(
         state.plugins, suite, model, wanted, options, settings=setting or (),
         statistics=statistics or (), reporter=BarReporter(),
     )  # fmt: skip
@@ -79,7 +77,7 @@ def _parse(settings: Sequence[str]) -> dict[str, float]:
     return values
 
 
-def _print(explanation: Explanation) -> None:
+def _print(explanation: running.Explanation) -> None:
     title = f"{explanation.metric} reported as {explanation.reported:g}; {explanation.n:,} samples"
     headings = ("crop", "rounding", "metric", "value", "gap", "as in")
     table = new_table(*headings, title=title, right=("value", "gap"))

@@ -8,20 +8,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from layton_bench import datasets, machine, run as running
 from layton_bench.cli.console import BarReporter, State, print_line, print_note
 from layton_bench.cli.options import Device, Dtype, Settings
-from layton_bench.datasets import open_prompts
 from layton_bench.errors import UserError
-from layton_bench.machine import decode_text, lines_of, parse_batch_size
-from layton_bench.run import (
-    draw,
-    file_name,
-    find_artist,
-    plan_layout,
-    plan_pictures,
-    write_grid,
-)
-from layton_bench.tasks.geneval import IMAGES_PER_PROMPT, official_prompts, read_prompts
+from layton_bench.tasks import geneval as task
 from layton_bench.types import Prompt
 
 DEFAULT_BATCH_SIZE = 4
@@ -71,24 +62,24 @@ def generate(
     if layout == "geneval" and (prompts or class_id):
         remedy = "Give --prompts FILE in GenEval's format, or no prompts for the official ones."
         raise UserError("--layout geneval", "it needs prompts that say what to judge", remedy)
-    artist = find_artist(state.plugins, model, setting or (), device=device, dtype=dtype)
+    artist = running.find_artist(state.plugins, model, setting or (), device=device, dtype=dtype)
     if layout == "geneval":
-        pictures = plan_layout(
-            read_prompts(prompt_file) if prompt_file else official_prompts(), folder,
-            images_per_prompt=images_per_prompt or IMAGES_PER_PROMPT, seed=seed,
+        pictures = running.plan_layout(
+            task.read_prompts(prompt_file) if prompt_file else task.official_prompts(), folder,
+            images_per_prompt=images_per_prompt or task.IMAGES_PER_PROMPT, seed=seed,
         )  # fmt: skip
     else:
-        pictures = plan_pictures(
+        pictures = running.plan_pictures(
             collect_prompts(prompts or [], prompt_file, class_id or []),
-            lambda number, prompt, index: folder / file_name(number, prompt, index, seed=seed),
+            lambda *image: folder / running.file_name(*image, seed=seed),
             images_per_prompt=images_per_prompt or 1, seed=seed,
         )  # fmt: skip
-    size = parse_batch_size(batch_size) or DEFAULT_BATCH_SIZE
-    done = draw(artist, pictures, folder, batch_size=size, reporter=BarReporter())
+    size = machine.parse_batch_size(batch_size) or DEFAULT_BATCH_SIZE
+    done = running.draw(artist, pictures, folder, batch_size=size, reporter=BarReporter())
     for path in done.paths:
         print_line(str(path))
     if with_grid and done.paths:
-        write_grid(done.paths, folder / "grid.png")
+        running.write_grid(done.paths, folder / "grid.png")
         print_line(str(folder / "grid.png"))
     for failure in done.failures:
         print_note(f"Not drawn: {failure.key}: {failure.reason}")
@@ -103,7 +94,7 @@ def collect_prompts(words: list[str], file: Path | None, classes: list[int]) -> 
         raise UserError("a prompt", "it is empty", "Say what to draw.")
     texts = [text for text in texts if text.strip()]
     if file is not None:
-        texts += [item.captions[0] for item in open_prompts(file).items()]
+        texts += [item.captions[0] for item in datasets.open_prompts(file).items()]
     prompts = [Prompt(key=f"{i:05d}", text=text) for i, text in enumerate(texts)]
     prompts += [Prompt(key=f"{len(texts) + i:05d}", class_id=c) for i, c in enumerate(classes)]
     if not prompts:
@@ -115,6 +106,6 @@ def _lines_of_stdin() -> list[str]:
     if sys.stdin is None:  # closed
         return []
     binary = getattr(sys.stdin, "buffer", None)
-    return lines_of(
-        sys.stdin.read() if binary is None else decode_text(binary.read(), name="stdin")
+    return machine.lines_of(
+        sys.stdin.read() if binary is None else machine.decode_text(binary.read(), name="stdin")
     )

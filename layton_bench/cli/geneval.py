@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from layton_bench import machine, records, run as running
 from layton_bench.cli.command import Command
 from layton_bench.cli.console import BarReporter, State, out, print_json, print_note, print_text
 from layton_bench.cli.options import (
@@ -23,21 +24,7 @@ from layton_bench.cli.options import (
 )
 from layton_bench.cli.run import end, report, say
 from layton_bench.cli.tables import new_table
-from layton_bench.machine import parse_batch_size
-from layton_bench.records import find_run
-from layton_bench.run import RunOptions, score_folder as score_layout
-from layton_bench.tasks.geneval import (
-    IMAGES_PER_PROMPT,
-    Completeness,
-    GenevalSummary,
-    completeness,
-    official_prompts,
-    read_prompts,
-    read_results,
-    results_of,
-    results_text,
-    summarise,
-)
+from layton_bench.tasks import geneval as task
 
 _log = logging.getLogger(__name__)
 
@@ -54,18 +41,21 @@ def score(
         ),
     ] = None,
     images_per_prompt: Annotated[
-        int, typer.Option("-n", min=1, help="Images that each prompt must have.")
-    ] = IMAGES_PER_PROMPT,
+        int | None,
+        typer.Option("-n", min=1, help="Images that each prompt must have.", show_default="4"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Summarise official results. No detector and no images are needed.
 
     What is missing is listed. The official script averages what it finds.
     """
-    rows = read_results(results)
-    summary = summarise(rows)
-    wanted = read_prompts(prompts) if prompts else official_prompts()
-    found = completeness(rows, wanted, images_per_prompt=images_per_prompt)
+    rows = task.read_results(results)
+    summary = task.summarise(rows)
+    wanted = task.read_prompts(prompts) if prompts else task.official_prompts()
+    found = task.completeness(
+        rows, wanted, images_per_prompt=images_per_prompt or task.IMAGES_PER_PROMPT
+    )
     if as_json:
         whole = {**dataclasses.asdict(summary), "completeness": dataclasses.asdict(found)}
         print_json(whole)
@@ -94,11 +84,11 @@ def score_folder(
     Images that are missing or unreadable are listed. The rest is scored and marked as partial.
     """
     state: State = context.obj
-    options = RunOptions(
-        out=results, limit=limit, device=device, batch_size=parse_batch_size(batch_size),
+    options = running.RunOptions(
+        out=results, limit=limit, device=device, batch_size=machine.parse_batch_size(batch_size),
         overwrite=overwrite, strict=strict, command=state.command,
     )  # fmt: skip
-    outcome = score_layout(state.plugins, folder, options, reporter=BarReporter())
+    outcome = running.score_folder(state.plugins, folder, options, reporter=BarReporter())
     say(outcome)
     report([outcome], results, as_json=as_json)
     end(state.plugins, [outcome])
@@ -113,24 +103,24 @@ def export(
     results: Annotated[Path, typer.Option("--out", help="Results folder.")] = Path("results"),
 ) -> None:
     """Write the verdicts of a run as official results: one JSON line per image, with the reason."""
-    rows = results_of(find_run(results, run))
+    rows = task.results_of(records.find_run(results, run))
     if file is None:
-        print_text(results_text(rows))
+        print_text(task.results_text(rows))
         return
-    file.write_text(results_text(rows), encoding="utf-8")
+    file.write_text(task.results_text(rows), encoding="utf-8")
     print_note(f"{len(rows):,} results: {file}")
 
 
-def _table(summary: GenevalSummary, found: Completeness) -> Table:
+def _table(summary: task.GenevalSummary, found: task.Completeness) -> Table:
     """Return scores of tasks, overall and accuracies, with intervals over prompts."""
     state = "complete" if found.is_complete else f"PARTIAL: {found.num_expected:,} expected"
     title = f"GenEval: {summary.num_images:,} images of {summary.num_prompts:,} prompts ({state})"
     numbers = ("score", "95% interval", "correct", "images")
     table = new_table("task", *numbers, title=title, right=numbers)
-    for name, task in summary.tasks.items():
-        interval = f"{task.low:.3f} to {task.high:.3f}"
-        counts = (f"{task.num_correct:,}", f"{task.num_images:,}")
-        table.add_row(name, f"{task.score:.4f}", interval, *counts)
+    for name, one in summary.tasks.items():
+        interval = f"{one.low:.3f} to {one.high:.3f}"
+        counts = (f"{one.num_correct:,}", f"{one.num_images:,}")
+        table.add_row(name, f"{one.score:.4f}", interval, *counts)
     table.add_section()
     overall = f"{summary.low:.3f} to {summary.high:.3f}"
     table.add_row("overall (mean of tasks)", f"{summary.overall:.5f}", overall, style="bold")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from layton_bench import leaderboard as leaderboards, records
 from layton_bench.cli.console import State, print_note, print_text
 from layton_bench.cli.options import DEFAULT_RESULTS, Results
-from layton_bench.leaderboard import Format, Selection, boards, read_reported, render, select
-from layton_bench.records import latest, stored_runs
 
 
 def leaderboard(
     context: typer.Context,
     suite: Annotated[str | None, typer.Option(help="Only this suite.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="Format of the table.")] = "md",
+    form: Annotated[
+        Literal["md", "csv", "json", "latex", "model-index"],
+        typer.Option("--format", help="Format of the table."),
+    ] = "md",
     sort: Annotated[str | None, typer.Option(help="Metric to sort and rank by.")] = None,
     model: Annotated[
         list[str] | None,
@@ -38,8 +40,8 @@ def leaderboard(
     Markdown adds rate–distortion tables and the published numbers in reported.csv. A model-index
     describes one model: name it with --model.
     """
-    found = stored_runs(results, suite)
-    runs = latest(found)
+    found = records.stored_runs(results, suite)
+    runs = records.latest(found)
     if len(found) > len(runs):
         print_note(
             f"Not shown: {len(found) - len(runs)} runs, replaced by newer or complete runs of the"
@@ -48,10 +50,12 @@ def leaderboard(
     if suite is not None and not runs:
         state: State = context.obj
         state.plugins.suites[suite]  # an unknown suite is an error, not an empty table
-    chosen = Selection(
+    chosen = leaderboards.Selection(
         models=tuple(model or ()), metrics=tuple(metric or ()), max_bits=max_bits,
         only_complete=complete,
     )  # fmt: skip
-    made = boards(select([run.record for run in runs], chosen), sort_by=sort, stored=runs)
-    published = read_reported(results, suite) if form == "md" else []
-    print_text(render(made, form, published=published))
+    made = leaderboards.boards(
+        leaderboards.select([run.record for run in runs], chosen), sort_by=sort, stored=runs
+    )
+    published = leaderboards.read_reported(results, suite) if form == "md" else []
+    print_text(leaderboards.render(made, form, published=published))

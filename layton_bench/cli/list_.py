@@ -8,11 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from layton_bench import records, registry
 from layton_bench.cli.console import State
 from layton_bench.cli.options import AsJson
 from layton_bench.cli.tables import Row, print_rows
-from layton_bench.records import display_name, marks, stored_runs
-from layton_bench.registry import Plugins
 
 What = Literal[
     "suites", "models", "metrics", "plugins", "datasets", "protocols", "backbones", "runs"
@@ -33,7 +32,7 @@ def list_(
     print_rows(rows, as_json=as_json)
 
 
-def _suites(plugins: Plugins) -> list[Row]:
+def _suites(plugins: registry.Plugins) -> list[Row]:
     return [
         {
             "suite": suite.name,
@@ -46,7 +45,7 @@ def _suites(plugins: Plugins) -> list[Row]:
     ]
 
 
-def _models(plugins: Plugins) -> list[Row]:
+def _models(plugins: registry.Plugins) -> list[Row]:
     rows = [
         {
             "model": spec.card.name,
@@ -71,7 +70,7 @@ def _models(plugins: Plugins) -> list[Row]:
     return rows + patterns
 
 
-def _metrics(plugins: Plugins) -> list[Row]:
+def _metrics(plugins: registry.Plugins) -> list[Row]:
     rows = [
         {
             "metric": spec.name,
@@ -88,7 +87,7 @@ def _metrics(plugins: Plugins) -> list[Row]:
     return rows + patterns
 
 
-def _plugins(plugins: Plugins) -> list[Row]:
+def _plugins(plugins: registry.Plugins) -> list[Row]:
     return [
         {
             "plugin": info.name,
@@ -100,7 +99,7 @@ def _plugins(plugins: Plugins) -> list[Row]:
     ]
 
 
-def _datasets(plugins: Plugins) -> list[Row]:
+def _datasets(plugins: registry.Plugins) -> list[Row]:
     return [
         {
             "dataset": spec.name,
@@ -111,11 +110,11 @@ def _datasets(plugins: Plugins) -> list[Row]:
     ]
 
 
-def _protocols(plugins: Plugins) -> list[Row]:
+def _protocols(plugins: registry.Plugins) -> list[Row]:
     return [{"protocol": p.id, "summary": p.summary} for p in plugins.protocols.entries.values()]
 
 
-def _backbones(plugins: Plugins) -> list[Row]:
+def _backbones(plugins: registry.Plugins) -> list[Row]:
     return [
         {
             "backbone": spec.name,
@@ -131,14 +130,14 @@ def _runs(results: Path) -> list[Row]:
         {
             "run": run.record.run_id,
             "suite": run.record.suite.name,
-            "model": display_name(run.record),
-            "state": "; ".join(marks(run.record)) or "complete",
+            "model": records.display_name(run.record),
+            "state": "; ".join(records.marks(run.record)) or "complete",
         }
-        for run in stored_runs(results)
+        for run in records.stored_runs(results)
     ]
 
 
-_LISTS: dict[str, Callable[[Plugins], list[Row]]] = {
+_LISTS: dict[str, Callable[[registry.Plugins], list[Row]]] = {
     "suites": _suites,
     "models": _models,
     "metrics": _metrics,

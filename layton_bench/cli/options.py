@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-
-from layton_bench.run import Overwrite
 
 DEFAULT_RESULTS = Path("results")
 
@@ -32,7 +30,7 @@ Settings = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Set an option of the model. Repeatable."),
 ]
 OnExisting = Annotated[
-    Overwrite,
+    Literal["never", "always", "only-missing"],
     typer.Option(help="If the run exists: reuse it, redo it, or add missing metrics."),
 ]
 KeepImages = Annotated[

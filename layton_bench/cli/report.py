@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from layton_bench import report as reporting
 from layton_bench.cli.console import print_line
 from layton_bench.cli.options import DEFAULT_RESULTS, Results
-from layton_bench.report import build_report
 
 
 def report(
@@ -19,4 +19,4 @@ def report(
     results: Results = DEFAULT_RESULTS,
 ) -> None:
     """Write the results as HTML pages that need no server and no network."""
-    print_line(str(build_report(results, site)))
+    print_line(str(reporting.build_report(results, site)))

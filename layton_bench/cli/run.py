@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from layton_bench import leaderboard as leaderboards, machine, records, registry, run as running
 from layton_bench.cli.console import BarReporter, State, print_json_text, print_note, show_error
 from layton_bench.cli.options import (
     DEFAULT_RESULTS,
@@ -28,15 +29,6 @@ from layton_bench.cli.options import (
 )
 from layton_bench.cli.tables import print_boards
 from layton_bench.errors import UserError
-from layton_bench.leaderboard import boards, write_leaderboard
-from layton_bench.machine import parse_batch_size
-from layton_bench.records import (
-    RunRecord,
-    StorageError,
-    left_out,
-)
-from layton_bench.registry import Plugins, broken_metrics
-from layton_bench.run import Outcome, RunOptions, execute, make_plan
 
 _log = logging.getLogger(__name__)
 
@@ -76,21 +68,22 @@ def run(
     A run with the same inputs as an existing run is not repeated.
     """
     state: State = context.obj
-    options = RunOptions(
+    options = running.RunOptions(
         out=results, data_root=data_root, limit=limit, seed=seed, device=device, dtype=dtype,
-        batch_size=parse_batch_size(batch_size), num_workers=num_workers, overwrite=overwrite,
-        decode_seeds=decode_seeds, keep_images=keep_images,
+        batch_size=machine.parse_batch_size(batch_size), num_workers=num_workers,
+        overwrite=overwrite, decode_seeds=decode_seeds, keep_images=keep_images,
         strict=strict, metrics=tuple(metric or ()), command=state.command,
     )  # fmt: skip
     # every name is looked up before the first run: a mistake in the last name costs nothing
     plans = [
-        make_plan(state.plugins, suite, name, options, settings=setting or ()) for name in model
+        running.make_plan(state.plugins, suite, name, options, settings=setting or ())
+        for name in model
     ]
-    finished: list[Outcome] = []
+    finished: list[running.Outcome] = []
     failed: list[UserError] = []
     for plan in plans:
         try:
-            outcome = execute(state.plugins, plan, BarReporter())
+            outcome = running.execute(state.plugins, plan, BarReporter())
         except UserError as error:
             failed.append(error)
             show_error(error)
@@ -99,12 +92,14 @@ def run(
         say(outcome)
         if outcome.is_stopped:
             break
-    unstored = [error.record for error in failed if isinstance(error, StorageError)]
+    unstored = [error.record for error in failed if isinstance(error, records.StorageError)]
     report(finished, results, as_json=as_json, unstored=unstored)
     end(state.plugins, finished, failed=bool(failed))
 
 
-def end(plugins: Plugins, finished: Sequence[Outcome], *, failed: bool = False) -> None:
+def end(
+    plugins: registry.Plugins, finished: Sequence[running.Outcome], *, failed: bool = False
+) -> None:
     """End a command with its exit code.
 
     Args:
@@ -117,7 +112,7 @@ def end(plugins: Plugins, finished: Sequence[Outcome], *, failed: bool = False) 
     """
     for outcome in finished:
         record = outcome.run.record
-        for name in broken_metrics(plugins, record):
+        for name in registry.broken_metrics(plugins, record):
             failed = True
             reason = record.metrics[name].unavailable or ""
             remedy = "The record has the other metrics. `layton-bench doctor` may show the cause."
@@ -129,11 +124,11 @@ def end(plugins: Plugins, finished: Sequence[Outcome], *, failed: bool = False) 
 
 
 def report(
-    finished: Sequence[Outcome],
+    finished: Sequence[running.Outcome],
     results: Path,
     *,
     as_json: bool,
-    unstored: Sequence[RunRecord] = (),
+    unstored: Sequence[records.RunRecord] = (),
 ) -> None:
     """Print the records, say where the files are, and update the leaderboard of each suite.
 
@@ -144,19 +139,19 @@ def report(
         unstored: records that could not be written; they are printed, so that nothing is lost.
     """
     runs = [outcome.run for outcome in finished]
-    records = [*(run.record for run in runs), *unstored]
+    made = [*(run.record for run in runs), *unstored]
     if as_json:
-        print_json_text("[" + ",\n".join(r.model_dump_json(indent=2) for r in records) + "]")
-    elif records:
-        print_boards(boards(records))
+        print_json_text("[" + ",\n".join(r.model_dump_json(indent=2) for r in made) + "]")
+    elif made:
+        print_boards(leaderboards.boards(made))
     for run in runs:
         print_note(f"Record, samples and images: {run.folder}")
     for suite in sorted({run.record.suite.name for run in runs}):
-        path = write_leaderboard(results, suite)
+        path = leaderboards.write_leaderboard(results, suite)
         print_note(f"Leaderboard: {path}")
 
 
-def say(outcome: Outcome) -> None:
+def say(outcome: running.Outcome) -> None:
     """Log what a reader of the table must know about a run."""
     record = outcome.run.record
     if outcome.is_reused:
@@ -169,7 +164,7 @@ def say(outcome: Outcome) -> None:
             record.model.name,
             ", ".join(outcome.lacking),
         )
-    for line in left_out(record):
+    for line in records.left_out(record):
         _log.warning("%s", line)
     if record.status == "interrupted":
         _log.warning("Interrupted: the record covers the samples done so far.")

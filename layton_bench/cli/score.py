@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from layton_bench import machine, run as running
 from layton_bench.cli.console import BarReporter, State
 from layton_bench.cli.options import (
     DEFAULT_RESULTS,
@@ -22,8 +23,6 @@ from layton_bench.cli.options import (
     Strict,
 )
 from layton_bench.cli.run import end, report, say
-from layton_bench.machine import parse_batch_size
-from layton_bench.run import RunOptions, score as score_folders
 
 
 def score(
@@ -53,12 +52,12 @@ def score(
     listed and left out.
     """
     state: State = context.obj
-    options = RunOptions(
+    options = running.RunOptions(
         out=results, limit=limit, seed=seed, device=device, strict=strict,
-        batch_size=parse_batch_size(batch_size), overwrite=overwrite, keep_images=keep_images,
-        metrics=tuple(metric or ()), command=state.command,
+        batch_size=machine.parse_batch_size(batch_size), overwrite=overwrite,
+        keep_images=keep_images, metrics=tuple(metric or ()), command=state.command,
     )  # fmt: skip
-    outcome = score_folders(
+    outcome = running.score(
         state.plugins, reference, images, options, suite_name=suite, reporter=BarReporter()
     )
     say(outcome)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from layton_bench import leaderboard as leaderboards, machine, records, run as running
 from layton_bench.cli.console import BarReporter, State, print_note, print_text
 from layton_bench.cli.options import (
     DEFAULT_RESULTS,
@@ -21,10 +22,6 @@ from layton_bench.cli.options import (
 )
 from layton_bench.cli.run import end, say
 from layton_bench.cli.tables import print_boards
-from layton_bench.leaderboard import boards
-from layton_bench.machine import parse_batch_size
-from layton_bench.records import model_folder
-from layton_bench.run import RunOptions, draw_curves, sweep as sweep_model, table
 
 
 def sweep(
@@ -50,13 +47,13 @@ def sweep(
 ) -> None:
     """Run a model with each value of an option. Print a table, and draw quality against time."""
     state: State = context.obj
-    options = RunOptions(
+    options = running.RunOptions(
         out=results, data_root=data_root, limit=limit, seed=seed, device=device, dtype=dtype,
-        batch_size=parse_batch_size(batch_size), overwrite=overwrite,
+        batch_size=machine.parse_batch_size(batch_size), overwrite=overwrite,
         metrics=tuple(metric or ()), command=state.command,
     )  # fmt: skip
     outcomes = []
-    for outcome in sweep_model(
+    for outcome in running.sweep(
         state.plugins, suite, model, setting, options, reporter=BarReporter()
     ):
         say(outcome)
@@ -64,10 +61,10 @@ def sweep(
         if outcome.is_stopped:
             break
     if as_csv:
-        print_text(table(outcomes).to_csv(index=False))
+        print_text(running.table(outcomes).to_csv(index=False))
     else:
-        print_boards(boards([outcome.run.record for outcome in outcomes]))
-    folder = model_folder(results, suite, outcomes[0].run.record.model.name)
-    draw_curves(outcomes, folder / "sweep.png")
+        print_boards(leaderboards.boards([outcome.run.record for outcome in outcomes]))
+    folder = records.model_folder(results, suite, outcomes[0].run.record.model.name)
+    running.draw_curves(outcomes, folder / "sweep.png")
     print_note(f"Curves: {folder / 'sweep.png'}")
     end(state.plugins, outcomes)

@@ -10,8 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from layton_bench import leaderboard as leaderboards
 from layton_bench.cli.console import out, print_json, print_line
-from layton_bench.leaderboard import Board, cells, headings, is_best, notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,14 +64,14 @@ def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
     out.print(table)
 
 
-def print_boards(boards: Sequence[Board]) -> None:
+def print_boards(boards: Sequence[leaderboards.Board]) -> None:
     """Print boards on stdout, with the best values in bold and notes below.
 
     Intervals are shown if there is room. On a narrow terminal each metric has a row, not a column.
     """
     for board in boards:
-        names = [Text(heading) for heading in headings(board)]
-        texts = cells(board, lambda text: text, with_intervals=out.width >= _WIDE)
+        names = [Text(heading) for heading in leaderboards.headings(board)]
+        texts = leaderboards.cells(board, lambda text: text, with_intervals=out.width >= _WIDE)
         rows = [
             [Text(name), Text(bits), *(Text(v, style=s) for v, s in zip(values, bold, strict=True))]
             for (name, bits, *values), bold in zip(texts, _styles(board), strict=True)
@@ -82,18 +82,20 @@ def print_boards(boards: Sequence[Board]) -> None:
             first, *others = zip(names, *rows, strict=True)
             table = _table(board, [Text(""), *first[1:]], others)
         out.print(table)
-        for note in notes(board):
+        for note in leaderboards.notes(board):
             print_line(f"  {note}")
 
 
-def _styles(board: Board) -> list[list[str]]:
+def _styles(board: leaderboards.Board) -> list[list[str]]:
     return [
-        ["bold" if is_best(board, column, record) else "" for column in board.columns]
+        ["bold" if leaderboards.is_best(board, column, record) else "" for column in board.columns]
         for record in board.records
     ]
 
 
-def _table(board: Board, names: Sequence[Text], rows: Sequence[Sequence[Text]]) -> Table:
+def _table(
+    board: leaderboards.Board, names: Sequence[Text], rows: Sequence[Sequence[Text]]
+) -> Table:
     table = new_table(title=board.title)
     widths = [max(len(row[number]) for row in rows) for number in range(len(names))]
     share = (out.width - widths[0] - 3 * len(names) - 1) // max(1, len(names) - 1)

@@ -9,12 +9,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from layton_bench import machine, run as running
 from layton_bench.cli.console import State, out, print_json, print_line, print_note
 from layton_bench.cli.options import AsJson, Device, Dtype, Settings
 from layton_bench.cli.tables import new_table
 from layton_bench.errors import UserError
-from layton_bench.machine import parse_batch_size
-from layton_bench.run import Effort, Ratio, Speed, load, time_models
 
 
 def time(
@@ -40,16 +39,16 @@ def time(
     if len(model) > 2:
         raise UserError("--model", f"{len(model)} models", "Give one or two models.")
     state: State = context.obj
-    sizes = [parse_batch_size(text) for text in batch_sizes.split(",")]
-    effort = Effort(min_repeats=repeats, min_seconds=seconds)
+    sizes = [machine.parse_batch_size(text) for text in batch_sizes.split(",")]
+    effort = running.Effort(min_repeats=repeats, min_seconds=seconds)
     loaded = [
-        load(
+        running.load(
             state.plugins, name, device=device, dtype=dtype, size_px=resolution,
             settings=setting or (),
         )
         for name in model
     ]  # fmt: skip
-    found = time_models(loaded, sizes, effort)
+    found = running.time_models(loaded, sizes, effort)
     if as_json:
         print_json(asdict(found))
     else:
@@ -62,7 +61,7 @@ def time(
             print_note(f"{name}, batch {tried}: {one.reason}")
 
 
-def _print_speeds(speeds: dict[str, list[Speed]]) -> None:
+def _print_speeds(speeds: dict[str, list[running.Speed]]) -> None:
     table = new_table(
         "model", "phase", "batch", "ms/call [95%]", "p90 [95%]", "images/s", "tokens/s",
         "parameters", "GFLOPs/image", "of matmul rate", "MiB host", "MiB device",
@@ -91,7 +90,7 @@ def _milliseconds(seconds: float, low: float | None, high: float | None) -> str:
     return f"{text} [{1e3 * low:.1f}, {1e3 * high:.1f}]"
 
 
-def _print_ratios(model: Sequence[str], batch_size: int, found: dict[str, Ratio]) -> None:
+def _print_ratios(model: Sequence[str], batch_size: int, found: dict[str, running.Ratio]) -> None:
     for phase, r in found.items():
         print_line(
             f"{phase}, batch {batch_size}: {model[1]} is {r.median:.2f}x as fast as {model[0]}"

@@ -17,12 +17,12 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from layton_bench import weights
 from layton_bench.cli.command import Command
 from layton_bench.cli.console import State, err, print_line
 from layton_bench.cli.options import AsJson
 from layton_bench.cli.tables import print_rows
 from layton_bench.errors import MissingWeightsError
-from layton_bench.weights import WeightsStatus, WeightsStore
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def path(
     print_line(str(store.root if name is None else store.find(name)))
 
 
-def _pull_one(store: WeightsStore, name: str, bar: Progress) -> None:
+def _pull_one(store: weights.WeightsStore, name: str, bar: Progress) -> None:
     tasks: dict[str, TaskID] = {}
 
     def report(file: str, done: int, total: int | None) -> None:
@@ -126,9 +126,9 @@ def _pull_one(store: WeightsStore, name: str, bar: Progress) -> None:
     print_line(str(store.pull(name, report)))
 
 
-def _store(context: typer.Context) -> WeightsStore:
+def _store(context: typer.Context) -> weights.WeightsStore:
     state: State = context.obj
-    return WeightsStore(state.plugins.weights.entries)
+    return weights.WeightsStore(state.plugins.weights.entries)
 
 
 def _progress() -> Progress:
@@ -142,13 +142,13 @@ def _progress() -> Progress:
     )
 
 
-def _installed(status: WeightsStatus) -> str:
+def _installed(status: weights.WeightsStatus) -> str:
     if not status.is_installed:
         return "no"
     return "own weights" if status.is_own else "yes"
 
 
-def _verdict(status: WeightsStatus) -> str:
+def _verdict(status: weights.WeightsStatus) -> str:
     if status.problem or not status.is_installed:
         return status.problem or "not installed"
     return "unchanged (own weights)" if status.is_own else "unchanged"

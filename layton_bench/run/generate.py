@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 
 from layton_bench.errors import UserError
 from layton_bench.images import to_pil, to_uint8
-from layton_bench.machine import Reporter, Silent, resolve_device, torch_dtype
+from layton_bench.machine import Reporter, Silent, package_versions, resolve_device, torch_dtype
 from layton_bench.models import Generator, ModelSpec, OptionValue, check_images, check_prompts
-from layton_bench.registry import Plugins, find_model, load_model, parse_options
+from layton_bench.registry import (
+    Plugins,
+    code_of,
+    find_model,
+    load_model,
+    model_owner,
+    parse_options,
+)
 from layton_bench.run.engine.halving import Halving
 from layton_bench.run.picture_files import (
     Picture,
@@ -89,6 +96,8 @@ def find_artist(
             "options": dict(options),
             "dtype": dtype,
             "weights": dict(weight_digests(plugins, spec)),
+            "code": code_of(plugins, model_owner(plugins, model)),
+            "packages": dict(package_versions()),
         },
     )
 

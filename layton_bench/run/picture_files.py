@@ -1,8 +1,8 @@
 """Pictures of ``generate`` as files: their names, what they say of themselves, and a grid of them.
 
-A picture depends on its prompt, index and seed, and on the settings: model, options, dtype, weights
-and code. Each PNG file names all of them. The folder names the settings in ``generated.json``, so
-that pictures of different settings are never mixed.
+A picture depends on its prompt, index and seed, and on the settings: model, options, dtype,
+weights, code of the plugin, and versions of libraries. Each PNG file names all of them. The folder
+names the settings in ``generated.json``, so that pictures of different settings are never mixed.
 """
 
 from __future__ import annotations

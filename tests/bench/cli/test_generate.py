@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from lab import Bench
+from lab import Bench, Site
 from PIL import Image
 
 
@@ -81,3 +81,30 @@ def test_a_file_in_place_of_the_folder(bench: Bench) -> None:
         )
         assert (refused.code, "file" in refused.err) == (2, True), refused.err
         assert "Internal error" not in refused.err
+
+
+PLUGIN = """
+from layton_bench import ModelCard, ModelSpec, hookimpl
+
+class Grey:
+    def generate(self, prompts, seeds):
+        import torch
+        return torch.full((len(prompts), 3, 8, 8), {level})
+
+@hookimpl
+def layton_bench_register_models(register):
+    card = ModelCard(name="greys", kind="generator", family="f", summary="s", sizes_px=(8,))
+    register(ModelSpec(card=card, load=lambda context: Grey()))
+"""
+
+
+def test_other_code_of_the_plugin_is_other_settings(bench: Bench, site: Site) -> None:
+    words = ("generate", "--model", "greys", "--out", "drawn", "a cat")
+    file = site.module("greys_one", PLUGIN.format(level=0.5))
+    assert bench("--plugin", file, *words).code == 0
+    assert bench("--plugin", file, *words).code == 0
+    sys.modules.pop("greys_one", None)
+    site.module("greys_one", PLUGIN.format(level=-0.5))
+    refused = bench("--plugin", file, *words)
+    assert (refused.code, "settings: code was sha256:" in refused.err) == (2, True), refused.err
+    assert str(file.parent) not in Path("drawn/generated.json").read_text()  # no private path

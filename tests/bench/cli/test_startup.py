@@ -32,6 +32,15 @@ def test_importing_the_package_imports_no_room(tmp_path: Path) -> None:
     assert len(after - before) < 60  # what reading the version takes
 
 
+def test_help_imports_the_faces_of_rooms_alone(tmp_path: Path) -> None:
+    code = "from layton_bench.cli import invoke; invoke(['run', '--help'])"
+    loaded = modules_after(code, tmp_path)
+    inner = {name for name in loaded if name.startswith("layton_bench.") and name.count(".") > 1}
+    needed = ("layton_bench.cli.", "layton_bench.machine.", "layton_bench.tasks.geneval")
+    assert {name for name in inner if not name.startswith(needed)} == set()
+    assert not {"numpy", "PIL"} & loaded
+
+
 @pytest.mark.parametrize(
     "words", ["--help", "run --help", "list models", "list plugins", "list suites", "list runs"]
 )
