@@ -11,7 +11,7 @@ from .folder import (
     GeneratorSettings as GeneratorSettings,
     write_generator as write_generator,
 )
-from .loading import load_gpt as load_gpt, save_gpt as save_gpt
+from .loading import check_gpt as check_gpt, load_gpt as load_gpt, save_gpt as save_gpt
 from .text import T5TextEncoder as T5TextEncoder
 from .text_to_image import (
     ClassToImage as ClassToImage,

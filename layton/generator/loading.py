@@ -9,13 +9,14 @@ from layton.errors import ConfigError, raising
 from layton.generator.config import GPTConfig
 from layton.generator.folder import read_gpt_config
 from layton.generator.transformer import GPT
-from layton.weights import WEIGHTS_FILE, load_strict, read_state, write_folder
+from layton.weights import WEIGHTS_FILE, load_strict, read_state, require_fit, write_folder
 
-__all__ = ["load_gpt", "save_gpt"]
+__all__ = ["check_gpt", "load_gpt", "save_gpt"]
 
 _JSON = TypeAdapter(GPTConfig)
 # the order in which the published scripts look
 _WRAPPERS = ("model", "module", "state_dict")
+_OPTIONAL = ("freqs_cis",)  # some files hold the rotary table, which follows from the sizes
 
 
 def load_gpt(
@@ -47,9 +48,16 @@ def load_gpt(
         model = GPT(config)
     state = read_state(path, wrappers=_WRAPPERS)
     cast = {key: tensor.to(dtype) for key, tensor in state.items()}
-    # some files hold the rotary table, which follows from the sizes
-    load_strict(model, cast, source=str(source), optional=("freqs_cis",))
+    load_strict(model, cast, source=str(source), optional=_OPTIONAL)
     return model.to(device).eval()
+
+
+def check_gpt(path: Path, config: GPTConfig) -> None:
+    """Raise CheckpointError unless `load_gpt` can load the file with that configuration."""
+    with torch.device("meta"):
+        wanted = GPT(config).state_dict()
+    state = read_state(path, wrappers=_WRAPPERS)
+    require_fit(state, wanted, source=str(path), optional=_OPTIONAL)
 
 
 def save_gpt(model: GPT, folder: Path | str, *, dtype: torch.dtype | None = None) -> None:

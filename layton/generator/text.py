@@ -55,13 +55,17 @@ class T5TextEncoder:
     Args:
         model: a transformers T5EncoderModel in evaluation mode.
         tokenizer: its tokenizer.
-        max_tokens: a longer text (with its end token) is refused.
+        max_tokens: longer texts are cut, as in the official code; the last token ends the text.
+
+    Attributes:
+        cut: the texts that were cut.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, max_tokens: int = 120) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
+        self.cut: set[str] = set()
 
     @classmethod
     def from_pretrained(
@@ -99,7 +103,7 @@ class T5TextEncoder:
         """Features of each text, (n, text_dim) in the model's dtype.
 
         Raises:
-            PromptError: a text is empty after cleaning, or too long.
+            PromptError: a text is empty after cleaning, or longer than 5,000 characters.
         """
         tokens = [self._tokens(text) for text in texts]
         return [self._features(ids) for ids in tokens]
@@ -111,13 +115,13 @@ class T5TextEncoder:
             raise PromptError(
                 f"prompt {text!r}", "is empty after cleaning", "Describe the picture in words."
             )
-        ids: Tensor = self.tokenizer(cleaned, return_tensors="pt").input_ids
-        if ids.shape[1] > self.max_tokens:
-            raise PromptError(
-                f"prompt {shortened(text)!r}",
-                f"{ids.shape[1]} tokens, the model takes {self.max_tokens}",
-                "Shorten it.",
-            )
+        whole: Tensor = self.tokenizer(cleaned, return_tensors="pt").input_ids
+        if whole.shape[1] <= self.max_tokens:
+            return whole
+        self.cut.add(text)
+        ids: Tensor = self.tokenizer(
+            cleaned, return_tensors="pt", truncation=True, max_length=self.max_tokens
+        ).input_ids
         return ids
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor
 from layton.errors import ConfigError
 from layton.generator.codes import CodeGenerator, Conditions, check_conditions, check_seeds
 from layton.generator.config import GPTConfig, Guidance, Sampling
-from layton.generator.text import TextEncoder
+from layton.generator.text import T5TextEncoder, TextEncoder
 from layton.generator.transformer import GPT
 from layton.tokenizer import Tokenizer, VQModel
 from layton.weights import pack_linears
@@ -223,6 +223,14 @@ class TextToImage(_ToImage):
     def check(self, prompts: Sequence[str]) -> None:
         """Raise what `generate` would for these prompts, without drawing."""
         self.text_encoder.check(prompts)
+
+    def notes(self) -> list[str]:
+        """Return what a reader of the results must know: how many prompts were cut."""
+        encoder = self.text_encoder
+        if not isinstance(encoder, T5TextEncoder) or not encoder.cut:
+            return []
+        count, noun = len(encoder.cut), "prompt was" if len(encoder.cut) == 1 else "prompts were"
+        return [f"{count} {noun} longer than {encoder.max_tokens} tokens and cut there"]
 
     def generate(
         self,

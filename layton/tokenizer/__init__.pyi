@@ -24,10 +24,12 @@ from .diffusers_parts import (
     vae_config as vae_config,
 )
 from .inputs import check_seed as check_seed
+from .loading import check_file as check_file
 from .lora import TARGETS as TARGETS
 from .model import Tokenizer as Tokenizer
 from .named import (
     NAMED_MODELS as NAMED_MODELS,
+    PUBLISHED as PUBLISHED,
     NamedModel as NamedModel,
     named_model as named_model,
 )

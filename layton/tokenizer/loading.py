@@ -14,17 +14,28 @@ from layton.tokenizer.config import TokenizerConfig, config_from_json
 from layton.tokenizer.diffusers_parts import read_part, sizes_fit, unet_config, vae_config
 from layton.tokenizer.ladd import ENCODER_PARTS, ConditionEmbedding
 from layton.tokenizer.lora import LoRAPair, match_lora, merged_weight, read_lora
-from layton.tokenizer.named import NAMED_MODELS, named_model
+from layton.tokenizer.named import NAMED_MODELS, named_model, published_in
 from layton.tokenizer.network import Network
-from layton.tokenizer.official import from_official, is_official, without_unused
-from layton.weights import CONFIG_FILE, WEIGHTS_FILE, compare, find_folder, read_state
+from layton.tokenizer.official import (
+    check_official,
+    from_official,
+    is_official,
+    without_unused,
+)
+from layton.tokenizer.sources import locate
+from layton.weights import (
+    compare,
+    read_state,
+    require_fit,
+)
 
-__all__ = ["Loaded", "read_parts", "read_tokenizer"]
+__all__ = ["Loaded", "check_file", "read_parts", "read_tokenizer"]
 
 Loaded = tuple[TokenizerConfig, dict[str, Tensor]]
 """A tokenizer's configuration, and the tensors of a `Network` of that configuration."""
 
 _PARTS = {"unet": "decoder.unet.", "vae": "vae."}
+_OFFICIAL_WRAPPERS = ("model", "ema", "module", "state_dict")  # in the official loader's order
 _OFFICIAL_ALPHA = 8.0  # PEFT's default, which the released files were trained with
 
 
@@ -41,10 +52,11 @@ def read_tokenizer(
     """Read a tokenizer's configuration and weights.
 
     Args:
-        source: a file (the official layout or ours), a folder written by `save_pretrained`, the
-            name of a model that ships with the package, or a hub id.
+        source: a file (the official layout or ours); a folder that `save_pretrained` wrote, or with
+            a published file; the name of a shipped or a published model; or a hub id.
         name: the model that the file holds (layton-h, layton-t-star …). It gives the configuration
-            and the LoRA's alpha. A file alone needs this or `config`.
+            and the LoRA's alpha. A file alone needs this or `config`, unless it has the name of a
+            published file.
         config: the configuration of a file, instead of `name`.
         sdxl: a diffusers SDXL folder or hub id, for the U-Net or VAE where the file has none.
         lora: an acceleration LoRA to merge into the U-Net (a file, or a PEFT folder).
@@ -57,8 +69,12 @@ def read_tokenizer(
         ConfigError: the configuration is missing, broken, or given twice.
         MissingPartError: no file has the U-Net, the VAE, or the weights at all.
     """
-    weights, found = _locate(source)
     label = str(source)
+    if name is None and config is None and label in NAMED_MODELS and not Path(source).exists():
+        name = label
+    weights, found = locate(source, name)
+    if name is None and config is None and found is None:
+        name = published_in("", weights.name)
     chosen = _one_config(name, config, found, label=label)
     alpha = named_model(name).lora_alpha if name else _OFFICIAL_ALPHA
     with raising(ConfigError, label, "its sizes do not fit together", "Correct its config.json."):
@@ -68,7 +84,7 @@ def read_tokenizer(
         cast.changes = match_lora(
             network.decoder.unet, read_lora(lora), strength=lora_strength, source=str(lora)
         )
-    state = read_state(weights)
+    state = _state_of(weights)
     if is_official(state):
         wanted = network.state_dict()
         return chosen, from_official(state, wanted, alpha=alpha, source=label, cast=cast)
@@ -118,39 +134,27 @@ def _without_weights(config: TokenizerConfig) -> Network:
         return Network(config)
 
 
-def _locate(source: str | Path) -> tuple[Path, Path | None]:
-    # → (weights, config.json if there is one)
-    path = Path(source)
-    if path.is_file():
-        return path, None
-    name = str(source)
-    if not path.is_dir():
-        if (found := find_folder(name)) is not None:
-            path = found
-        elif name in NAMED_MODELS:
-            raise MissingPartError(
-                name,
-                "its weights have no public address",
-                f"Pass the file: Tokenizer.from_pretrained(PATH, name={name!r}).",
-            )
-        else:
-            path = _from_hub(name)
-    if not (path / WEIGHTS_FILE).is_file():
-        raise CheckpointError(name, f"holds no {WEIGHTS_FILE}", "Pass what save_pretrained wrote.")
-    return path / WEIGHTS_FILE, path / CONFIG_FILE
+def check_file(path: Path, name: str) -> None:
+    """Raise CheckpointError unless a file holds that model's tokenizer, or the trained part of it.
+
+    Keys and shapes are compared; no weights are copied.
+    """
+    wanted = dict(_without_weights(named_model(name).config).state_dict())
+    state = _state_of(path)
+    if is_official(state):
+        check_official(state, wanted, source=str(path))
+        return
+    state = without_unused(state)
+    for prefix in _PARTS.values():  # SDXL completes a file without them
+        if not any(key.startswith(prefix) for key in state):
+            wanted = {key: v for key, v in wanted.items() if not key.startswith(prefix)}
+    require_fit(state, wanted, source=str(path))
 
 
-def _from_hub(repository: str) -> Path:
-    if repository.count("/") != 1 or repository.startswith((".", "/")):
-        raise CheckpointError(repository, "no such file, folder or model", "Check the name.")
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        hf_hub_download(repository, CONFIG_FILE)
-        return Path(hf_hub_download(repository, WEIGHTS_FILE)).parent
-    except (OSError, HFValidationError) as error:
-        raise CheckpointError(repository, f"cannot be fetched ({error})", "Check it.") from None
+def _state_of(path: Path) -> dict[str, Tensor]:
+    """Return a file's weights; of an official file those that the official code takes."""
+    state = read_state(path, wrappers=_OFFICIAL_WRAPPERS)
+    return state if is_official(state) else read_state(path)
 
 
 def _one_config(

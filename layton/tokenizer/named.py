@@ -9,7 +9,7 @@ from typing import Literal
 from layton.errors import ConfigError
 from layton.tokenizer.config import SamplerConfig, TokenizerConfig
 
-__all__ = ["NAMED_MODELS", "NamedModel", "named_model"]
+__all__ = ["NAMED_MODELS", "PUBLISHED", "NamedModel", "named_model", "published_in"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +24,7 @@ class NamedModel:
         acceleration: (hub repository, file or folder) of the LoRA to merge on top; None where
             the released file already has it inside.
         note: how the model differs from the others.
+        file: (hub repository, file) of the published tokenizer; None: none is known.
     """
 
     label: str
@@ -32,6 +33,7 @@ class NamedModel:
     lora_alpha: float = 8.0
     acceleration: tuple[str, str] | None = None
     note: str
+    file: tuple[str, str] | None = None
 
     @property
     def lora_scale(self) -> float | None:
@@ -46,25 +48,45 @@ def _steps(steps: int, kind: Literal["consistency", "ddim"] = "consistency") -> 
 _HYPER_SD = ("ByteDance/Hyper-SD", "Hyper-SDXL-1step-lora.safetensors")
 _TLCM = ("AIGCer-OPPO/TLCM", "lora_model")
 _STAR = "trained on the constructed high-quality data"
+_T_STAR_FILE = ("OPPOer/LaCTok", "LaCTok-T.pth")  # as the official repository names it
+PUBLISHED = "layton-t-star"
+"""The tokenizer to use where no file is known."""
 
 NAMED_MODELS: Mapping[str, NamedModel] = {
     "layton-h": NamedModel(
-        label="Layton-H", config=_steps(1), lora_rank=64, note="HyperSD acceleration, 1–2 steps"
+        label="Layton-H", config=_steps(1), lora_rank=64, note="HyperSD acceleration, 1 step"
     ),
     "layton-h-star": NamedModel(
         label="Layton-H*",
         config=_steps(1),
         lora_rank=64,
-        note=f"HyperSD acceleration, 1–2 steps, {_STAR}",
+        note=f"HyperSD acceleration, 1 step, {_STAR}",
     ),
     "layton-t": NamedModel(
-        label="Layton-T", config=_steps(3), lora_rank=64, note="TLCM acceleration, 2–3 steps"
+        label="Layton-T",
+        config=_steps(3),
+        lora_rank=64,
+        note="TLCM acceleration, 3 steps as in the released sampler",
+    ),
+    "layton-t-2steps": NamedModel(
+        label="Layton-T, 2 steps",
+        config=_steps(2),
+        lora_rank=64,
+        note="TLCM acceleration, 2 steps as in the abstract",
     ),
     "layton-t-star": NamedModel(
         label="Layton-T*",
         config=_steps(3),
         lora_rank=64,
-        note=f"TLCM acceleration, 2–3 steps, {_STAR}",
+        note=f"TLCM acceleration, 3 steps as in the released sampler, {_STAR}",
+        file=_T_STAR_FILE,
+    ),
+    "layton-t-star-2steps": NamedModel(
+        label="Layton-T*, 2 steps",
+        config=_steps(2),
+        lora_rank=64,
+        note=f"TLCM acceleration, 2 steps as in the abstract, {_STAR}",
+        file=_T_STAR_FILE,
     ),
     "layton-ladd": NamedModel(
         label="LADD",
@@ -102,3 +124,14 @@ def named_model(name: str) -> NamedModel:
     if model is None:
         raise ConfigError(name, "no such model", f"Known: {', '.join(NAMED_MODELS)}.")
     return model
+
+
+def published_in(repository: str, file: str = "") -> str | None:
+    """Return the first model whose published file is in that repository, or has that name.
+
+    An empty string matches all.
+    """
+    for name, model in NAMED_MODELS.items():
+        if model.file and repository in ("", model.file[0]) and file in ("", model.file[1]):
+            return name
+    return None

@@ -20,7 +20,7 @@ from layton.weights import compare
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["from_official", "is_official", "official_layout"]
+__all__ = ["check_official", "from_official", "is_official", "official_layout", "without_unused"]
 
 _OURS = "decoder.unet."
 _WRAPPED = "decoder.unet.base_model.model."
@@ -77,6 +77,22 @@ def from_official(
     Raises:
         CheckpointError: a key is missing, unknown or of another shape.
     """
+    check_official(state, wanted, source=source)
+    return {
+        key: cast(key, _merged(state, _base_key(key), alpha))
+        for key in wanted
+        if _base_key(key) in state
+    }
+
+
+def check_official(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str
+) -> None:
+    """Compare an official file with our model's state dict.
+
+    Raises:
+        CheckpointError: a key is missing, unknown or of another shape.
+    """
     ranks = {tensor.shape[0] for key, tensor in state.items() if ".lora_A." in key}
     if len(ranks) != 1:
         raise CheckpointError(source, f"LoRA ranks {sorted(ranks)}, expected one rank throughout")
@@ -85,11 +101,6 @@ def from_official(
         raise CheckpointError(
             source, f"does not fit the official tokenizer of that name\n{report}", "Check its name."
         )
-    return {
-        key: cast(key, _merged(state, _base_key(key), alpha))
-        for key in wanted
-        if _base_key(key) in state
-    }
 
 
 def without_unused(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

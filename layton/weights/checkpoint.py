@@ -3,7 +3,6 @@
 import io
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,15 +12,20 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from layton.errors import CheckpointError
-from layton.weights.fingerprints import recognise
+from layton.weights.keys import KeyReport, require_fit
 
-__all__ = ["KeyReport", "compare", "load_model", "load_strict", "read_state", "strip_prefix"]
+__all__ = [
+    "check_model",
+    "load_model",
+    "load_strict",
+    "read_state",
+    "strip_prefix",
+]
 
 M = TypeVar("M", bound=nn.Module)
 
 _WRAPPERS = ("ema", "model", "module", "state_dict")
 _MAX_WRAPPERS = 8
-_SHOWN = 8  # differing keys named in a message
 # modules that training checkpoints name beside the weights: command lines, callbacks, numpy
 _MENTIONED = frozenset({"_codecs", "argparse", "numpy", "omegaconf", "pathlib", "typing"})
 _MENTIONED |= {"lightning", "pytorch_lightning"}
@@ -34,46 +38,6 @@ _FOLDER_FILES = (
     "pytorch_model.bin",
     "diffusion_pytorch_model.bin",
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KeyReport:
-    """How the keys of a file and of a model differ, each list sorted.
-
-    Attributes:
-        num_matching: keys with the same name and shape.
-        missing: keys the model has and the file lacks.
-        unexpected: keys the file has and the model lacks.
-        mismatched: (key, shape in the file, shape in the model).
-    """
-
-    num_matching: int
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
-
-    @property
-    def fits(self) -> bool:
-        """Whether no key is missing, left over or of another shape."""
-        return not (self.missing or self.unexpected or self.mismatched)
-
-    def __str__(self) -> str:
-        shapes = [f"{key}: file {had}, model {wanted}" for key, had, wanted in self.mismatched]
-        parts = [
-            f"{self.num_matching} keys match",
-            _named("missing from the file", self.missing),
-            _named("not in the model", self.unexpected),
-            _named("of another shape", shapes),
-        ]
-        return "\n".join(part for part in parts if part)
-
-
-def _named(title: str, keys: Collection[str]) -> str:
-    if not keys:
-        return ""
-    shown = [f"    {key}" for key, _ in zip(keys, range(_SHOWN), strict=False)]
-    more = [f"    … and {len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
-    return "\n".join([f"{len(keys)} {title}:", *shown, *more])
 
 
 def read_state(path: Path | str, *, wrappers: Iterable[str] = _WRAPPERS) -> dict[str, Tensor]:
@@ -108,34 +72,6 @@ def strip_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
 
 
-def compare(
-    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, optional: Collection[str] = ()
-) -> KeyReport:
-    """Compare names and shapes of a file's state with those a model wants.
-
-    Args:
-        state: what the file has.
-        wanted: what the model has (meta tensors will do).
-        optional: keys (by their last part) that either side may lack: running statistics.
-    """
-
-    def skip(key: str) -> bool:
-        return key.rpartition(".")[2] in optional
-
-    common = sorted(state.keys() & wanted.keys())
-    mismatched = tuple(
-        (key, tuple(state[key].shape), tuple(wanted[key].shape))
-        for key in common
-        if state[key].shape != wanted[key].shape
-    )
-    return KeyReport(
-        num_matching=len(common) - len(mismatched),
-        missing=tuple(sorted(k for k in wanted.keys() - state.keys() if not skip(k))),
-        unexpected=tuple(sorted(k for k in state.keys() - wanted.keys() if not skip(k))),
-        mismatched=mismatched,
-    )
-
-
 def load_strict(
     model: nn.Module,
     state: Mapping[str, Tensor],
@@ -158,15 +94,23 @@ def load_strict(
         CheckpointError: a key is missing, unknown or of another shape; nothing is loaded then.
     """
     wanted = model.state_dict()
-    report = compare(state, wanted, optional=optional)
-    if not report.fits:
-        raise _misfit(source, report, recognise(state))
+    report = require_fit(state, wanted, source=source, optional=optional)
     assign = any(tensor.is_meta for tensor in wanted.values())
     known = {key: tensor for key, tensor in state.items() if key in wanted}
     model.load_state_dict(known, strict=False, assign=assign)
     if assign:
         _fill_optional(model, wanted.keys() - known.keys())
     return report
+
+
+def check_model(
+    build: Callable[[], nn.Module], path: Path | str, *, ignore: tuple[str, ...] = ()
+) -> None:
+    """Raise CheckpointError unless `load_model` can load the file; no weights are copied."""
+    state = {k: v for k, v in read_state(path).items() if not k.startswith(ignore)}
+    with torch.device("meta"):
+        wanted = build().state_dict()
+    require_fit(state, wanted, source=str(path))
 
 
 def load_model(build: Callable[[], M], path: Path | str, *, ignore: tuple[str, ...] = ()) -> M:
@@ -187,14 +131,6 @@ def load_model(build: Callable[[], M], path: Path | str, *, ignore: tuple[str, .
         model = build()
     load_strict(model, state, source=str(path))
     return model.eval()
-
-
-def _misfit(source: str, report: KeyReport, owners: Collection[str]) -> CheckpointError:
-    reason = f"does not fit the model\n{report}"
-    if not owners:
-        return CheckpointError(source, reason, "Choose the model this file was made for.")
-    names = " or ".join(owners)
-    return CheckpointError(source, reason, f"These are the keys and shapes of {names}.")
 
 
 def _fill_optional(model: nn.Module, keys: Collection[str]) -> None:

@@ -49,10 +49,13 @@ def list_weights(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command(cls=Command)
 def pull(context: typer.Context, names: Names) -> None:
-    """Download, verify and install weights. An interrupted download is continued."""
+    """Download, verify and install weights, and all that they need.
+
+    An interrupted download is continued.
+    """
     store = _store(context)
     with _progress() as bar:
-        for name in names:
+        for name in store.with_needs(names):
             _pull_one(store, name, bar)
 
 

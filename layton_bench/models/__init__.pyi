@@ -8,6 +8,7 @@ from .base import (
     ModelSpec as ModelSpec,
     OptionValue as OptionValue,
     TellsCost as TellsCost,
+    TellsNotes as TellsNotes,
     Tokenizer as Tokenizer,
     check_prompts as check_prompts,
 )

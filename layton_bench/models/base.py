@@ -72,6 +72,14 @@ class TellsCost(Protocol):
 
 
 @runtime_checkable
+class TellsNotes(Protocol):
+    """A model with notes on its results, such as the number of prompts that it cut."""
+
+    def notes(self) -> Sequence[str]:
+        """Return the notes; called after the last sample. Each is one sentence in the record."""
+
+
+@runtime_checkable
 class ChecksPrompts(Protocol):
     """A generator that checks all prompts before it draws the first one."""
 

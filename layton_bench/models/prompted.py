@@ -35,6 +35,7 @@ class _Prompted(ABC, Generic[V]):
         stages: clock that ``draw`` uses for its stages; None if it has none.
         nfe: forward passes of the denoiser for one image, with the current options.
         check: raises one of ``errors`` for values that cannot be drawn. It draws nothing.
+        notes: returns what a reader of the results must know after the drawing.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class _Prompted(ABC, Generic[V]):
         stages: StageClock | None = None,
         nfe: int | None = None,
         check: Callable[[Sequence[V]], None] = lambda _: None,
+        notes: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._draw = draw
         self._name = name
@@ -53,6 +55,7 @@ class _Prompted(ABC, Generic[V]):
         self._stages = stages
         self._nfe = nfe
         self._check = check
+        self._notes = notes
 
     def check_prompts(self, prompts: Sequence[Prompt]) -> None:
         """Raise UserError for a prompt that cannot be drawn."""
@@ -71,6 +74,10 @@ class _Prompted(ABC, Generic[V]):
     def latest_cost(self) -> CallCost:
         """Return the stages of the latest ``generate``, and the denoiser's passes."""
         return CallCost(seconds=self._stages.seconds if self._stages else {}, nfe=self._nfe)
+
+    def notes(self) -> Sequence[str]:
+        """Return notes for the record, such as the number of prompts that were cut."""
+        return self._notes()
 
     @abstractmethod
     def _value(self, prompt: Prompt) -> V:

@@ -14,6 +14,7 @@ from layton_bench.models.base import (
     ModelCard,
     ModelSpec,
     TellsCost,
+    TellsNotes,
     Tokenizer,
     check_prompts,
 )
@@ -68,6 +69,10 @@ class ResizedGenerator:
     def check_prompts(self, prompts: Sequence[Prompt]) -> None:
         """Raise UserError for a prompt that the model cannot draw."""
         check_prompts(self.generator, prompts)
+
+    def notes(self) -> Sequence[str]:
+        """Return the model's notes."""
+        return self.generator.notes() if isinstance(self.generator, TellsNotes) else ()
 
     def latest_cost(self) -> CallCost:
         """Return the cost of the model's latest call."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layton_bench.datasets import duplicates
+from layton_bench.errors import PluginError, guarded, shown
 from layton_bench.machine import Clock, collect, deferred_interrupt
 from layton_bench.metrics import MetricSpec, influence_column
+from layton_bench.models import TellsNotes
 from layton_bench.records import (
     CANDIDATE_DIGEST,
     REFERENCE_DIGEST,
     Completeness,
+    DataInfo,
     MetricResult,
     RunRecord,
     Status,
@@ -23,6 +27,7 @@ from layton_bench.records import (
     signature,
 )
 from layton_bench.registry import Computed, computed
+from layton_bench.run.engine.candidates import Candidates
 from layton_bench.run.engine.decode_seeds import seed_spread
 from layton_bench.run.engine.loop import Evaluation
 from layton_bench.run.identity import Identity
@@ -32,6 +37,8 @@ from layton_bench.types import MetricValue
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +83,7 @@ def record_of(
         suite=plan.suite,
         suite_digest=plan.suite.digest(),
         model=identity.model.model_copy(update={"environment": dict(setup.environment)}),
-        data=identity.data,
+        data=_with_notes(identity.data, setup.candidates),
         seed=plan.options.seed,
         completeness=_completeness(plan, done),
         metrics=results,
@@ -91,6 +98,20 @@ def record_of(
         samples=_samples(plan, identity, found, done),
         is_stopped=done.interrupted or interrupted(),
     )
+
+
+def _with_notes(data: DataInfo, candidates: Candidates) -> DataInfo:
+    """Add the notes of a model on its results; a model that fails to tell them has none."""
+    model = getattr(candidates, "model", None)
+    if not isinstance(model, TellsNotes):
+        return data
+    try:
+        with guarded():
+            notes = tuple(shown(str(note)) for note in model.notes())
+    except PluginError as error:
+        _log.warning("the model's notes cannot be read (%s)", error)
+        return data
+    return data.model_copy(update={"notes": (*data.notes, *notes)})
 
 
 def _computed(

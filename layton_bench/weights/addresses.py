@@ -27,12 +27,15 @@ def address_of(entry: WeightsEntry, file: WeightsFile) -> str:
     if match := _HUB_URL.fullmatch(file.url):
         return f"{hub_endpoint()}/{match['repo']}/resolve/{match['revision']}/{match['path']}"
     if not file.url:
-        raise MissingWeightsError(
-            f"weights '{entry.name}'",
-            f"{file.path} has no public address",
-            f"Run layton-bench weights add {entry.name} FILE.",
-        )
+        raise unpublished(entry)
     return file.url
+
+
+def unpublished(entry: WeightsEntry) -> MissingWeightsError:
+    """Return what to tell a user who needs weights without a public address."""
+    own = f"Install your own file: layton-bench weights add {entry.name} FILE."
+    remedy = f"{entry.instead} {own}" if entry.instead else own
+    return MissingWeightsError(f"weights '{entry.name}'", "they have no public address", remedy)
 
 
 def find_in_hub_cache(file: WeightsFile) -> Path | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]*")
 
@@ -44,6 +45,9 @@ class WeightsEntry:
         licence: licence of the weights, as SPDX identifier if there is one.
         used_by: metrics and models that need the weights.
         summary: one line for ``weights list``.
+        needs: other entries that are used with it; ``weights pull`` fetches them too.
+        instead: what to use if no file is published, as a sentence.
+        check: raises UserError for a file that the user adds and that is not of this network.
     """
 
     name: str
@@ -51,6 +55,9 @@ class WeightsEntry:
     licence: str
     used_by: tuple[str, ...] = ()
     summary: str = ""
+    needs: tuple[str, ...] = ()
+    instead: str = ""
+    check: Callable[[Path], None] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for a name that is not a folder name, or if there are no files."""

@@ -10,15 +10,27 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from layton_bench.errors import MissingWeightsError, UnknownNameError, UserError
+from layton_bench.errors import (
+    MissingWeightsError,
+    UnknownNameError,
+    UserError,
+    guarded_for_user,
+)
 from layton_bench.machine import writing_whole
-from layton_bench.weights.addresses import address_of, find_in_hub_cache, hub_token, is_offline
+from layton_bench.weights.addresses import (
+    MIRROR_VARIABLE,
+    address_of,
+    find_in_hub_cache,
+    hub_token,
+    is_offline,
+    unpublished,
+)
 from layton_bench.weights.checkpoint import is_safetensors, pickle_to_safetensors
 from layton_bench.weights.checks import checked_digest
 from layton_bench.weights.digests import joined_digest
@@ -81,11 +93,27 @@ class WeightsStore:
         """
         entry = self.entry(name)
         if not self.is_installed(name):
+            if not all(file.url for file in entry.files) and MIRROR_VARIABLE not in os.environ:
+                raise unpublished(entry)  # `weights pull` could only say the same
             raise MissingWeightsError(
                 f"weights '{name}'", "not found", f"run layton-bench weights pull {name}"
             )
         folder = self.root / name
         return folder / entry.files[0].path if len(entry.files) == 1 else folder
+
+    def with_needs(self, names: Iterable[str]) -> list[str]:
+        """Return the entries and all that they need, each once."""
+        found: dict[str, None] = {}
+
+        def visit(name: str) -> None:
+            if name not in found:
+                found[name] = None
+                for other in self.entry(name).needs:
+                    visit(other)
+
+        for name in names:
+            visit(name)
+        return list(found)
 
     def is_own(self, name: str) -> bool:
         """Return whether a file of an entry is the user's own.
@@ -146,6 +174,9 @@ class WeightsStore:
             for file in entry.files:
                 given = source / file.path if source.is_dir() else source
                 digest = _check_given(entry, file, given, may_be_own=may_be_own)
+                if entry.check is not None and not trust_pickle:
+                    with guarded_for_user(str(given), "it cannot be checked", "Check the file."):
+                        entry.check(given)
                 _install_copy(given, self.root / name / file.path, trust_pickle=trust_pickle)
                 is_own = file.sha256 is None or not digest.startswith(file.sha256)
                 self._manifest(name).enter(file.path, digest, is_own=is_own)

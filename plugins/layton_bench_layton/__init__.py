@@ -7,14 +7,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from layton.tokenizer import NAMED_MODELS, TokenizerConfig
+from layton.tokenizer import NAMED_MODELS, PUBLISHED, TokenizerConfig
 from layton.weights.shipped import PACKAGED
 from layton_bench import ModelCard, ModelSpec, WeightsEntry, WeightsFile, hookimpl, hub_file
 from layton_bench_layton import generators, shipped_generators
+from layton_bench_layton.generators import INSTEAD
 from layton_bench_layton.shipped import Shipped, find_shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from layton_bench import LoadContext, Tokenizer
 
@@ -59,15 +61,20 @@ def layton_bench_register_models(register: Callable[[ModelSpec], None]) -> None:
 
 @hookimpl
 def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> None:
-    """Register the tokenizers' files, which have no public address, and the files they need."""
+    """Register the tokenizers' files and the files they need; only one of them is published."""
     for name in ("layton-h", "layton-h-star", "layton-t", "layton-t-star", "layton-ladd"):
+        model = NAMED_MODELS[name]
+        file = hub_file(*model.file) if model.file else WeightsFile(path="tokenizer.pth", url="")
         register(
             WeightsEntry(
                 name=name,
-                files=(WeightsFile(path="tokenizer.pth", url=""),),
+                files=(file,),
                 licence="not stated",
                 used_by=tuple(n for n in NAMED_MODELS if _file_of(n) == name),
-                summary=f"{NAMED_MODELS[name].label} tokenizer: {NAMED_MODELS[name].note}",
+                summary=f"{model.label} tokenizer: {model.note}",
+                needs=("sdxl-unet-vae",),
+                instead="" if model.file else INSTEAD,
+                check=partial(_check, name),
             )
         )
     for entry in (*_companions(), *generators.WEIGHTS):
@@ -133,7 +140,10 @@ def _card(name: str) -> ModelCard:
         name=name,
         kind="tokenizer",
         family="layton",
-        summary=f"{model.label}: 1024 px in 256 codes, decoded by SDXL; {model.note}",
+        summary=(
+            f"{model.label}: 1024 px in 256 codes, decoded by SDXL; {model.note}"
+            + ("" if _is_published(name) else f"; no file is published, use {PUBLISHED}")
+        ),
         title=model.label,
         sizes_px=(config.image_px,),
         num_tokens=config.num_tokens,
@@ -182,7 +192,21 @@ def _shipped_card(shipped: Shipped) -> ModelCard:
 
 
 def _file_of(name: str) -> str:
-    return "layton-ladd" if name in _LORA_OF else name
+    return "layton-ladd" if name in _LORA_OF else name.removesuffix("-2steps")
+
+
+def _is_published(name: str) -> bool:
+    return NAMED_MODELS[_file_of(name)].file is not None
+
+
+def _check(name: str, path: Path) -> None:
+    """Raise UserError for a file that does not hold that tokenizer."""
+    from layton.errors import LaytonError
+    from layton.tokenizer import check_file
+    from layton_bench import as_user_error
+
+    with as_user_error(LaytonError):
+        check_file(path, name)
 
 
 def _load_published(name: str, context: LoadContext) -> Tokenizer:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from layton.generator.config import GENERATORS
-from layton.tokenizer import NAMED_MODELS
+from layton.tokenizer import NAMED_MODELS, PUBLISHED
 from layton_bench import (
     Generator,
     LoadContext,
@@ -25,6 +25,7 @@ from layton_bench import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from layton.generator.config import GeneratorConfig
     from layton.generator.text import TextEncoder
@@ -46,6 +47,18 @@ _FILES: Final = {
     "laytongen-t-star": hub_file("OPPOer/LaCTok", "LaCTokGen-T.pth"),
 }
 
+INSTEAD: Final = f"Use {PUBLISHED}, whose file is published."
+
+
+def _check(name: str, path: Path) -> None:
+    """Raise UserError for a file that does not hold that transformer."""
+    from layton import LaytonError
+    from layton.generator import check_gpt
+
+    with as_user_error(LaytonError):
+        check_gpt(path, GENERATORS[name].gpt)
+
+
 WEIGHTS: Final = tuple(
     WeightsEntry(
         name=name,
@@ -53,6 +66,9 @@ WEIGHTS: Final = tuple(
         licence="not stated",
         used_by=(name,),
         summary=f"{title}, the transformer",
+        needs=(GENERATORS[name].tokenizer, _TEXT_ENCODER),
+        instead="" if name in _FILES else "Use laytongen-t-star, whose file is published.",
+        check=partial(_check, name),
     )
     for name, title in _TITLES.items()
 )
@@ -83,7 +99,10 @@ def _card(name: str, decoder_params: int) -> ModelCard:
         name=name,
         kind="generator",
         family="layton",
-        summary=f"{_TITLES[name]}: 1024 px from a text by 256 codes, decoded by {tokenizer.label}",
+        summary=(
+            f"{_TITLES[name]}: 1024 px from a text by 256 codes, decoded by {tokenizer.label}"
+            + ("" if name in _FILES else "; no file is published, use laytongen-t-star")
+        ),
         title=_TITLES[name],
         sizes_px=(tokenizer.config.image_px,),
         num_tokens=config.gpt.num_tokens,
@@ -115,7 +134,10 @@ def _load(name: str, context: LoadContext) -> Generator:
             config.tokenizer, config.tokenizer, None, replace(context, options=of_decoder)
         )
         encoder = T5TextEncoder.from_pretrained(
-            context.weights(_TEXT_ENCODER), dtype=dtype, device=context.device
+            context.weights(_TEXT_ENCODER),
+            dtype=dtype,
+            device=context.device,
+            max_tokens=config.gpt.num_prefix_tokens,
         )
     return assemble(name, config, encoder, gpt, tokenizer, context)
 
@@ -163,4 +185,5 @@ def assemble(
         stages=stages,
         nfe=passes,
         check=model.check,
+        notes=model.notes,
     )

@@ -20,7 +20,9 @@ from layton_bench import (
 from layton_bench_llamagen import generators
 
 if TYPE_CHECKING:
-    from layton.tokenizer.vq_model import VQModel
+    from pathlib import Path
+
+    from layton.tokenizer import VQConfig, VQModel
     from layton_bench import GridTokenizer
 
 _CODEBOOK_SIZE = 16384
@@ -93,8 +95,26 @@ def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> N
                 licence="MIT",
                 used_by=(name,),
                 summary=known.title,
+                check=partial(_check, name),
             )
         )
+
+
+def _check(name: str, path: Path) -> None:
+    """Raise UserError for a file that does not hold that tokenizer."""
+    from layton.errors import LaytonError
+    from layton.tokenizer import VQModel
+    from layton.weights import check_model
+    from layton_bench import as_user_error
+
+    with as_user_error(LaytonError):
+        check_model(lambda: VQModel(_config(name)), path)
+
+
+def _config(name: str) -> VQConfig:
+    from layton.tokenizer.config import VQ_8, VQ_16
+
+    return VQ_16 if _PUBLISHED[name].downsample_factor == 16 else VQ_8
 
 
 def _card(name: str) -> ModelCard:
@@ -137,15 +157,13 @@ def load_vq(name: str, context: LoadContext) -> VQModel:
     import torch
 
     from layton.errors import LaytonError
-    from layton.tokenizer.config import VQ_8, VQ_16
     from layton.tokenizer.folding import fold_upsampling
     from layton.tokenizer.vq_model import VQModel
     from layton.weights.checkpoint import load_model
     from layton_bench import as_user_error, torch_dtype
 
-    config = VQ_16 if _PUBLISHED[name].downsample_factor == 16 else VQ_8
     with as_user_error(LaytonError):
-        model = load_model(lambda: VQModel(config), context.weights(name))
+        model = load_model(lambda: VQModel(_config(name)), context.weights(name))
     model.to(context.device, torch_dtype(context.dtype))
     fold_upsampling(model)
     model.to(memory_format=torch.channels_last)

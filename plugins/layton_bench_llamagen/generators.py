@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from layton.generator.config import GENERATORS
@@ -86,6 +87,15 @@ def _file(name: str) -> WeightsFile:
     return WeightsFile(path=f"{_weights_of(name)}.pt", url="")
 
 
+def _check(name: str, path: Path) -> None:
+    """Raise UserError for a file that does not hold that transformer."""
+    from layton import LaytonError
+    from layton.generator import check_gpt
+
+    with as_user_error(LaytonError):
+        check_gpt(path, GENERATORS[name].gpt)
+
+
 WEIGHTS: Final = (
     *(
         WeightsEntry(
@@ -94,6 +104,7 @@ WEIGHTS: Final = (
             licence="MIT",
             used_by=(name,),
             summary=f"{known.title}, the transformer",
+            check=partial(_check, name),
         )
         for name, known in _PUBLISHED.items()
     ),
@@ -168,14 +179,22 @@ def _load(name: str, context: LoadContext) -> Generator:
                 classes.generate, name=name, errors=LaytonError, stages=stages, check=classes.check
             )
         encoder = T5TextEncoder.from_pretrained(
-            context.weights(TEXT_ENCODER), dtype=dtype, device=device
+            context.weights(TEXT_ENCODER),
+            dtype=dtype,
+            device=device,
+            max_tokens=config.gpt.num_prefix_tokens,
         )
         texts = TextToImage(
             encoder, gpt, decoder, guidance=guidance, sampling=sampling, compiled=compiled,
             watch=stages,
         )  # fmt: skip
         return TextGenerator(
-            texts.generate, name=name, errors=LaytonError, stages=stages, check=texts.check
+            texts.generate,
+            name=name,
+            errors=LaytonError,
+            stages=stages,
+            check=texts.check,
+            notes=texts.notes,
         )
 
 

@@ -19,6 +19,8 @@ from layton_bench import (
 from layton_bench_titok.variants import VARIANTS, TiTokConfig
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from layton_bench_titok.tokenizer import TiTokTokenizer
@@ -138,8 +140,20 @@ def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> N
                 licence="Apache-2.0",
                 used_by=(name,),
                 summary=_title(name),
+                check=partial(_check, name),
             )
         )
+
+
+def _check(name: str, path: Path) -> None:
+    """Raise UserError for a file that does not hold that model."""
+    from layton.errors import LaytonError
+    from layton.weights import check_model
+    from layton_bench import as_user_error
+    from layton_bench_titok.model import TiTok
+
+    with as_user_error(LaytonError):
+        check_model(lambda: TiTok(VARIANTS[name]), path)
 
 
 def _title(name: str) -> str:

@@ -19,6 +19,8 @@ from layton_bench import (
 from layton_bench_vqgan.variants import VARIANTS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from layton_bench import GridTokenizer
 
 _HEIBOX = "https://heibox.uni-heidelberg.de/d/{}/files/?p=%2Fckpts%2Flast.ckpt&dl=1"
@@ -105,8 +107,20 @@ def layton_bench_register_weights(register: Callable[[WeightsEntry], None]) -> N
                 licence="MIT",
                 used_by=(name,),
                 summary=known.title,
+                check=partial(_check, name),
             )
         )
+
+
+def _check(name: str, path: Path) -> None:
+    """Raise UserError for a file that does not hold that model."""
+    from layton.errors import LaytonError
+    from layton.weights import check_model
+    from layton_bench import as_user_error
+    from layton_bench_vqgan.model import VQGAN
+
+    with as_user_error(LaytonError):
+        check_model(lambda: VQGAN(VARIANTS[name]), path, ignore=("loss.",))
 
 
 def _card(name: str) -> ModelCard:

@@ -12,6 +12,7 @@ from layton import NAMED_MODELS, Tokenizer
 from layton.tokenizer.config import TokenizerConfig, UNetConfig, VAEConfig, VQConfig
 from layton_bench import LoadContext, UserError
 from layton_bench.types import Codes
+from layton_bench.weights import WeightsStore
 from layton_bench_layton.shipped import find_shipped
 
 SMALL = TokenizerConfig(
@@ -118,6 +119,35 @@ def test_every_named_model_has_a_card_and_its_weights():
     assert SPECS["layton-h-star"].card.title == "Layton-H*"
     assert SPECS["layton-t"].card.aliases == ("layton-l",)
     assert SPECS["layton-ladd-hyper"].card.weights == ("layton-ladd", "hyper-sd-sdxl-1step")
+
+
+def test_where_no_file_is_published_the_card_says_what_to_use():
+    for name in NAMED_MODELS:
+        is_published = name in ("layton-t-star", "layton-t-star-2steps")
+        said = "no file is published, use layton-t-star" in SPECS[name].card.summary
+        assert said != is_published
+    for name, entry in WEIGHTS.items():
+        if name in NAMED_MODELS:
+            assert bool(entry.files[0].url) == (name == "layton-t-star")
+            assert entry.needs == ("sdxl-unet-vae",)
+    assert SPECS["layton-t-star-2steps"].card.weights == ("layton-t-star",)
+    assert SPECS["layton-t-2steps"].card.weights == ("layton-t",)
+
+
+def test_an_added_file_must_be_the_models(published, installed, tmp_path):
+    store = WeightsStore(WEIGHTS, tmp_path / "weights")
+    whole = installed["layton-h"]
+    assert store.add("layton-h", whole, may_be_own=True).is_file()
+    (tmp_path / "garbage.txt").write_text("garbage")
+    torch.save({"model": {"a": torch.zeros(1)}}, tmp_path / "other.pth")
+    for name in ("garbage.txt", "other.pth"):
+        with pytest.raises(UserError):
+            store.add("layton-t", tmp_path / name, may_be_own=True)
+        assert not store.is_installed("layton-t")
+    # a folder as it is downloaded from the hub
+    (tmp_path / "LaCTok").mkdir()
+    whole.rename(tmp_path / "LaCTok/LaCTok-T.pth")
+    assert store.add("layton-t-star", tmp_path / "LaCTok", may_be_own=True).is_file()
 
 
 def test_the_parameter_counts_are_true():

@@ -15,6 +15,8 @@ from layton.generator.transformer import GPT
 from layton.tokenizer import NAMED_MODELS
 from layton.tokenizer.ladd import LADD
 from layton_bench import LoadContext, Prompt, UserError
+from layton_bench.registry.plugins import Plugins
+from layton_bench.weights import WeightsStore
 from layton_bench_layton import generators
 
 SPECS = {spec.card.name: spec for spec in generators.specs(decoder_params=1000)}
@@ -52,6 +54,28 @@ def test_the_cards_are_true():
     assert SPECS["laytongen-h"].card.nfe == 1
     assert SPECS["laytongen-t-star"].card.nfe == 3
     assert {entry.name for entry in generators.WEIGHTS} == set(SPECS)
+    for entry in generators.WEIGHTS:
+        (file,) = entry.files
+        is_published = entry.name == "laytongen-t-star"
+        assert bool(file.url) == is_published == (not entry.instead)
+        assert ("no file is published" in SPECS[entry.name].card.summary) != is_published
+
+
+def test_everything_that_a_run_needs_is_pulled():
+    """`weights pull layton-t-star laytongen-t-star`: tokenizer, transformer, SDXL, flan-T5-XL."""
+    plugins = Plugins()
+    store = WeightsStore(plugins.weights.entries)
+    names = store.with_needs(["layton-t-star", "laytongen-t-star"])
+    assert names == ["layton-t-star", "sdxl-unet-vae", "laytongen-t-star", "flan-t5-xl"]
+    assert store.with_needs(["laytongen-t-star"]) == [
+        "laytongen-t-star", "layton-t-star", "sdxl-unet-vae", "flan-t5-xl",
+    ]  # fmt: skip
+    files = [file for name in names for file in store.entry(name).files]
+    assert all(file.url for file in files)
+    assert "hub://OPPOer/LaCTok/main/LaCTok-T.pth" in [file.url for file in files]
+    assert "hub://OPPOer/LaCTok/main/LaCTokGen-T.pth" in [file.url for file in files]
+    card = plugins.model("laytongen-t-star").card
+    assert set(card.weights) <= set(names)
 
 
 @pytest.fixture
@@ -114,6 +138,19 @@ def test_where_the_time_goes_and_how_often_the_denoiser_runs(load, steps, monkey
     assert 0.5 * whole < sum(cost.seconds.values()) < whole
     generator.generate(PROMPTS, [3, 4])
     assert generator.latest_cost().seconds != cost.seconds
+
+
+def test_long_prompts_are_cut_counted_and_noted(load):
+    generator = load()
+    assert generator.notes() == []
+    long = [Prompt(key=key, text=f"a {word} " * 80) for key, word in (("a", "red"), ("b", "cat"))]
+    generator.check_prompts([*long, long[0]])
+    assert generator.notes() == ["2 prompts were longer than 6 tokens and cut there"]
+    # what is cut off has no influence
+    more = Prompt(key="c", text=f"{long[0].text} blue square")
+    first, second = (generator.generate([prompt], [5]) for prompt in (long[0], more))
+    assert torch.equal(first, second)
+    assert generator.notes() == ["3 prompts were longer than 6 tokens and cut there"]
 
 
 def test_what_cannot_be_drawn_or_loaded_is_named(load):

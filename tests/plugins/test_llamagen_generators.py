@@ -10,7 +10,7 @@ from tiny_t5 import WIDTH, save_tiny_t5
 
 import layton_bench_llamagen
 from layton import ClassToImage, T5TextEncoder, TextToImage, VQImageDecoder
-from layton.generator.config import GENERATORS, Guidance, Sampling
+from layton.generator.config import GENERATORS, GPTConfig, Guidance, Sampling
 from layton.generator.transformer import GPT
 from layton.tokenizer.config import VQ_16, VQConfig
 from layton.tokenizer.vq_model import VQModel
@@ -80,9 +80,18 @@ def test_a_size_without_a_published_file_can_only_be_added(tmp_path, monkeypatch
     store = WeightsStore(WEIGHTS, tmp_path / "root")
     with pytest.raises(UserError, match="no public address"):
         store.pull("llamagen-c2i-3b")
-    mine = tmp_path / "mine.pt"
-    torch.save({"weights": torch.zeros(1)}, mine)
-    assert store.add("llamagen-c2i-3b", mine).read_bytes() == mine.read_bytes()
+    tiny = GPTConfig(dim=8, num_layers=1, num_heads=2, codebook_size=4, num_tokens=4)
+    monkeypatch.setitem(
+        GENERATORS, "llamagen-c2i-3b", replace(GENERATORS["llamagen-c2i-3b"], gpt=tiny)
+    )
+    torch.save({"model": random_gpt(tiny).state_dict()}, tmp_path / "mine.pt")
+    added = store.add("llamagen-c2i-3b", tmp_path / "mine.pt")
+    assert added.read_bytes() == (tmp_path / "mine.pt").read_bytes()
+    other = replace(tiny, num_layers=2)
+    torch.save({"model": random_gpt(other).state_dict()}, tmp_path / "other.pt")
+    with pytest.raises(UserError, match="does not fit the model"):
+        store.add("llamagen-c2i-3b", tmp_path / "other.pt")
+    assert added.read_bytes() == (tmp_path / "mine.pt").read_bytes()
 
 
 @pytest.fixture
@@ -147,7 +156,7 @@ def test_texts_are_drawn_under_given_settings(load, decoder):
         ("llamagen-c2i-b", Prompt(key="a", class_id=7), "class 7"),
         ("llamagen-t2i-xl-256", CLASSES[0], "draws texts"),
         ("llamagen-t2i-xl-256", Prompt(key="a", text=" "), "empty"),
-        ("llamagen-t2i-xl-256", Prompt(key="a", text="a " * 200), "tokens"),
+        ("llamagen-t2i-xl-256", Prompt(key="a", text="a " * 3000), "characters"),
     ],
 )
 def test_prompts_that_cannot_be_drawn(load, name, prompt, message):

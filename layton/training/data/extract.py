@@ -64,7 +64,7 @@ class ExtractRecipe(StrictModel):
     text_encoder: Path | None = None
     """A folder of a T5 encoder, for features of the captions."""
     max_text_tokens: PositiveInt = 120
-    """Features of longer captions are cut."""
+    """Longer captions are cut to this number of tokens, as for generation."""
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Self:
@@ -175,7 +175,7 @@ def _computations(
     if recipe.text_encoder is not None:
         from layton.generator import T5TextEncoder
 
-        text = T5TextEncoder.from_pretrained(recipe.text_encoder, max_tokens=10**6)
+        text = T5TextEncoder.from_pretrained(recipe.text_encoder, max_tokens=recipe.max_text_tokens)
 
     @torch.no_grad()
     def compute(images: Tensor, captions: Sequence[str]) -> dict[str, Tensor]:

@@ -1,10 +1,16 @@
 """What a record says of its run."""
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from lab import Lab, Outcome, file_bytes, picture
 from lab_runs import table
+
+from layton_bench.records import DataInfo
+from layton_bench.run.recording import _with_notes
 
 
 def test_bits_are_those_of_the_codes(lab: Lab) -> None:
@@ -148,3 +154,29 @@ def test_a_second_ctrl_c_keeps_the_metrics_that_are_computed(lab: Lab, tmp_path:
     assert record.status == "interrupted"
     assert record.metrics["psnr"].n == 5
     assert record.metrics["level"].unavailable == "interrupted by Ctrl-C"
+
+
+@pytest.mark.parametrize(
+    ("notes", "expected"),
+    [
+        (lambda: ["2 prompts were cut"], ("of the data", "2 prompts were cut")),
+        (lambda: ["a\x1b[31m\nb", 3], ("of the data", "a\\x1b[31m b", "3")),
+        (lambda: (), ("of the data",)),
+        (lambda: 1 / 0, ("of the data",)),
+        (lambda: None, ("of the data",)),
+    ],
+)
+def test_a_models_notes_on_its_results_are_recorded(
+    notes: Callable[[], object], expected: tuple[str, ...]
+) -> None:
+    data = DataInfo(name="x", fingerprint="0", notes=("of the data",))
+    model = SimpleNamespace(notes=notes)
+    candidates: Any = SimpleNamespace(model=model)
+    assert _with_notes(data, candidates).notes == expected
+
+
+def test_models_without_notes_add_none() -> None:
+    data = DataInfo(name="x", fingerprint="0", notes=("of the data",))
+    for candidates in (SimpleNamespace(model=object()), SimpleNamespace()):
+        anything: Any = candidates
+        assert _with_notes(data, anything) is data

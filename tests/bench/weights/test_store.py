@@ -178,3 +178,68 @@ def test_a_folder_that_cannot_be_written_is_named(
     for work in (lambda: store.pull("toy"), lambda: store.add("toy", tmp_path / "mine")):
         with pytest.raises(UserError, match=r"folder of weights /.*Set LAYTON_BENCH_WEIGHTS"):
             work()
+
+
+def test_what_an_entry_needs_is_pulled_with_it(tmp_path: Path) -> None:
+    def of(name: str, *needs: str) -> WeightsEntry:
+        file = WeightsFile(path="w", url="https://example.org/w")
+        return WeightsEntry(name=name, files=(file,), licence="MIT", needs=needs)
+
+    entries = [of("gen", "tok", "text"), of("tok", "base"), of("text"), of("base", "tok")]
+    store = WeightsStore({e.name: e for e in entries}, tmp_path)
+    assert store.with_needs(["gen"]) == ["gen", "tok", "base", "text"]
+    assert store.with_needs(["base", "gen", "base"]) == ["base", "tok", "gen", "text"]
+    with pytest.raises(UnknownNameError):
+        store.with_needs(["gone"])
+
+
+def test_weights_that_are_not_published_lead_to_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = WeightsFile(path="w.pth", url="")
+    item = WeightsEntry(name="toy", files=(file,), licence="MIT", instead="Use toy-2.")
+    store = store_of(item, tmp_path)
+    for ask in (store.find, store.pull):  # no message sends from one command to the other
+        monkeypatch.delenv("LAYTON_BENCH_OFFLINE", raising=False)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        with pytest.raises(MissingWeightsError, match="no public address") as raised:
+            ask("toy")
+        assert raised.value.remedy == (
+            "Use toy-2. Install your own file: layton-bench weights add toy FILE."
+        )
+    monkeypatch.setenv("LAYTON_BENCH_MIRROR", "http://127.0.0.1:9")
+    with pytest.raises(MissingWeightsError, match="weights pull toy"):
+        store.find("toy")
+
+
+def test_an_added_file_is_checked_first(tmp_path: Path) -> None:
+    checked: list[Path] = []
+
+    def check(path: Path) -> None:
+        checked.append(path)
+        if path.name == "other.pt":
+            raise UserError(str(path), "it is of another network", "Use the right one.")
+        if path.name == "broken.pt":
+            raise KeyError("weight")
+
+    item = WeightsEntry(
+        name="toy", files=(WeightsFile(path="w.pt", url=""),), licence="MIT", check=check
+    )
+    store = store_of(item, tmp_path)
+    for name in ("mine.pt", "other.pt", "broken.pt"):
+        torch.save({"weight": torch.zeros(1)}, tmp_path / name)
+    assert store.add("toy", tmp_path / "mine.pt").is_file()
+    before = store.digest("toy")
+    for name, reason in (
+        ("other.pt", "it is of another network"),
+        ("broken.pt", "it cannot be checked"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            store.add("toy", tmp_path / name, may_be_own=True)
+    assert [path.name for path in checked] == ["mine.pt", "other.pt", "broken.pt"]
+    assert store.digest("toy") == before
+    # a folder that holds the file serves too
+    (tmp_path / "folder").mkdir()
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "folder/w.pt")
+    assert store.add("toy", tmp_path / "folder", may_be_own=True).is_file()
+    assert checked[-1] == tmp_path / "folder/w.pt"

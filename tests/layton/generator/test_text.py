@@ -59,7 +59,6 @@ def test_dtype_and_device(t5_folder):
         ("", "is empty after cleaning"),
         ("  \n ", "is empty after cleaning"),
         ("DSC01234.JPG", "is empty after cleaning"),
-        ("a red circle left of a blue square", "9 tokens, the model takes 6"),
         ("a " * 4000, "8000 characters"),
         ("a cat \ud800", "not valid Unicode"),
     ],
@@ -96,6 +95,25 @@ def test_left_padding_by_hand():
     features, mask = left_pad([torch.ones(1, 2), torch.full((3, 2), 2.0)])
     assert features[:, :, 0].tolist() == [[0, 0, 1], [2, 2, 2]]
     assert mask.tolist() == [[False, False, True], [True, True, True]]
+
+
+def test_long_texts_are_cut_as_in_the_official_code(t5_folder):
+    from transformers import AutoTokenizer, T5EncoderModel
+
+    encoder = T5TextEncoder.from_pretrained(t5_folder, max_tokens=6)
+    texts = ["a red circle left of a blue square", "a cat", "a red circle left of"]
+    features = encoder.encode([*texts, texts[0]])
+    assert [len(f) for f in features] == [6, 3, 6, 6]
+    # the official call: padding and truncation to the maximum, and a mask
+    tokenizer = AutoTokenizer.from_pretrained(t5_folder)
+    inputs = tokenizer(
+        texts[0], max_length=6, padding="max_length", truncation=True, return_tensors="pt"
+    )
+    assert inputs.input_ids[0, -1] == tokenizer.eos_token_id
+    with torch.no_grad():
+        expected = T5EncoderModel.from_pretrained(t5_folder).eval()(**inputs).last_hidden_state[0]
+    assert torch.allclose(features[0], expected, atol=1e-5)
+    assert encoder.cut == {texts[0]}  # 5 words and the end fit
 
 
 def rewritten(name, change):

@@ -5,31 +5,8 @@ import json
 
 import pytest
 
-from layton import NAMED_MODELS, ConfigError, TokenizerConfig, VQConfig, named_model
+from layton import ConfigError, TokenizerConfig, VQConfig
 from layton.tokenizer.config import config_from_json, config_to_json
-
-
-def test_named_models():
-    assert list(NAMED_MODELS) == [
-        "layton-h",
-        "layton-h-star",
-        "layton-t",
-        "layton-t-star",
-        "layton-ladd",
-        "layton-ladd-hyper",
-        "layton-ladd-tlcm",
-    ]
-    assert named_model("layton-h-star").label == "Layton-H*"
-    assert named_model("layton-l") is named_model("layton-t")
-    assert named_model("layton-t").lora_scale == 0.125
-    assert [m.config.sampler.steps for m in NAMED_MODELS.values()] == [1, 1, 3, 3, 25, 1, 3]
-    assert named_model("layton-ladd").config.sampler.kind == "ddim"
-    assert named_model("layton-ladd").lora_scale is None
-    for model in NAMED_MODELS.values():
-        assert model.config.num_tokens == 256
-        assert [model.config.tokens_at(px) for px in (224, 256, 288)] == [196, 256, 324]
-    with pytest.raises(ConfigError, match="no such model"):
-        named_model("layton-x")
 
 
 def test_json_there_and_back(tiny_config):

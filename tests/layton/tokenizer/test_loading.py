@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from layton import (
+    NAMED_MODELS,
     CheckpointError,
     ConfigError,
     MissingPartError,
@@ -19,6 +20,8 @@ from layton import (
     VAEConfig,
 )
 from layton.tokenizer.diffusers_parts import unet_config, vae_config
+from layton.tokenizer.loading import check_file
+from layton.tokenizer.official import official_layout
 from layton.tokenizer.vq_model import VQModel
 from layton.weights.checkpoint import read_state
 
@@ -176,9 +179,11 @@ def test_an_acceleration_lora_is_merged(tiny_tokenizer, tmp_path):
 
 
 def test_names_without_files_are_explained(tmp_path):
-    with pytest.raises(MissingPartError, match="no public address") as caught:
-        Tokenizer.from_pretrained("layton-t")
-    assert "name='layton-t'" in caught.value.remedy
+    for name in ("layton-h", "layton-h-star", "layton-t", "layton-ladd"):
+        with pytest.raises(MissingPartError, match="no file of it is published") as caught:
+            Tokenizer.from_pretrained(name)
+        assert "Use layton-t-star, or your own file" in caught.value.remedy
+        assert f"name='{name}'" in caught.value.remedy
     with pytest.raises(CheckpointError, match="no such file, folder or model"):
         Tokenizer.from_pretrained("nothing-here")
     with pytest.raises(CheckpointError, match="no such file, folder or model"):
@@ -321,3 +326,71 @@ def test_a_damaged_diffusers_folder_is_named(tiny_config, sdxl, tmp_path, part, 
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises((MissingPartError, ConfigError), match=r"can be read|is broken"):
         Tokenizer.from_parts(sdxl=sdxl, vq=tmp_path / "vq.pt", config=tiny_config)
+
+
+def official_state(model, *, seed):
+    """Random weights in the layout of the released files."""
+    generator = torch.Generator().manual_seed(seed)
+    layout = official_layout(model.state_dict(), rank=2)
+    state = {key: torch.randn(t.shape, generator=generator) for key, t in layout.items()}
+    state["quantize.codebook_used"] = model.quantize.codebook_used
+    return state
+
+
+def test_of_an_official_file_the_weights_are_taken_that_the_official_code_takes(
+    tiny_tokenizer, tiny_config, tmp_path
+):
+    file = tmp_path / "LaCTok.pth"
+    plain, average = (official_state(tiny_tokenizer, seed=seed) for seed in (0, 1))
+    torch.save({"ema": average, "model": plain}, file)
+    loaded = Tokenizer.from_pretrained(file, config=tiny_config)
+    assert torch.equal(loaded.quantize.embedding.weight, plain["quantize.embedding.weight"])
+    torch.save({"ema": average}, file)
+    loaded = Tokenizer.from_pretrained(file, config=tiny_config)
+    assert torch.equal(loaded.quantize.embedding.weight, average["quantize.embedding.weight"])
+    # of our own layout, and of other projects' files, the average
+    ours = tiny_tokenizer.state_dict()
+    other = {key: torch.zeros_like(tensor) for key, tensor in ours.items()}
+    torch.save({"ema": ours, "model": other}, file)
+    assert same(Tokenizer.from_pretrained(file, config=tiny_config), tiny_tokenizer)
+
+
+@pytest.fixture
+def small_names(tiny_config, monkeypatch):
+    """The published models at the tests' size."""
+    for name, model in NAMED_MODELS.items():
+        monkeypatch.setitem(NAMED_MODELS, name, dataclasses.replace(model, config=tiny_config))
+
+
+def test_a_file_is_checked_before_it_is_installed(small_names, tiny_tokenizer, tmp_path, sdxl):
+    file = tmp_path / "tokenizer.pth"
+    torch.save(official_state(tiny_tokenizer, seed=0), file)
+    check_file(file, "layton-h")
+    torch.save({"model": tiny_tokenizer.state_dict()}, file)
+    check_file(file, "layton-t")
+    trained = {
+        key: tensor
+        for key, tensor in tiny_tokenizer.state_dict().items()
+        if not key.startswith(("decoder.unet.", "vae."))
+    }
+    torch.save(trained, file)
+    check_file(file, "layton-t")
+    for damage in (
+        lambda s: s.pop("decoder.controlnet.conv_in.weight"),
+        lambda s: s.update(surprise=torch.zeros(1)),
+        lambda s: s.update({"quant_conv.weight": torch.zeros(3, 3)}),
+        lambda s: s.update({"vae.decoder.conv_in.weight": torch.zeros(1)}),
+    ):
+        changed = dict(trained)
+        damage(changed)
+        torch.save(changed, file)
+        with pytest.raises(CheckpointError, match="does not fit the model"):
+            check_file(file, "layton-t")
+    official = official_state(tiny_tokenizer, seed=0)
+    del official["decoder.controlnet.conv_in.weight"]
+    torch.save(official, file)
+    with pytest.raises(CheckpointError, match="does not fit the official tokenizer"):
+        check_file(file, "layton-t")
+    file.write_text("garbage")
+    with pytest.raises(CheckpointError):
+        check_file(file, "layton-t")
