@@ -112,6 +112,8 @@ def end(
     """
     for outcome in finished:
         record = outcome.run.record
+        if outcome.is_stopped:  # what Ctrl-C left out is not broken
+            continue
         for name in registry.broken_metrics(plugins, record):
             failed = True
             reason = record.metrics[name].unavailable or ""

@@ -62,7 +62,7 @@ def test_mistakes_end_with_a_message_and_status_2(layton, model, photos, tmp_pat
     )
     assert (code, "notes.txt: not an image" in err) == (2, True)
     code, _, err = layton("encode", photos, "-o", tmp_path / "x.npz", "--model", "layton-t")
-    assert (code, "no public address" in err) == (2, True)
+    assert (code, "no file of it is published" in err) == (2, True)
     code, _, err = layton("decode", photos / "a.png", "-o", tmp_path / "y", "--model", model)
     assert (code, "is not a codes file" in err) == (2, True)
     code, _, err = layton("roundtrip", photos, "-o", tmp_path, "--model", model, "--dtype", "int8")
