@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import entry_points
@@ -131,8 +132,23 @@ def _import_path(path: Path, *, is_package: bool) -> object:
         sys.path.append(str(path.parent))
     importlib.invalidate_caches()
     name = path.name if is_package else path.stem
-    module = importlib.import_module(name)
+    with _no_bytecode():
+        module = importlib.import_module(name)
     origin = getattr(module, "__file__", None)
     if origin is None or Path(origin).resolve() != file:
         raise ImportError(f"the name '{name}' is taken by {origin or 'Python'}; rename {path.name}")
     return module
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """Keep Python from caching a plugin that its author is editing.
+
+    Python takes cached bytecode for current if the file has the same size and the same second. An
+    edit within that second would be in the run's identity, and the old code would run.
+    """
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
